@@ -1,0 +1,40 @@
+"""The built-in plugin: registered exactly as a third party's would be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dft_plugin import distances
+from dft_plugin.hookspecs import hookimpl
+from dft_plugin.rollout import RolloutEngine, TransformersEngine
+from dft_plugin.statistics.base import Statistic
+from dft_plugin.statistics.entropy import EntropyRate
+from dft_plugin.statistics.frequency import NgramFrequency, TokenFrequency
+from dft_plugin.statistics.intervals import ParagraphLength, PunctuationRhythm, SentenceLength, TextLength
+from dft_plugin.statistics.novelty import Novelty
+from dft_plugin.statistics.opening import SentenceOpening
+
+
+@hookimpl
+def dft_statistics() -> Sequence[type[Statistic]]:
+    return [
+        TokenFrequency,
+        NgramFrequency,
+        SentenceLength,
+        PunctuationRhythm,
+        ParagraphLength,
+        TextLength,
+        Novelty,
+        SentenceOpening,
+        EntropyRate,
+    ]
+
+
+@hookimpl
+def dft_distances() -> Sequence[distances.Distance]:
+    return distances.BUILTIN
+
+
+@hookimpl
+def dft_rollout_engines() -> Sequence[type[RolloutEngine]]:
+    return [TransformersEngine]

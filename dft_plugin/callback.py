@@ -1,0 +1,288 @@
+"""DFTCallback: when the distribution term acts in a Trainer, not what it is."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import sys
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import TrainerCallback
+from transformers.trainer_callback import ExportableState
+
+from dft_plugin import host
+from dft_plugin.assembly import Setting, assemble
+from dft_plugin.backward import Attachment, choose_backward
+from dft_plugin.config import DFTConfig, parse
+from dft_plugin.gradients import GradientSnapshot, average, finite, scale_, trainable
+from dft_plugin.metrics import Metrics
+from dft_plugin.rollout import describe, forked_rng, seed_of
+from dft_plugin.term import DistributionTerm, Evaluation
+
+logger = logging.getLogger("dft_plugin")
+
+MOST_SKIPPED_IN_A_ROW = 10
+CROSS_ENTROPY_MEMORY = 0.9
+"""How much of the running cross-entropy gradient norm each step keeps."""
+
+
+class DistributionTermError(RuntimeError):
+    """A run that cannot go on, or ended, without the term having acted as configured."""
+
+
+class DFTCallback(TrainerCallback, ExportableState):
+    """Adds the distribution term (Distribution Fine-Tuning) to a transformers Trainer.
+
+    `SFTTrainer(..., callbacks=[DFTCallback()])` is enough: the human reference is then the training set's
+    own completions. Not TRL's `loss_type="dft"` (Dynamic Fine-Tuning).
+
+    Args:
+        config: a `DFTConfig`, or None.
+        **options: the same options by name, when no config is given (`reference=`, `weight=`,
+            `statistics=`, `rollout=`, ...).
+
+    Raises:
+        ConfigError: for an unknown or invalid option, naming the nearest that exists.
+        TypeError: when both a config and options are given.
+    """
+
+    def __init__(self, config: DFTConfig | dict[str, Any] | None = None, **options: Any) -> None:
+        if config is not None and options:
+            raise TypeError(f"DFTCallback takes a config or options, not both (given: {', '.join(options)})")
+        self.config = config if isinstance(config, DFTConfig) else parse(config or options, "DFTCallback")
+        self.term: DistributionTerm | None = None
+        self.metrics = Metrics()
+        self.saved: str = ""
+        self.acted = 0
+        self.skipped = 0
+        self.skipped_in_a_row = 0
+        self.cross_entropy_norm: float | None = None
+        self._pending: Tensor | None = None
+        self._pending_weight = 0.0
+        self._trainer: Any = None
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> DFTCallback:
+        """From a YAML file with a `dft:` block, or with its keys at the top."""
+        return cls(DFTConfig.from_yaml(path))
+
+    # ---- the run -------------------------------------------------------------------------------------
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._trainer = trainer = host.find_trainer(self)
+        host.check_supported(trainer, state, self.config)
+        host.add_to_logs(trainer, self.metrics.drain)
+        host.before_clipping(trainer, self._on_gradients_ready)
+        model = kwargs["model"]
+        self.backward = choose_backward(trainer.accelerator, self.config)
+        accelerator = trainer.accelerator
+        processes = host.processes(accelerator)
+        setting = Setting(
+            model,
+            kwargs.get("processing_class") or kwargs.get("tokenizer"),
+            kwargs["train_dataloader"],
+            processes,
+            accelerator.autocast,
+        )
+        started = time.perf_counter()
+        with forked_rng(next(model.parameters()).device, seed_of(self.config.seed)):
+            self.term = assemble(self.config, setting)
+        self.parameters = trainable(model)
+        self.snapshot = GradientSnapshot(self.parameters)
+        self.attachment = Attachment(self.term.decoder) if self.backward == "attached" else None
+        self._restore(state)
+        if processes.rank == 0:
+            print(self._active_line(time.perf_counter() - started), file=sys.stderr, flush=True)
+
+    def _active_line(self, seconds: float) -> str:
+        config = self.config
+        names = ", ".join(entry.name for entry in config.statistics)
+        return (
+            f"dft: Distribution Fine-Tuning is active: {names}; reference {config.reference}; weight "
+            f"{config.weight}; {config.rollout.batch_size} texts of up to {config.rollout.max_new_tokens} tokens "
+            f"per process every {config.rollout.interval} step(s) at temperature {config.rollout.temperature}; "
+            f"{self.backward} backward (prepared in {seconds:.1f} s)"
+        )
+
+    def weight_at(self, step: int) -> float | None:
+        """The weight at an optimizer step before `auto`: the warm-up's share; None when it does not act."""
+        config = self.config
+        if step < config.start_step or (config.end_step is not None and step >= config.end_step):
+            return None
+        since = step - config.start_step
+        if since % config.rollout.interval:
+            return None
+        warm = min(1.0, (since + 1) / config.warmup_steps) if config.warmup_steps else 1.0
+        return warm if config.weight == "auto" else warm * config.weight
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._pending = None
+        weight = self.weight_at(state.global_step)
+        if weight is None:
+            return
+        assert self.term is not None
+        started = time.perf_counter()
+        device = self.term.device
+        with forked_rng(device, seed_of(self.config.seed, state.global_step)):
+            texts = self.term.rollout(state.global_step)
+            rolled_out = time.perf_counter()
+            evaluation = self.term.evaluate(texts, state.global_step)
+            if not evaluation.finite:
+                self._skip("the distance or its derivative is not finite", state.global_step)
+                return
+            measuring = self.config.weight == "auto" and self.cross_entropy_norm is None
+            if weight == 0 or measuring:
+                used: float | None = 0.0
+            elif self.attachment is not None:
+                self.attachment.arm(self.term, evaluation, weight * self._loss_scale())
+                used = weight
+            else:
+                used = self._own_backward(evaluation, weight, state.global_step)
+        if used is None:
+            return
+        self.acted += 1
+        self.skipped_in_a_row = 0
+        self.metrics.evaluated(evaluation, self.term.objective.matched, used)
+        self.metrics.add("dft/rollout_seconds", rolled_out - started)
+        self.metrics.add("dft/step_seconds", time.perf_counter() - started)
+        every = self.config.sample_every
+        if every and (self.acted - 1) % every == 0:
+            tokenizer = kwargs.get("processing_class") or kwargs.get("tokenizer")
+            for index in range(min(3, len(texts))):
+                self.metrics.sample(index, describe(tokenizer, texts, index))
+
+    def _own_backward(self, evaluation: Evaluation, weight: float, step: int) -> float | None:
+        """Back-propagates the surrogate on the bare module; returns the weight used, None when skipped.
+
+        Gradients are empty at the beginning of a step, so the term's can be measured and scaled before
+        cross-entropy's are added.
+        """
+        assert self.term is not None
+        if any(parameter.grad is not None for parameter in self.parameters):
+            raise DistributionTermError(
+                "gradients are not empty at the beginning of an optimizer step: something else (an older "
+                "Trainer, zero_grad(set_to_none=False), another callback) writes them; the term cannot be scaled"
+            )
+        loss_scale = self._loss_scale()
+        for loss in self.term.surrogates(evaluation):
+            (loss * loss_scale).backward()
+        if not self._everywhere(finite(self.parameters)):
+            for parameter in self.parameters:
+                parameter.grad = None
+            self._skip("the term's gradient is not finite", step)
+            return None
+        processes = self.term.processes
+        taken = average(processes.reduce, self.snapshot.take(loss_scale), processes.count)
+        norm = self.snapshot.norm(taken)
+        if self.config.weight == "auto":
+            assert self.cross_entropy_norm is not None
+            weight *= self.config.gradient_fraction * self.cross_entropy_norm / max(norm, 1e-30)
+        scale_(self.parameters, weight)
+        self._pending, self._pending_weight = taken, weight
+        return weight
+
+    def _everywhere(self, condition: bool) -> bool:
+        assert self.term is not None
+        failed = torch.tensor(0.0 if condition else 1.0, device=self.term.device)
+        return float(self.term.processes.reduce(failed)) == 0
+
+    def _loss_scale(self) -> float:
+        scaler = getattr(self._trainer.accelerator, "scaler", None)
+        return float(scaler.get_scale()) if scaler is not None else 1.0
+
+    def _on_gradients_ready(self) -> None:
+        """Just before clipping: both gradients lie summed in `.grad`."""
+        if self.backward != "own":
+            return
+        final = self.snapshot.take(self._loss_scale())
+        if self._pending is None:
+            norm = self.snapshot.norm(final)
+        else:
+            norm = self.snapshot.norm(final - self._pending_weight * self._pending)
+            own = self._pending_weight * self.snapshot.norm(self._pending)
+            if norm > 0:
+                self.metrics.add("dft/gradient_ratio", own / norm)
+        self._pending = None
+        if norm > 0 and torch.isfinite(torch.tensor(norm)):
+            kept = CROSS_ENTROPY_MEMORY if self.cross_entropy_norm is not None else 0.0
+            self.cross_entropy_norm = kept * (self.cross_entropy_norm or 0.0) + (1 - kept) * norm
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.attachment is not None and self.attachment.armed:
+            raise DistributionTermError(
+                "the model's decoder was not called during the step, so the term was not attached: this "
+                "Trainer's forward pass does not go through the model's decoder"
+            )
+
+    def _skip(self, reason: str, step: int) -> None:
+        self.skipped += 1
+        self.skipped_in_a_row += 1
+        self.metrics.set("dft/skipped", float(self.skipped))
+        logger.warning("dft: step %d: %s; the term is left out of this step", step, reason)
+        if self.skipped_in_a_row >= MOST_SKIPPED_IN_A_ROW:
+            raise DistributionTermError(
+                f"{reason}, {MOST_SKIPPED_IN_A_ROW} steps in a row (last: step {step}): lower the learning rate "
+                "or the term's weight, or train in bf16 instead of fp16"
+            )
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.attachment is not None:
+            self.attachment.remove()
+        if self.acted == 0:
+            raise DistributionTermError(
+                f"training ended after {state.global_step} steps without the distribution term having acted "
+                f"(start_step {self.config.start_step}, interval {self.config.rollout.interval}, "
+                f"{self.skipped} steps skipped)"
+            )
+
+    # ---- checkpoints ---------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps: JSON only, the accumulators as a compressed safetensors string."""
+        return {
+            "args": {"config": self.config.model_dump(mode="json")},
+            "attributes": {
+                "saved": "" if self.term is None else _encode(dict(self.term.state_dict())),
+                "acted": self.acted,
+                "skipped": self.skipped,
+                "skipped_in_a_row": self.skipped_in_a_row,
+                "cross_entropy_norm": self.cross_entropy_norm,
+            },
+        }
+
+    def _restore(self, state: Any) -> None:
+        name = type(self).__name__
+        stored = state.stateful_callbacks.get(name)
+        if isinstance(stored, list):
+            stored = stored[-1] if stored else None
+        # Without an entry the Trainer would raise KeyError at its next checkpoint.
+        state.stateful_callbacks[name] = self.state()
+        attributes = (stored or {}).get("attributes", {})
+        if state.global_step == 0 or not attributes.get("saved"):
+            return
+        assert self.term is not None
+        for attribute in ("acted", "skipped", "skipped_in_a_row", "cross_entropy_norm"):
+            setattr(self, attribute, attributes[attribute])
+        self.term.load_state_dict(_decode(attributes["saved"]))
+
+
+def _encode(tensors: dict[str, Tensor]) -> str:
+    from safetensors.torch import save
+
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return base64.b64encode(zlib.compress(save(contiguous))).decode()
+
+
+def _decode(text: str) -> dict[str, Tensor]:
+    from safetensors.torch import load
+
+    tensors: dict[str, Tensor] = load(zlib.decompress(base64.b64decode(text)))
+    return tensors
+
+
+__all__ = ["DFTCallback", "DistributionTermError"]

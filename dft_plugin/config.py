@@ -1,0 +1,249 @@
+"""The `dft:` block: every option, its default, bounds and description, declared once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+DEFAULT_STATISTICS = (
+    "token_frequency",
+    "ngram_frequency",
+    "sentence_length",
+    "punctuation_rhythm",
+    "novelty",
+    "sentence_opening",
+    "entropy",
+)
+
+
+class DFTStatisticConfig(BaseModel):
+    """One statistic: its name, the distance it is matched by, its weight and its own options."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field(description="a statistic's name; `dft statistics` lists them")
+    distance: str | None = Field(
+        default=None,
+        description="mmd, wasserstein, energy, jensen_shannon, hellinger, l2 or a plugin's; "
+        "default: the statistic's own",
+    )
+    distance_options: dict[str, Any] = Field(
+        default_factory=dict, description="options of the distance, such as mmd's `kernel` and `bandwidths`"
+    )
+    weight: float = Field(default=1.0, gt=0, description="share of the objective relative to the others")
+
+    @property
+    def own_options(self) -> dict[str, Any]:
+        """What was given beside name, distance and weight: the statistic's own options."""
+        return dict(self.model_extra or {})
+
+
+class DFTRolloutConfig(BaseModel):
+    """How the model is sampled, the way it will be deployed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    engine: str = Field(default="transformers", description="rollout engine; a plugin may add others")
+    interval: int = Field(default=1, ge=1, description="the term acts at every interval-th optimizer step")
+    batch_size: int = Field(
+        default=64,
+        ge=1,
+        description="texts per process and acting step; distances are between samples, so more texts mean less noise",
+    )
+    micro_batch_size: int = Field(
+        default=16,
+        ge=1,
+        description="texts per forward and backward pass; lower it when memory runs out, the gradient stays the same",
+    )
+    max_new_tokens: int = Field(default=128, ge=2, le=8192, description="longest generated text, in tokens")
+    context_tokens: int = Field(
+        default=32, ge=1, le=8192, description="longest human prefix a plain text is continued from, in tokens"
+    )
+    temperature: float = Field(default=1.0, gt=0, le=10, description="deployment temperature")
+    top_k: int = Field(default=0, ge=0, description="deployment top-k; 0 is off")
+    top_p: float = Field(default=1.0, gt=0, le=1, description="deployment top-p; 1 is off")
+    min_p: float = Field(default=0.0, ge=0, lt=1, description="deployment min-p; 0 is off")
+    prompts: str = Field(
+        default="train",
+        description="where contexts come from: `train` (the training set's prompts, or random prefixes of its "
+        "plain text) or a .jsonl, .json or .txt file of prompts or texts",
+    )
+
+
+class DFTConfig(BaseModel):
+    """Distribution Fine-Tuning: match the distribution of generated text to a human reference.
+
+    Not TRL's `loss_type: dft` (Dynamic Fine-Tuning).
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    reference: str = Field(
+        default="train",
+        description="the human text to match: `train` (the training set's own completions), a .txt, .jsonl, "
+        ".json or .parquet file of texts, or a .safetensors reference built by `dft reference build`",
+    )
+    reference_windows: int = Field(
+        default=2048,
+        ge=32,
+        le=1_000_000,
+        description="human windows the statistics are computed from, each like one rollout",
+    )
+    weight: float | Literal["auto"] = Field(
+        default="auto",
+        description="factor on the term's gradient; `auto` sets it at each step so that the gradient's norm is "
+        "`gradient_fraction` of cross-entropy's; 0 only measures",
+    )
+    gradient_fraction: float = Field(
+        default=0.3,
+        gt=0,
+        le=10,
+        description="for weight: auto, the norm of the term's gradient relative to cross-entropy's",
+    )
+    statistics: list[DFTStatisticConfig] = Field(
+        default_factory=lambda: [DFTStatisticConfig(name=name) for name in DEFAULT_STATISTICS],
+        min_length=1,
+        description="what is matched: names, or a name with options (distance, weight and its own)",
+    )
+    rollout: DFTRolloutConfig = Field(default_factory=DFTRolloutConfig, description="how the model is sampled")
+    start_step: int = Field(default=0, ge=0, description="first optimizer step at which the term acts")
+    end_step: int | None = Field(
+        default=None, ge=1, description="optimizer step from which it no longer acts; null: never"
+    )
+    warmup_steps: int = Field(
+        default=0, ge=0, description="steps over which the weight rises linearly from 0 after start_step"
+    )
+    credit: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="gamma, how much of a token's effect on later text is credited to it: 0 is the pathwise "
+        "part alone (least variance), 1 the unbiased gradient",
+    )
+    window: float = Field(
+        default=4.0,
+        ge=1,
+        description="over how many rollout batches the statistics run; 1: each batch by itself",
+    )
+    sample_every: int = Field(
+        default=200, ge=0, description="acting steps between the sample texts in the log; 0: none"
+    )
+    seed: int = Field(default=0, ge=0, description="seed of contexts, rollouts and human windows")
+
+    @field_validator("statistics", mode="before")
+    @classmethod
+    def _name_or_mapping(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = [value]
+        if not isinstance(value, list | tuple):
+            return value
+        return [_statistic_block(entry) for entry in value]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DFTConfig:
+        names = [entry.name for entry in self.statistics]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"statistics lists {', '.join(repeated)} more than once: give each one entry")
+        for entry in self.statistics:
+            _check_statistic(entry)
+        if self.end_step is not None and self.end_step <= self.start_step:
+            raise ValueError(
+                f"end_step is {self.end_step} and start_step {self.start_step}: the term would never act; "
+                "raise end_step or leave it out"
+            )
+        return self
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> DFTConfig:
+        """Reads a YAML file: either a `dft:` block among other keys, or the block's own keys.
+
+        Raises:
+            FileNotFoundError: when there is no such file.
+            ConfigError: when a key or value is not valid, naming the nearest that is.
+        """
+        import yaml
+
+        text = Path(path).read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
+        if not isinstance(content, dict):
+            raise ConfigError(f"{path}: expected keys and values, found {type(content).__name__}")
+        block = content.get("dft", content)
+        return parse(block, where=f"{path}: dft")
+
+
+class ConfigError(ValueError):
+    """A `dft:` block that is not valid; the message says what was given, what exists and the mend."""
+
+
+def _statistic_block(entry: Any) -> Any:
+    """`name`, `{name: options}` and `{name: ..., option: ...}` to the last form."""
+    if isinstance(entry, str):
+        return {"name": entry}
+    if isinstance(entry, Mapping) and "name" not in entry and len(entry) == 1:
+        ((name, options),) = entry.items()
+        if options is None:
+            return {"name": name}
+        if isinstance(options, Mapping):
+            return {"name": name, **options}
+    return entry
+
+
+def _check_statistic(entry: DFTStatisticConfig) -> None:
+    from dft_plugin import plugins
+
+    statistic = plugins.statistic(entry.name)
+    try:
+        statistic.Options.model_validate(entry.own_options)
+    except ValidationError as error:
+        fields = [*statistic.Options.model_fields, "distance", "distance_options", "weight"]
+        raise ValueError(f"statistics: {entry.name}: {_explain(error, fields)}") from error
+    distance = plugins.distance(entry.distance or statistic.distance)
+    if statistic.support not in distance.supports:
+        usable = [name for name, other in plugins.distances().items() if statistic.support in other.supports]
+        raise ValueError(
+            f"statistics: {entry.name}: distance {distance.name} is defined on "
+            f"{' and '.join(sorted(distance.supports))} summaries, and this one is {statistic.support}; "
+            f"use {', '.join(usable)}"
+        )
+
+
+def _explain(error: ValidationError, existing: list[str]) -> str:
+    from dft_plugin.plugins import nearest
+
+    lines = []
+    for problem in error.errors():
+        place = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            given = str(problem["loc"][-1])
+            lines.append(f'unknown key "{place}".{nearest(given, existing)} There are: {", ".join(existing)}.')
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            given_value = "" if problem["type"] == "value_error" else f" (given: {problem['input']!r})"
+            lines.append(f"{place + ': ' if place else ''}{message}{given_value}")
+    return "; ".join(lines)
+
+
+def parse(block: Any, where: str = "dft") -> DFTConfig:
+    """Validates a `dft:` block.
+
+    Args:
+        block: the mapping (or None for all defaults).
+        where: what to call it in messages.
+
+    Raises:
+        ConfigError: naming each key or value that is not valid, what exists, and the nearest match.
+    """
+    if block is None:
+        block = {}
+    if not isinstance(block, Mapping):
+        raise ConfigError(f"{where}: expected keys and values, found {type(block).__name__} {block!r}")
+    try:
+        return DFTConfig.model_validate(dict(block))
+    except ValidationError as error:
+        unknown_in_rollout = any(problem["loc"][:1] == ("rollout",) for problem in error.errors())
+        model = DFTRolloutConfig if unknown_in_rollout else DFTConfig
+        raise ConfigError(f"{where}: {_explain(error, list(model.model_fields))}") from error

@@ -1,0 +1,197 @@
+"""Tokenized human documents, and the windows cut from them: contexts and what a human wrote after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dft_plugin.texts import Window
+
+IGNORED = -100
+"""The label of tokens that are not trained on."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """One tokenized human document.
+
+    Attributes:
+        tokens: token ids, prompt included.
+        start: index of the first token of the text: after the prompt, or 0 for a plain text.
+        stop: one past the last such token.
+        prompted: whether tokens before `start` are a prompt, so that generation starts at `start`;
+            otherwise a plain text, continued from a random prefix.
+    """
+
+    tokens: tuple[int, ...]
+    start: int
+    stop: int
+    prompted: bool
+
+
+def split_row(input_ids: Sequence[int], labels: Sequence[int], positions: Sequence[int] | None) -> list[Document]:
+    """Documents of one row of a training batch: packed texts apart, each trained-on span one document.
+
+    Args:
+        input_ids: (T,) the row's tokens.
+        labels: (T,) -100 where not trained on.
+        positions: (T,) position ids, 0 where a packed text begins, or None for a row of one text.
+    """
+    starts = [0]
+    if positions is not None:
+        starts = [index for index, position in enumerate(positions) if position == 0]
+        # Padding repeats position 0 in some collators: such texts of one untrained token fall out below.
+    documents = []
+    for start, stop in zip(starts, [*starts[1:], len(input_ids)], strict=True):
+        documents += _spans(tuple(input_ids[start:stop]), list(labels[start:stop]))
+    return documents
+
+
+def _spans(tokens: tuple[int, ...], labels: list[int]) -> list[Document]:
+    trained = [label != IGNORED for label in labels]
+    documents = []
+    index = 0
+    while index < len(tokens):
+        if not trained[index]:
+            index += 1
+            continue
+        stop = index
+        while stop < len(tokens) and trained[stop]:
+            stop += 1
+        # Packing masks a text's first label: one untrained token before the text is no prompt.
+        prompted = index > 1
+        documents.append(Document(tokens[:stop], index if prompted else 0, stop, prompted))
+        index = stop
+    return documents
+
+
+def from_batch(batch: Any) -> list[Document]:
+    """Documents of a collated training batch with `input_ids` and `labels` (and `position_ids`)."""
+    input_ids, labels = batch["input_ids"], batch.get("labels")
+    mask, positions = batch.get("attention_mask"), batch.get("position_ids")
+    if labels is None:
+        labels = input_ids if mask is None else input_ids.masked_fill(mask == 0, IGNORED)
+    documents = []
+    for row in range(input_ids.shape[0]):
+        keep: Any = slice(None)
+        if isinstance(mask, Tensor) and mask.dim() == 2 and positions is None:
+            keep = mask[row] != 0
+        row_positions = None if positions is None else positions[row].tolist()
+        documents += split_row(input_ids[row][keep].tolist(), labels[row][keep].tolist(), row_positions)
+    return documents
+
+
+def from_dataloader(dataloader: Any, limit: int) -> list[Document]:
+    """Documents of a training data set, through its own collator, so that packing, chat templates and
+    completion-only masks mean what they mean to the trainer.
+
+    Map-style data sets are read at evenly spaced rows; iterable ones from a fresh iterator.
+
+    Args:
+        dataloader: the trainer's; anything with `dataset` and `collate_fn`.
+        limit: most rows read.
+    """
+    dataset, collate = dataloader.dataset, dataloader.collate_fn
+    documents: list[Document] = []
+    for row in _rows(dataset, limit):
+        documents += from_batch(_collated(collate, row))
+    return documents
+
+
+def _rows(dataset: Any, limit: int) -> Iterator[Any]:
+    try:
+        count = len(dataset)
+    except TypeError:
+        for number, row in enumerate(iter(dataset)):
+            if number >= limit:
+                return
+            yield row
+        return
+    for number in range(min(count, limit)):
+        yield dataset[number * count // min(count, limit)]
+
+
+def _collated(collate: Any, row: Any) -> Any:
+    """One row through the collator: flat for most, nested for Axolotl's packing collators."""
+    if getattr(collate, "squash_position_ids", None) is not None:
+        return collate([[row]])
+    return collate([row])
+
+
+@dataclass(frozen=True)
+class WindowSampler:
+    """Cuts windows like a rollout sees them: a context, then up to `max_new_tokens` a human wrote.
+
+    Attributes:
+        documents: tokenized documents.
+        context_tokens: longest prefix of a plain text kept as context.
+        max_new_tokens: longest continuation.
+        from_start: plain texts begin at their first token instead of at a random place.
+    """
+
+    documents: Sequence[Document]
+    context_tokens: int
+    max_new_tokens: int
+    from_start: bool = False
+
+    def usable(self) -> list[Document]:
+        """Documents with something to continue from and something to count."""
+        return [
+            document for document in self.documents if document.stop - document.start >= (1 if document.prompted else 2)
+        ]
+
+    def sample(self, count: int, generator: torch.Generator) -> list[Window]:
+        """`count` windows: documents in random order, longer ones in proportion more often.
+
+        Each document is cut into pieces of `max_new_tokens` at a random offset, so that windows do not
+        overlap until every piece has been used once.
+
+        Raises:
+            ValueError: when there are no usable documents.
+        """
+        pieces: list[Window] = []
+        usable = self.usable()
+        if not usable:
+            raise ValueError("no document has two or more tokens to learn from")
+        while len(pieces) < count:
+            found = [piece for document in usable for piece in self._cut(document, generator)]
+            order = torch.randperm(len(found), generator=generator).tolist()
+            pieces += [found[index] for index in order]
+        return pieces[:count]
+
+    def pieces(self) -> int:
+        """About how many windows there are before they begin to overlap."""
+        return sum(
+            1
+            if document.prompted or self.from_start
+            else max(1, (document.stop - document.start) // self.max_new_tokens)
+            for document in self.usable()
+        )
+
+    def _cut(self, document: Document, generator: torch.Generator) -> Iterable[Window]:
+        tokens, start, stop = document.tokens, document.start, document.stop
+        if document.prompted:
+            return [Window(tokens[: min(stop, start + self.max_new_tokens)], start, start, True)]
+        first = max(start, 1)  # the very first token can only be a context
+        if self.from_start:
+            return [Window(tokens[: min(stop, first + self.max_new_tokens)], start, first, True)]
+        windows = []
+        span = min(self.max_new_tokens, stop - first)
+        offset = int(torch.randint(0, span, (1,), generator=generator))
+        for cut in range(first + offset, stop, self.max_new_tokens):
+            left = max(0, cut - self.context_tokens)
+            whole = left <= start
+            left = 0 if whole else left
+            windows.append(
+                Window(
+                    tokens[left : min(stop, cut + self.max_new_tokens)],
+                    start if whole else 0,
+                    cut - left,
+                    whole,
+                )
+            )
+        return windows

@@ -1,0 +1,113 @@
+"""What is read from, and hung on, the Trainer that calls the callback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dft_plugin.config import DFTConfig
+from dft_plugin.term import Processes
+
+
+class UnsupportedRunError(ValueError):
+    """A run in which the term's gradient would not be exact; the message names what stands in the way."""
+
+
+def find_trainer(callback: Any) -> Any:
+    """The Trainer on the call stack whose callbacks include this one.
+
+    transformers hands callbacks everything but the trainer, and only its own `log` reaches every reporter
+    and `log_history`.
+
+    Raises:
+        UnsupportedRunError: when there is none.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        owner = frame.f_locals.get("self")
+        handler = getattr(owner, "callback_handler", None)
+        if handler is not None and any(entry is callback for entry in handler.callbacks):
+            return owner
+        frame = frame.f_back  # type: ignore[assignment]
+    raise UnsupportedRunError("DFTCallback was not called by a transformers Trainer: pass it in `callbacks=`")
+
+
+def check_supported(trainer: Any, state: Any, config: DFTConfig) -> None:
+    """Refuses what would make the term inexact or inactive, before the first step.
+
+    Raises:
+        UnsupportedRunError: naming what was given and the mend.
+    """
+    args, accelerator = trainer.args, trainer.accelerator
+    callbacks = [entry for entry in trainer.callback_handler.callbacks if type(entry).__name__ == "DFTCallback"]
+    if len(callbacks) > 1:
+        raise UnsupportedRunError(f"{len(callbacks)} DFTCallbacks are registered: keep one")
+    if getattr(args, "label_smoothing_factor", 0):
+        raise UnsupportedRunError(
+            f"label_smoothing_factor is {args.label_smoothing_factor}: the Trainer then takes the labels away "
+            "before the forward pass; set it to 0"
+        )
+    if getattr(trainer, "compute_loss_func", None) is not None:
+        raise UnsupportedRunError(
+            "compute_loss_func is given: the term is defined beside the Trainer's own cross-entropy; leave "
+            "compute_loss_func out"
+        )
+    parallel = getattr(accelerator, "parallelism_config", None)
+    for size, name in (("sp_size", "sequence"), ("cp_size", "context"), ("tp_size", "tensor")):
+        if (getattr(parallel, size, 1) or 1) > 1:
+            raise UnsupportedRunError(
+                f"{name} parallelism is on ({size} {getattr(parallel, size)}): each process then holds a part of "
+                f"a text only; use data parallelism"
+            )
+    kind = str(getattr(accelerator, "distributed_type", "NO")).rsplit(".", 1)[-1]
+    if kind not in ("NO", "MULTI_GPU", "MULTI_CPU", "DEEPSPEED"):
+        raise UnsupportedRunError(
+            f"distributed type {kind} is not supported: the term was shown exact on one process, DDP and "
+            "DeepSpeed; use one of these"
+        )
+    if config.start_step >= state.max_steps:
+        raise UnsupportedRunError(
+            f"start_step is {config.start_step} and training has {state.max_steps} steps: the term would never "
+            "act; lower start_step"
+        )
+
+
+def processes(accelerator: Any) -> Processes:
+    """The data-parallel processes of an accelerator."""
+    if accelerator.num_processes == 1:
+        return Processes()
+
+    def reduce(tensor: Tensor) -> Tensor:
+        summed = tensor.clone()
+        torch.distributed.all_reduce(summed)
+        return summed
+
+    return Processes(accelerator.process_index, accelerator.num_processes, reduce)
+
+
+def add_to_logs(trainer: Any, drain: Callable[[], dict[str, Any]]) -> None:
+    """Adds what `drain` returns to each training log line, before any reporter sees it."""
+    original = trainer.log
+
+    def log(logs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        if "loss" in logs:
+            logs = {**logs, **drain()}
+        return original(logs, *args, **kwargs)
+
+    trainer.log = log
+
+
+def before_clipping(trainer: Any, ready: Callable[[], None]) -> None:
+    """Calls `ready` once per optimizer step, when all gradients are there and none is clipped."""
+    accelerator = trainer.accelerator
+    original = accelerator.clip_grad_norm_
+
+    def clip_grad_norm_(*args: Any, **kwargs: Any) -> Any:
+        ready()
+        return original(*args, **kwargs)
+
+    accelerator.clip_grad_norm_ = clip_grad_norm_

@@ -1,0 +1,152 @@
+"""Access to the parts of a causal language model: decoder, head, and the modes they run in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dft_plugin.expected_features import Head
+from dft_plugin.texts import Texts
+
+
+class UnsupportedModelError(ValueError):
+    """A model whose next-token law cannot be computed exactly from its decoder and head."""
+
+
+def base_model(model: nn.Module) -> Any:
+    """The causal language model itself, adapters injected, wrappers (PEFT) taken off.
+
+    Raises:
+        UnsupportedModelError: for adapters that are not injected into the layers (prompt learning).
+    """
+    if hasattr(model, "peft_config") and hasattr(model, "get_base_model"):
+        for name, config in model.peft_config.items():
+            if getattr(config, "is_prompt_learning", False):
+                raise UnsupportedModelError(
+                    f'adapter "{name}" is of type {config.peft_type}, which puts virtual tokens before the '
+                    "input; use one that is injected into the layers, such as LORA"
+                )
+        return model.get_base_model()
+    return model
+
+
+def decoder_of(model: nn.Module) -> nn.Module:
+    """The decoder, whose last hidden states the head reads.
+
+    Raises:
+        UnsupportedModelError: when the model has no language-modelling head or no decoder.
+    """
+    base = base_model(model)
+    head = base.get_output_embeddings() if hasattr(base, "get_output_embeddings") else None
+    if head is None:
+        raise UnsupportedModelError(
+            f"{type(base).__name__} has no language-modelling head, so it predicts no next token; load the "
+            "model with AutoModelForCausalLM"
+        )
+    decoder = base.get_decoder() if hasattr(base, "get_decoder") else None
+    if decoder is None or decoder is base:
+        raise UnsupportedModelError(
+            f"{type(base).__name__} gives no decoder (get_decoder); supported are LLaMA, Mistral, Qwen and "
+            "other decoder-only models of transformers"
+        )
+    return decoder
+
+
+def head_of(model: nn.Module) -> Head:
+    """The head's effective weight and bias, adapters included, and its family's scale and soft-cap.
+
+    Raises:
+        UnsupportedModelError: when the head is not a linear map (or a quantized one).
+    """
+    base = base_model(model)
+    config = base.config.get_text_config() if hasattr(base.config, "get_text_config") else base.config
+    weight, bias = _effective_linear(base.get_output_embeddings())
+    scale = float(getattr(config, "logit_scale", None) or 1.0)
+    scale /= float(getattr(config, "logits_scaling", None) or 1.0)
+    scale *= float(getattr(config, "lm_head_multiplier", None) or 1.0)
+    return Head(weight, bias, scale, getattr(config, "final_logit_softcapping", None))
+
+
+def _effective_linear(layer: Any) -> tuple[Tensor, Tensor | None]:
+    if hasattr(layer, "modules_to_save"):  # PEFT trains a copy
+        return _effective_linear(layer.modules_to_save[layer.active_adapters[0]])
+    if hasattr(layer, "get_base_layer") and hasattr(layer, "lora_A"):
+        weight, bias = _effective_linear(layer.get_base_layer())
+        if not layer.merged and not layer.disable_adapters:
+            for adapter in layer.active_adapters:
+                if adapter in layer.lora_A:
+                    weight = weight + layer.get_delta_weight(adapter).to(weight.dtype)
+        return weight, bias
+    weight = getattr(layer, "weight", None)
+    if weight is None or not weight.is_floating_point() or weight.dim() != 2:
+        raise UnsupportedModelError(
+            f"the language-modelling head is a {type(layer).__name__} without a floating-point weight matrix; "
+            "leave it out of quantization"
+        )
+    return weight, getattr(layer, "bias", None)
+
+
+def hidden_rows(decoder: nn.Module, texts: Texts) -> Tensor:
+    """The hidden states (N, D) the next-token law of each row is computed from: at the position before it."""
+    index = torch.arange(texts.tokens.shape[1], device=texts.tokens.device)
+    mask = (index < texts.end[:, None]).long()
+    output = decoder(input_ids=texts.tokens, attention_mask=mask, use_cache=False)
+    hidden: Tensor = output.last_hidden_state if hasattr(output, "last_hidden_state") else output[0]
+    return hidden[texts.text, texts.position - 1]
+
+
+@contextmanager
+def deterministic(model: nn.Module, *, recompute: bool) -> Iterator[None]:
+    """Evaluation mode (no dropout), each module's own mode restored after.
+
+    Args:
+        model: the model.
+        recompute: keep gradient checkpointing at work: it asks the layer itself whether it is training,
+            while dropout asks its own module.
+    """
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    if recompute:
+        for module in modes:
+            if getattr(module, "gradient_checkpointing", False):
+                module.training = True
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+@torch.no_grad()
+def check_head(model: nn.Module, tokens: Tensor) -> None:
+    """Compares the model's own logits with decoder and head, once, before training.
+
+    Args:
+        model: the causal language model.
+        tokens: (1, T) long, any text.
+
+    Raises:
+        UnsupportedModelError: when they differ by more than the dtype's rounding: the model family does
+            something to its logits that `Head` does not know.
+    """
+    base = base_model(model)
+    with deterministic(model, recompute=False):
+        theirs = getattr(base(input_ids=tokens, use_cache=False), "logits", None)
+        if theirs is None:
+            return
+        hidden = decoder_of(model)(input_ids=tokens, use_cache=False).last_hidden_state
+        head = head_of(model)
+        linear = torch.nn.functional.linear(hidden.to(head.weight.dtype), head.weight, head.bias)
+        ours = head.finish(linear)
+    theirs = theirs.to(ours.dtype)
+    spread = float(theirs.std().clamp(min=1e-6))
+    worst = float((theirs - ours).abs().max()) / spread
+    if not worst < (1e-2 if theirs.dtype == torch.float32 and linear.dtype == torch.float32 else 0.2):
+        raise UnsupportedModelError(
+            f"{type(base).__name__} computes logits that decoder and head do not give (off by {worst:.2g} "
+            "standard deviations): its scaling or soft-capping of logits is not supported"
+        )

@@ -1,0 +1,259 @@
+"""Statistics and a human reference in; the distance, its derivative and the surrogate loss out.
+
+The estimator of DESIGN section 1. With accumulators a = E[sum_t f_t], summary g and distance D,
+
+    grad D(g(a)) = sum_t E[grad sum_v p(v | x_<t) <D', f_t(v)>]            pathwise
+                 + sum_t E[grad log p(x_t | x_<t) (G_t - b_t)]             reward-to-go
+    G_t = sum_{s>t} gamma^(s-t-1) r_s,   r_s = sum_v p(v | x_<s) <D', f_s(v)>
+
+D' is taken, for each text, at accumulators that leave this text out, so that its own sampling noise is not
+penalised (the U-statistic of MMD, for every distance).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate as running_sum
+
+import torch
+from torch import Tensor
+
+from dft_plugin import terms
+from dft_plugin.law import Law, Request
+from dft_plugin.statistics.base import Statistic
+from dft_plugin.texts import Texts
+
+DistanceFunction = Callable[[Tensor, Tensor], Tensor]
+"""(p (..., S), q (S,)) -> (...)."""
+
+Reduce = Callable[[Tensor], Tensor]
+"""Sums a tensor over all ranks."""
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A statistic together with the distance it is matched by and its share of the objective."""
+
+    statistic: Statistic
+    distance: DistanceFunction
+    weight: float = 1.0
+
+    @property
+    def name(self) -> str:
+        return self.statistic.name
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one batch of texts asks of the law, for all statistics at once."""
+
+    texts: Texts
+    request: Request
+    layout: terms.Layout
+
+
+@dataclass(frozen=True)
+class Accumulation:
+    """Lays the accumulators of all statistics side by side: A numbers per text."""
+
+    statistics: Sequence[Statistic]
+    vocabulary_size: int
+    _cache: terms.TableCache = field(default_factory=terms.TableCache)
+    _sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def plan(self, texts: Texts) -> Plan:
+        """Asks every statistic for its terms on these texts."""
+        collected: list[terms.Term] = []
+        for statistic in self.statistics:
+            listed = list(statistic.terms(texts))
+            self._sizes[statistic.name] = tuple(term.size for term in listed)
+            collected += listed
+        request, layout = terms.request(collected, texts, self.vocabulary_size, self._cache)
+        return Plan(texts, request, layout)
+
+    def accumulate(self, plan: Plan, law: Law) -> Tensor:
+        """(B, A) float64: the accumulators of each text."""
+        return terms.accumulate(law, plan.layout, plan.texts).double()
+
+    def part(self, statistic: Statistic) -> slice:
+        """Where a statistic's accumulators stand among the A; known once a batch was planned."""
+        start = 0
+        for other in self.statistics:
+            size = sum(self._sizes[other.name])
+            if other is statistic:
+                return slice(start, start + size)
+            start += size
+        raise KeyError(statistic.name)
+
+    def summarize(self, statistic: Statistic, accumulators: Tensor) -> Mapping[str, Tensor]:
+        """The summary of one statistic from accumulators (..., A)."""
+        sizes = self._sizes[statistic.name]
+        own = accumulators[..., self.part(statistic)]
+        ends = list(running_sum(sizes))
+        pieces = [own[..., end - size : end] for size, end in zip(sizes, ends, strict=True)]
+        return statistic.summarize(pieces)
+
+
+Floors = Mapping[str, Mapping[str, float]]
+"""statistic -> component -> human-versus-human distance at the present sample size."""
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Distances of each component of each statistic, and the objective they make up.
+
+    Attributes:
+        raw: statistic -> component -> (...) distance.
+        loss: (...) sum_k weight_k mean_c log(1 + distance_kc / floor_kc) / sum_k weight_k: far from the floor each
+            statistic's gradient is relative to its own distance, so none swamps the rest; at the floor it fades.
+    """
+
+    raw: Mapping[str, Mapping[str, Tensor]]
+    loss: Tensor
+
+
+class Objective:
+    """The distance between generated text and the human reference, with a running window of accumulators.
+
+    Args:
+        matched: the statistics with their distances and weights.
+        accumulation: of exactly these statistics.
+        window: over how many batches the accumulators run: each earlier batch counts 1 - 1 / window of
+            the one after it; 1 means no memory.
+        reduce: sums over ranks.
+    """
+
+    def __init__(
+        self,
+        matched: Sequence[Matched],
+        accumulation: Accumulation,
+        window: float,
+        reduce: Reduce = lambda tensor: tensor,
+    ) -> None:
+        self.matched = tuple(matched)
+        self.accumulation = accumulation
+        self.decay = 1.0 - 1.0 / window
+        self.reduce = reduce
+        self.past: Tensor | None = None
+        self.past_texts = 0.0
+        self.past_squared = 0.0
+
+    def sample_size(self, texts: int) -> float:
+        """Effective number of texts behind the accumulators once `texts` more arrive: (sum w)^2 / sum w^2."""
+        return (self.past_texts + texts) ** 2 / (self.past_squared + texts)
+
+    def leave_one_out(self, own: Tensor) -> tuple[Tensor, Tensor, int]:
+        """Mean accumulators without each text of this rank, and with all.
+
+        Args:
+            own: (B, A), accumulators of this rank's texts.
+
+        Returns:
+            (B, A) mean per text over the window and all ranks' texts but one; (A,) over all; the number of
+            texts in this batch over all ranks.
+
+        Raises:
+            ValueError: when there is no text to be left.
+        """
+        total = self.reduce(own.sum(0))
+        count = int(self.reduce(torch.tensor(float(len(own)), device=own.device, dtype=own.dtype)))
+        past = torch.zeros_like(total) if self.past is None else self.past.to(own.device)
+        everything, weight = past + total, self.past_texts + count
+        if weight <= 1:
+            raise ValueError("the term needs at least 2 texts per step, over all processes")
+        return (everything - own) / (weight - 1), everything / weight, count
+
+    def remember(self, mean: Tensor, count: int) -> None:
+        """Moves the window on: what was seen counts `decay` at the next step."""
+        weight = self.past_texts + count
+        self.past = mean.detach() * weight * self.decay
+        self.past_squared = (self.past_squared + count) * self.decay**2
+        self.past_texts = weight * self.decay
+
+    def distances(self, accumulators: Tensor, human: Tensor, floors: Floors) -> Distances:
+        """Distances of mean accumulators (..., A) from the human ones (A,), differentiable in the former."""
+        raw: dict[str, dict[str, Tensor]] = {}
+        loss = accumulators.new_zeros(accumulators.shape[:-1])
+        scale = sum(entry.weight for entry in self.matched)
+        for entry in self.matched:
+            summary = self.accumulation.summarize(entry.statistic, accumulators)
+            target = self.accumulation.summarize(entry.statistic, human)
+            # A component without a floor carries no information on the human side.
+            raw[entry.name] = {
+                component: entry.distance(summary[component], target[component]) for component in floors[entry.name]
+            }
+            of_floor = [torch.log1p(value / floors[entry.name][key]) for key, value in raw[entry.name].items()]
+            loss = loss + entry.weight / scale * torch.stack(of_floor).mean(0)
+        return Distances(raw, loss)
+
+    def derivative(self, leave_one_out: Tensor, human: Tensor, floors: Floors) -> Tensor:
+        """D' for each text: (B, A), the derivative of the loss at its leave-one-out accumulators."""
+        with torch.enable_grad():
+            at = leave_one_out.detach().requires_grad_()
+            loss = self.distances(at, human, floors).loss
+            (derivative,) = torch.autograd.grad(loss.sum(), at)
+        return derivative
+
+    def state_dict(self) -> dict[str, Tensor]:
+        past = torch.zeros(0, dtype=torch.float64) if self.past is None else self.past.cpu()
+        counts = torch.tensor([self.past_texts, self.past_squared], dtype=torch.float64)
+        return {"past": past, "counts": counts}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self.past = state["past"] if state["past"].numel() else None
+        self.past_texts, self.past_squared = state["counts"].tolist()
+
+
+def reward_to_go(rewards: Tensor, gamma: float) -> Tensor:
+    """G_t = sum_{s>t} gamma^(s-t-1) r_s along the last dimension: (B, S) to (B, S)."""
+    future = torch.zeros_like(rewards)
+    steps = rewards.shape[-1]
+    for step in range(steps - 2, -1, -1):
+        future[..., step] = rewards[..., step + 1] + gamma * future[..., step + 1]
+    return future
+
+
+def leave_one_out_baseline(future: Tensor, alive: Tensor, reduce: Reduce) -> Tensor:
+    """b_t: the mean of G_t over the *other* texts that reach step t, on all ranks; 0 where there is none.
+
+    Args:
+        future: (B, S) reward-to-go.
+        alive: (B, S) bool, whether the text draws a token at this step.
+        reduce: sums over ranks; S must be equal on all of them.
+    """
+    alive = alive.to(future.dtype)
+    total, count = reduce((future * alive).sum(0)), reduce(alive.sum(0))
+    others = count - alive
+    return torch.where(others > 0, (total - future * alive) / others.clamp(min=1), torch.zeros_like(future))
+
+
+def surrogate(plan: Plan, law: Law, derivative: Tensor, advantage: Tensor | None, texts: int) -> tuple[Tensor, Tensor]:
+    """The linear surrogate <D', a> of one micro-batch, whose gradient is the estimator's.
+
+    Args:
+        plan, law: of the micro-batch; the law differentiable, with the witnesses of `derivative`.
+        derivative: (B, A).
+        advantage: (N,) G_t - b_t at the micro-batch's rows, or None for the pathwise part alone.
+        texts: the number of texts this rank averages over.
+
+    Returns:
+        The scalar (1 / texts) sum_n [r_n + log p(x_n) advantage_n], and the rewards r_n (N,).
+    """
+    rewards = terms.rewards(law, plan.layout, plan.texts, derivative)
+    total = rewards.sum()
+    if advantage is not None:
+        total = total + (law.log_probability * advantage.to(law.log_probability.dtype)).sum()
+    return total / texts, rewards.detach()
+
+
+def mean_distance(raw: Mapping[str, Tensor]) -> float:
+    """The number reported for a statistic: the mean over its components."""
+    return float(torch.stack([value.detach().double().mean() for value in raw.values()]).mean())
+
+
+def mean_floor_ratio(raw: Mapping[str, Tensor], floors: Mapping[str, float]) -> float:
+    """Mean over components of distance / human-versus-human floor; 1 = as close as another human sample."""
+    ratios: Iterable[float] = (float(value.detach().mean()) / floors[key] for key, value in raw.items())
+    values = list(ratios)
+    return sum(values) / len(values)

@@ -1,0 +1,6 @@
+"""The human reference: accumulators of human text, their file, and how far two human samples differ."""
+
+from dft_plugin.reference.accumulated import Reference, ReferenceError, build, floors
+from dft_plugin.reference.corpus import read_documents
+
+__all__ = ["Reference", "ReferenceError", "build", "floors", "read_documents"]

@@ -1,0 +1,1 @@
+"""The statistics of text that a model's generations are matched on."""

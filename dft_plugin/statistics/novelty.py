@@ -1,0 +1,86 @@
+"""How often the next token repeats an n-gram of the same text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from dft_plugin.statistics.base import Statistic, ratio
+from dft_plugin.terms import Counts, Pairs, Term
+from dft_plugin.texts import Texts
+from dft_plugin.vocabulary import Vocabulary
+
+
+class NoveltyOptions(BaseModel):
+    """Options of `novelty`."""
+
+    model_config = ConfigDict(extra="forbid")
+    n: tuple[int, ...] = Field(
+        default=(1, 2, 3, 4),
+        description="lengths of the repeated n-grams, each 1 to 8; 1 is vocabulary growth: its complement is "
+        "the rate of token types new to the text",
+    )
+    reach: int = Field(default=128, ge=2, le=4096, description="how many tokens back a repetition counts as one")
+
+
+def repeating_pairs(texts: Texts, n: int, reach: int) -> tuple[Tensor, Tensor]:
+    """The tokens that would complete, at each row, an n-gram that stands earlier in the same text.
+
+    Returns:
+        Rows and tokens, (P,) long each, every token once per row.
+    """
+    tokens, length = texts.tokens, texts.tokens.shape[1]
+    index = torch.arange(length, device=tokens.device)
+    distance = index[:, None] - index[None, :]  # (T, T): t - s
+    match = ((distance > 0) & (distance <= reach))[None] & texts.counted[:, :, None]
+    match = match & (index[None, None, :] - (n - 1) >= texts.begin[:, None, None])
+    for back in range(1, n):
+        same = torch.zeros_like(match)
+        earlier = tokens[:, : length - back]
+        same[:, back:, back:] = earlier[:, :, None] == earlier[:, None, :]
+        match = match & same
+    text, at, source = match.nonzero(as_tuple=True)
+    row_of = texts.counted.flatten().cumsum(0).view_as(texts.counted) - 1
+    width = int(tokens.max()) + 1
+    key = torch.unique(row_of[text, at] * width + tokens[text, source])
+    return torch.div(key, width, rounding_mode="floor"), key % width
+
+
+class Novelty(Statistic[NoveltyOptions]):
+    """rep-n: the rate at which the next token completes an n-gram the text already holds.
+
+    rep-n = (1/N) sum_t P(x_{t-n+1..t} stands in x_{<t} | x_{<t}), which for a written text is
+    1 - (distinct n-grams) / (n-grams) (Welleck et al. 2020), within `reach` tokens. For n = 1 the
+    complement is the rate of vocabulary growth. Each rate is summarized as the law (rate, 1 - rate).
+    """
+
+    name = "novelty"
+    support = "ordered"
+    distance = "energy"
+    Options = NoveltyOptions
+
+    def __init__(self, vocabulary: Vocabulary, options: NoveltyOptions) -> None:
+        super().__init__(vocabulary, options)
+        if not options.n or not all(1 <= n <= 8 for n in options.n):
+            raise ValueError(f"novelty: n is {list(options.n)}; it takes one or more of 1 to 8")
+
+    def terms(self, texts: Texts) -> Sequence[Term]:
+        terms: list[Term] = []
+        for n in self.options.n:
+            # At the very first tokens no n-gram can have come before.
+            row = (texts.position - n >= texts.begin[texts.text]).nonzero().squeeze(1)
+            terms += [
+                Pairs(*repeating_pairs(texts, n, self.options.reach)),
+                Counts(row, torch.zeros_like(row), 1),
+            ]
+        return terms
+
+    def summarize(self, accumulators: Sequence[Tensor]) -> Mapping[str, Tensor]:
+        laws = {}
+        for number, n in enumerate(self.options.n):
+            rate = ratio(accumulators[2 * number], accumulators[2 * number + 1])
+            laws[f"rep-{n}"] = torch.cat([rate, 1 - rate], dim=-1)
+        return laws

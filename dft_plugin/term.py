@@ -1,0 +1,263 @@
+"""The distribution term of one run: samples the live model, measures it, gives the loss to differentiate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from dft_plugin.expected_features import expected_features
+from dft_plugin.language_model import decoder_of, deterministic, head_of, hidden_rows
+from dft_plugin.law import Law, observed_law
+from dft_plugin.objective import (
+    Distances,
+    Floors,
+    Objective,
+    Plan,
+    Reduce,
+    leave_one_out_baseline,
+    reward_to_go,
+    surrogate,
+)
+from dft_plugin.reference.accumulated import Curves
+from dft_plugin.rollout import RolloutEngine, continued, seed_of
+from dft_plugin.sampling import Sampler
+from dft_plugin.terms import rewards, witnesses
+from dft_plugin.texts import Texts, Window, stack
+
+AT_TEMPERATURE_1 = Sampler()
+HUMAN_BATCHES = 8
+"""Over how many batches the human side's surprisal runs; the model it is measured under moves slowly."""
+
+
+@dataclass(frozen=True)
+class RolloutSettings:
+    """What one acting step samples, per process.
+
+    Attributes:
+        batch_size: texts.
+        micro_batch_size: texts per forward and backward pass.
+        max_new_tokens: longest generated text.
+        seed: of the run.
+    """
+
+    batch_size: int
+    micro_batch_size: int
+    max_new_tokens: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The data-parallel processes.
+
+    Attributes:
+        rank: of this one.
+        count: of all.
+        reduce: sums a tensor over all of them.
+    """
+
+    rank: int = 0
+    count: int = 1
+    reduce: Reduce = lambda tensor: tensor
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One acting step's rollouts, measured.
+
+    Attributes:
+        texts: this process's texts, on the device.
+        plans: of each micro-batch.
+        derivative: (B, A), D' for each text.
+        advantage: (B, S) G_t - b_t by step, or None where no credit is given.
+        distances: over the window and all processes.
+        floors: at the window's sample size.
+    """
+
+    texts: Texts
+    plans: Sequence[Plan]
+    derivative: Tensor
+    advantage: Tensor | None
+    distances: Distances
+    floors: Floors
+
+    @property
+    def finite(self) -> bool:
+        parts = [self.derivative.sum(), self.distances.loss]
+        if self.advantage is not None:
+            parts.append(self.advantage.sum())
+        return all(bool(torch.isfinite(part)) for part in parts)
+
+
+class DistributionTerm:
+    """Evaluates rollouts of the live model and yields the surrogate loss, micro-batch by micro-batch.
+
+    Args:
+        model: the live causal language model, unwrapped from data parallelism.
+        objective: distances to the human reference.
+        human: (A,) human accumulators; the parts of statistics measured under the model are replaced.
+        curves: human-versus-human floors by sample size.
+        contexts: windows whose contexts are continued.
+        scored: human windows for the statistics measured under the model.
+        sampler, engine, settings, credit: how text is sampled, and gamma.
+        end_of_text: ids that end a text.
+        processes: the data-parallel ones.
+        autocast: context manager of mixed precision.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        human: Tensor,
+        curves: Curves,
+        contexts: Sequence[Window],
+        scored: Sequence[Window],
+        sampler: Sampler,
+        engine: RolloutEngine,
+        settings: RolloutSettings,
+        credit: float,
+        end_of_text: Sequence[int],
+        processes: Processes | None = None,
+        autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self.model, self.objective, self.human, self.curves = model, objective, human, curves
+        self.contexts, self.scored = contexts, scored
+        self.sampler, self.engine, self.settings, self.credit = sampler, engine, settings, credit
+        self.end_of_text = tuple(end_of_text)
+        self.processes = processes or Processes()
+        self.autocast = autocast
+        self.decoder = decoder_of(model)
+        self.device = next(model.parameters()).device
+
+    def rollout(self, step: int) -> Texts:
+        """This process's texts of an optimizer step: contexts shared out over the processes, then sampled."""
+        settings, processes = self.settings, self.processes
+        generator = torch.Generator().manual_seed(seed_of(settings.seed, step, 0))
+        wanted = settings.batch_size * processes.count
+        order: list[int] = []
+        while len(order) < wanted:
+            order += torch.randperm(len(self.contexts), generator=generator).tolist()
+        first = processes.rank * settings.batch_size
+        windows = [self.contexts[index] for index in order[first : first + settings.batch_size]]
+        with self.autocast():
+            generated = self.engine.generate(
+                self.model,
+                [window.tokens[: window.first] for window in windows],
+                self.sampler,
+                settings.max_new_tokens,
+                self.end_of_text,
+                seed_of(settings.seed, step, 1 + processes.rank),
+            )
+        return continued(windows, generated)
+
+    def evaluate(self, texts: Texts, step: int) -> Evaluation:
+        """Accumulates the texts under the live model and takes the derivative of the distance.
+
+        Args:
+            texts: this process's rollouts, on any device.
+            step: the optimizer step, which picks the human windows scored under the model.
+        """
+        texts = texts.to(self.device)
+        plans, hidden, own = [], [], []
+        human = self._human(step)
+        with torch.no_grad(), deterministic(self.model, recompute=False), self.autocast():
+            for piece in self._micro_batches(texts):
+                plans.append(self.objective.accumulation.plan(piece))
+                hidden.append(hidden_rows(self.decoder, piece))
+                law = self._law(plans[-1], hidden[-1])
+                own.append(self.objective.accumulation.accumulate(plans[-1], law))
+            without, mean, count = self.objective.leave_one_out(torch.cat(own))
+            size = self.objective.sample_size(count)
+            floors = {
+                name: {component: curve.at(size) for component, curve in curves.items()}
+                for name, curves in self.curves.items()
+            }
+            derivative = self.objective.derivative(without, human, floors)
+            advantage = self._advantage(texts, plans, hidden, derivative) if self.credit > 0 else None
+        distances = self.objective.distances(mean, human, floors)
+        evaluation = Evaluation(texts, plans, derivative, advantage, distances, floors)
+        if evaluation.finite:
+            self.objective.remember(mean, count)
+        return evaluation
+
+    def surrogates(self, evaluation: Evaluation) -> Iterator[Tensor]:
+        """The loss of each micro-batch in turn; their gradients add up to the term's (at weight 1)."""
+        start = 0
+        for plan in evaluation.plans:
+            rows = slice(start, start + len(plan.texts))
+            start = rows.stop
+            derivative = evaluation.derivative[rows]
+            advantage = None if evaluation.advantage is None else plan.texts.from_steps(evaluation.advantage[rows])
+            with deterministic(self.model, recompute=True), self.autocast(), torch.enable_grad():
+                law = self._law(plan, hidden_rows(self.decoder, plan.texts), derivative)
+                loss, _ = surrogate(plan, law, derivative, advantage, len(evaluation.texts))
+            yield loss
+
+    def _micro_batches(self, texts: Texts) -> list[Texts]:
+        size = self.settings.micro_batch_size
+        return [texts.select(slice(start, start + size)) for start in range(0, len(texts), size)]
+
+    def _law(self, plan: Plan, hidden: Tensor, derivative: Tensor | None = None) -> Law:
+        request = plan.request
+        if derivative is not None:
+            request = replace(request, witness=witnesses(plan.layout, derivative.to(torch.float32)))
+        return expected_features(hidden, head_of(self.model), plan.texts, request, self.sampler)
+
+    def _advantage(self, texts: Texts, plans: Sequence[Plan], hidden: Sequence[Tensor], derivative: Tensor) -> Tensor:
+        steps = self.settings.max_new_tokens
+        earned = derivative.new_zeros(len(texts), steps)
+        alive = torch.zeros(len(texts), steps, dtype=torch.bool, device=self.device)
+        start = 0
+        for plan, states in zip(plans, hidden, strict=True):
+            rows = slice(start, start + len(plan.texts))
+            start = rows.stop
+            law = self._law(plan, states, derivative[rows])
+            reward = plan.texts.by_step(rewards(law, plan.layout, plan.texts, derivative[rows]).double())
+            earned[rows, : reward.shape[1]] = reward
+            lengths = plan.texts.end - plan.texts.first
+            alive[rows] = torch.arange(steps, device=self.device) < lengths[:, None]
+        future = reward_to_go(earned, self.credit)
+        return future - leave_one_out_baseline(future, alive, self.processes.reduce)
+
+    def _human(self, step: int) -> Tensor:
+        """The human accumulators, those measured under the model brought up to date."""
+        accumulation = self.objective.accumulation
+        under_model = [statistic for statistic in accumulation.statistics if statistic.needs_model]
+        if not under_model:
+            return self.human.to(self.device)
+        generator = torch.Generator().manual_seed(seed_of(self.settings.seed, step, -1))
+        picked = torch.randperm(len(self.scored), generator=generator)[: self.settings.micro_batch_size].tolist()
+        gained = self.scored_under_model(accumulation.plan(stack([self.scored[i] for i in picked]).to(self.device)))
+        fresh = accumulation.accumulate(*gained).sum(0).cpu() / len(picked)
+        for statistic in under_model:
+            part = accumulation.part(statistic)
+            started = bool(self.human[part].abs().sum() > 0)
+            keep = 1 - 1 / HUMAN_BATCHES if started else 0.0
+            self.human[part] = keep * self.human[part] + (1 - keep) * fresh[part]
+        return self.human.to(self.device)
+
+    def scored_under_model(self, plan: Plan) -> tuple[Plan, Law]:
+        """The law of human texts with their surprisal under the live model at temperature 1."""
+        with torch.no_grad(), deterministic(self.model, recompute=False), self.autocast():
+            nothing = replace(
+                plan.request,
+                table=plan.request.table[:, :0],
+                pair_row=plan.request.pair_row[:0],
+                pair_token=plan.request.pair_token[:0],
+                marginal_mask=plan.request.marginal_mask[:0],
+            )
+            hidden = hidden_rows(self.decoder, plan.texts)
+            law = expected_features(hidden, head_of(self.model), plan.texts, nothing, AT_TEMPERATURE_1)
+        return plan, observed_law(plan.texts, plan.request, surprisal=-law.log_probability)
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        return {**self.objective.state_dict(), "human": self.human}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self.objective.load_state_dict(state)
+        self.human = state["human"]
