@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -133,6 +134,17 @@ class DFTConfig(BaseModel):
     )
     seed: int = Field(default=0, ge=0, description="seed of contexts, rollouts and human windows")
 
+    @field_validator("weight", mode="before")
+    @classmethod
+    def _number_or_auto(cls, value: Any) -> Any:
+        try:
+            valid = value == "auto" or (not isinstance(value, bool) and 0 <= float(value) < math.inf)
+        except (TypeError, ValueError):
+            valid = False
+        if not valid:
+            raise ValueError(f"takes a number of at least 0, or `auto` (given: {value!r})")
+        return value
+
     @field_validator("statistics", mode="before")
     @classmethod
     def _name_or_mapping(cls, value: Any) -> Any:
@@ -211,7 +223,7 @@ def _check_statistic(entry: DFTStatisticConfig) -> None:
         )
 
 
-def _explain(error: ValidationError, existing: list[str]) -> str:
+def _explain(error: ValidationError, top: list[str]) -> str:
     from dft_plugin.plugins import nearest
 
     lines = []
@@ -219,6 +231,7 @@ def _explain(error: ValidationError, existing: list[str]) -> str:
         place = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             given = str(problem["loc"][-1])
+            existing = list(DFTRolloutConfig.model_fields) if problem["loc"][:-1] == ("rollout",) else top
             lines.append(f'unknown key "{place}".{nearest(given, existing)} There are: {", ".join(existing)}.')
         else:
             message = problem["msg"].removeprefix("Value error, ")
@@ -244,6 +257,4 @@ def parse(block: Any, where: str = "dft") -> DFTConfig:
     try:
         return DFTConfig.model_validate(dict(block))
     except ValidationError as error:
-        unknown_in_rollout = any(problem["loc"][:1] == ("rollout",) for problem in error.errors())
-        model = DFTRolloutConfig if unknown_in_rollout else DFTConfig
-        raise ConfigError(f"{where}: {_explain(error, list(model.model_fields))}") from error
+        raise ConfigError(f"{where}: {_explain(error, list(DFTConfig.model_fields))}") from error

@@ -1,0 +1,214 @@
+"""What a configuration of TRL or Axolotl would do in silence: found before a run, each with its mend."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dft_plugin.config import ConfigError, DFTConfig, parse
+
+AXOLOTL, TRL = "Axolotl", "TRL"
+PLUGIN = "dft_plugin_axolotl.DFTPlugin"
+_TELLING = {"statistics", "rollout", "reference_windows", "gradient_fraction"}
+"""Keys that no block of a host has."""
+_OTHER_TRAINERS = ("rl", "reward_model", "process_reward_model")
+_ONE_AT_MOST = {
+    "context_parallel_size": "context parallelism",
+    "sequence_parallel_degree": "sequence parallelism",
+    "tensor_parallel_size": "tensor parallelism",
+    "dp_shard_size": "FSDP",
+    "parallelism_config_cp_size": "context parallelism",
+    "parallelism_config_sp_size": "sequence parallelism",
+    "parallelism_config_tp_size": "tensor parallelism",
+}
+_FULLY_SHARDED = ("fsdp", "fsdp_config", "use_fsdp")
+
+
+@dataclass
+class Findings:
+    """What a check found.
+
+    Attributes:
+        host: "Axolotl" or "TRL"; "" when the file is a `dft:` block by itself.
+        problems: what was given, what exists and the mend; none is good.
+        notes: what could not be checked, or is to be known.
+        checked: what was looked at and found good.
+    """
+
+    host: str
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    checked: list[str] = field(default_factory=list)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The keys and values of a YAML file.
+
+    Raises:
+        ConfigError: when it cannot be read as that.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} is not YAML that can be read: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected keys and values, found {type(content).__name__}")
+    return content
+
+
+def host_of(config: Mapping[str, Any]) -> str:
+    """Whose configuration it is, by the key that names the model.
+
+    Raises:
+        ConfigError: when it is neither's, nor a `dft:` block by itself.
+    """
+    if "base_model" in config:
+        return AXOLOTL
+    if "model_name_or_path" in config:
+        return TRL
+    if set(config) == {"dft"} or (config and set(config) <= set(DFTConfig.model_fields)):
+        return ""
+    raise ConfigError(
+        "neither `base_model` (Axolotl) nor `model_name_or_path` (TRL) is given, so this is no training "
+        f"configuration of either; it has {', '.join(map(str, config)) or 'no keys'}"
+    )
+
+
+def misspelled_blocks(config: Mapping[str, Any]) -> list[str]:
+    """Top-level keys that nobody reads and that were meant to be `dft`."""
+    return [
+        str(key)
+        for key, value in config.items()
+        if key != "dft"
+        and (
+            difflib.get_close_matches(str(key).lower(), ["dft"], cutoff=0.6)
+            or (isinstance(value, Mapping) and _TELLING & set(value))
+        )
+    ]
+
+
+def no_block(config: Mapping[str, Any]) -> str:
+    """What to say when there is no `dft` key."""
+    for key in misspelled_blocks(config):
+        return f'there is no "dft" key. "{key}" is read by nothing: did you mean "dft"? Rename it'
+    return "there is no `dft:` block: add one (`dft: {}` takes every default, `dft schema` prints the options)"
+
+
+def unsupported_settings(config: Mapping[str, Any], host: str) -> Iterator[str]:
+    """Settings with which the term would be inactive or its gradient not exact."""
+    for key in _OTHER_TRAINERS if host == AXOLOTL else ():
+        if config.get(key):
+            yield (
+                f"{key} is {config[key]!r}: the term is defined beside supervised fine-tuning's cross-entropy; "
+                f"remove {key}, or the dft block and plugin"
+            )
+    for key, what in _ONE_AT_MOST.items():
+        if _number(config.get(key)) > 1:
+            yield (
+                f"{key} is {config[key]}: with {what} no process holds whole texts and weights; set it to 1 and "
+                "use data parallelism or DeepSpeed"
+            )
+    for key in _FULLY_SHARDED:
+        if config.get(key) and str(config[key]).lower() not in ("false", "0"):
+            yield f"{key} is set: the term was not shown exact with FSDP; use data parallelism or DeepSpeed"
+    if _number(config.get("label_smoothing_factor")) > 0:
+        yield (
+            f"label_smoothing_factor is {config['label_smoothing_factor']}: the Trainer then takes the labels away "
+            "before the forward pass; set it to 0"
+        )
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def plugin_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """An Axolotl `plugins:` list in which the plugin is missing or misspelled."""
+    listed = config.get("plugins") or []
+    listed = [listed] if isinstance(listed, str) else list(listed)
+    if PLUGIN in listed:
+        return
+    silent = "Axolotl then trains without the term and says nothing"
+    for entry in map(str, listed):
+        if "dft" in entry.lower() or difflib.get_close_matches(entry, [PLUGIN], cutoff=0.6):
+            yield f'plugins lists "{entry}", which does not exist; {silent}. Did you mean "{PLUGIN}"?'
+            return
+    others = [key for key in config if key != "plugins" and difflib.get_close_matches(str(key), ["plugins"])]
+    hint = f' ("{others[0]}" is read by nothing: did you mean "plugins"?)' if others else ""
+    has = f"plugins lists {', '.join(map(str, listed))}" if listed else "there is no `plugins:` list"
+    yield f"no plugin reads the dft block: {has}{hint}; {silent}. Add to the file: `plugins: [{PLUGIN}]`"
+
+
+def check(config: Mapping[str, Any]) -> Findings:
+    """Everything that can be told from a configuration, the files it names and the model's tokenizer.
+
+    Raises:
+        ConfigError: when it is no configuration of TRL or Axolotl.
+    """
+    host = host_of(config)
+    findings = Findings(host)
+    problems = findings.problems
+    block = config.get("dft") if host or "dft" in config else config
+    for key in misspelled_blocks(config) if "dft" in config and host else ():
+        problems.append(f'"{key}" is read by nothing beside "dft": put its keys into `dft:` or remove it')
+    if host and "dft" not in config:
+        problems.append(no_block(config))
+        block = next((config[key] for key in misspelled_blocks(config)), None)
+    if host == AXOLOTL:
+        problems.extend(plugin_problems(config))
+    problems.extend(unsupported_settings(config, host))
+    if host == TRL:
+        findings.notes.append("the dft block acts through `dft sft --config FILE`; `trl sft` does not read it")
+    try:
+        parsed = parse(block)
+    except ConfigError as error:
+        problems.append(str(error))
+        return findings
+    findings.checked.append("every key of the dft block")
+    if 0 < _number(config.get("max_steps")) <= parsed.start_step:
+        problems.append(
+            f"start_step is {parsed.start_step} and max_steps {config['max_steps']}: the term would never act; "
+            "lower start_step"
+        )
+    from dft_plugin.check_files import check_files
+
+    check_files(config, parsed, findings)
+    return findings
+
+
+def report(path: str, findings: Findings) -> str:
+    """The lines to print: every problem and note, or one line of what was checked."""
+    host = f" ({findings.host})" if findings.host else ""
+    count = len(findings.problems)
+    if count:
+        lines = [f"{path}{host}: {count} problem{'s' if count > 1 else ''}"]
+        lines += [f"  {number}. {problem}" for number, problem in enumerate(findings.problems, start=1)]
+    else:
+        lines = [f"{path}{host}: no problem found. Checked: {', '.join(findings.checked)}"]
+    return "".join(f"{line}\n" for line in [*lines, *(f"  note: {note}" for note in findings.notes)])
+
+
+__all__ = [
+    "AXOLOTL",
+    "PLUGIN",
+    "TRL",
+    "Findings",
+    "check",
+    "host_of",
+    "misspelled_blocks",
+    "no_block",
+    "plugin_problems",
+    "read_yaml",
+    "report",
+    "unsupported_settings",
+]

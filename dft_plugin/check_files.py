@@ -1,0 +1,134 @@
+"""The part of a check that reads: the model's tokenizer, the reference and the prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dft_plugin import plugins
+from dft_plugin.assembly import check_path, cut_windows, sampling_record
+from dft_plugin.check import AXOLOTL, Findings
+from dft_plugin.config import DFTConfig
+from dft_plugin.reference import Reference, ReferenceError, read_documents
+from dft_plugin.reference.corpus import read_rows
+from dft_plugin.reference.from_corpus import end_of_text_of, rows_of_head
+from dft_plugin.statistics.base import Statistic
+from dft_plugin.vocabulary import Vocabulary
+
+
+def check_files(config: Mapping[str, Any], parsed: DFTConfig, findings: Findings) -> None:
+    """Adds what is found to `findings`."""
+    name = tokenizer_name(config, findings.host)
+    tokenizer, reason = load_tokenizer(config, name)
+    if tokenizer is None:
+        findings.notes.append(
+            f"{reason}: not checked are what the statistics need of the tokenizer, and the size of the reference"
+        )
+        statistics, vocabulary = [], None
+    else:
+        findings.checked.append(f"the tokenizer of {name}")
+        vocabulary = Vocabulary.from_tokenizer(tokenizer, end_of_text=end_of_text_of(tokenizer, name))
+        statistics = make_each(parsed, vocabulary, findings)
+    try:
+        check_reference(parsed, tokenizer, vocabulary, statistics, name)
+        findings.checked.append(f"the reference ({parsed.reference})")
+    except ReferenceError as error:
+        findings.problems.append(str(error))
+    if parsed.rollout.prompts != "train":
+        try:
+            _read(parsed.rollout.prompts, tokenizer)
+            findings.checked.append(f"the prompts ({parsed.rollout.prompts})")
+        except ReferenceError as error:
+            nearest = plugins.nearest(parsed.rollout.prompts, ["train"])
+            findings.problems.append(f"rollout.prompts: {error}.{nearest} Give `train` or a file of prompts or texts")
+    try:
+        plugins.rollout_engine(parsed.rollout.engine)
+    except ValueError as error:
+        findings.problems.append(f"rollout.engine: {error}")
+
+
+def tokenizer_name(config: Mapping[str, Any], host: str) -> str:
+    """The folder or hub name of the tokenizer; "" where the file names no model."""
+    if host == AXOLOTL:
+        return str(config.get("tokenizer_config") or config["base_model"])
+    return str(config.get("model_name_or_path") or "")
+
+
+def load_tokenizer(config: Mapping[str, Any], name: str) -> tuple[Any, str]:
+    """The run's tokenizer if it is on this machine, or None and why."""
+    if not name:
+        return None, "the file names no model"
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            name, local_files_only=True, trust_remote_code=bool(config.get("trust_remote_code"))
+        )
+    except Exception as error:  # a hub name that is not cached, a folder without one, an unknown class, ...
+        return None, f"the tokenizer of {name} could not be loaded here ({str(error).splitlines()[0]})"
+    special = config.get("special_tokens") or {}
+    end = special.get("eos_token") if isinstance(special, Mapping) else None
+    if isinstance(special, Mapping) and special:
+        tokenizer.add_special_tokens(dict(special))
+    if isinstance(end or config.get("eos_token"), str):
+        tokenizer.eos_token = end or config["eos_token"]
+    if config.get("tokens"):
+        tokenizer.add_tokens(list(config["tokens"]))
+    return tokenizer, ""
+
+
+def make_each(parsed: DFTConfig, vocabulary: Vocabulary, findings: Findings) -> list[Statistic]:
+    """The statistics that the tokenizer can serve; a problem for each that it cannot."""
+    if not parsed.reference.endswith(".safetensors"):  # token frequencies come from the reference's own text
+        uniform = torch.full((vocabulary.size,), 1 / vocabulary.size, dtype=torch.float64)
+        vocabulary = replace(vocabulary, human_frequency=uniform)
+    elif any(entry.name == "token_frequency" for entry in parsed.statistics):
+        vocabulary = replace(vocabulary, human_frequency=torch.ones(vocabulary.size, dtype=torch.float64))
+    made: list[Statistic] = []
+    for entry in parsed.statistics:
+        statistic = plugins.statistic(entry.name)
+        try:
+            made.append(statistic(vocabulary, statistic.Options.model_validate(entry.own_options)))
+        except ValueError as error:
+            findings.problems.append(f"statistics: {error}")
+    return made
+
+
+def check_reference(
+    parsed: DFTConfig, tokenizer: Any, vocabulary: Vocabulary | None, statistics: Sequence[Statistic], name: str
+) -> None:
+    """Loads the reference the way a run does, as far as the tokenizer is there.
+
+    Raises:
+        ReferenceError: when it cannot serve the run.
+    """
+    if parsed.reference == "train":
+        return
+    if parsed.reference.endswith(".safetensors"):
+        loaded = Reference.load(parsed.reference)
+        if vocabulary is not None:
+            loaded.check(parsed.reference, statistics, vocabulary.fingerprint, sampling_record(parsed))
+            rows = rows_of_head(name)
+            built = loaded.metadata.get("vocabulary_size", rows)
+            if rows is not None and built != rows:
+                raise ReferenceError(
+                    f"reference {parsed.reference} was built for a head of {built} rows, {name} has {rows}: build "
+                    f"it again with `dft reference build --vocabulary-size {rows}`"
+                )
+        return
+    documents = _read(check_path(parsed.reference), tokenizer)
+    if documents is not None:
+        cut_windows(parsed, documents, from_start=False, name=f"reference {parsed.reference}")
+
+
+def _read(path: str, tokenizer: Any) -> Any:
+    """Documents of a corpus; without a tokenizer it is read and thrown away."""
+    if tokenizer is not None:
+        return read_documents(path, tokenizer)
+    if not Path(path).is_file() or sum(1 for _ in read_rows(path)) == 0:
+        raise ReferenceError(f"{path}: there is no such file, or it holds no text")
+    return None

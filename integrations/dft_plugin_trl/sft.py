@@ -1,0 +1,143 @@
+"""TRL's own SFT script with the distribution term: any `trl sft` configuration plus a `dft:` block.
+
+dft sft --config sft.yaml                                  as `trl sft` starts it, through accelerate
+accelerate launch -m dft_plugin_trl.sft --config sft.yaml
+torchrun -m dft_plugin_trl.sft --config sft.yaml
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from subprocess import CalledProcessError
+from typing import Any
+
+from dft_plugin import check as checks
+from dft_plugin.config import ConfigError, DFTConfig, parse
+
+
+def read_block(arguments: Sequence[str]) -> tuple[DFTConfig, dict[str, Any]]:
+    """The `dft:` block of the file after `--config`, and the file's other keys.
+
+    Raises:
+        ConfigError: when there is no `--config`, no such file or no valid block in it.
+        UnsupportedRunError: when TRL's part asks for what the term is not exact with.
+    """
+    from dft_plugin.host import UnsupportedRunError
+
+    if "--config" not in arguments[:-1]:
+        raise ConfigError("give a configuration: `dft sft --config sft.yaml`, a `trl sft` file with a `dft:` block")
+    path = arguments[list(arguments).index("--config") + 1]
+    content = checks.read_yaml(path)
+    if "dft" not in content:
+        raise ConfigError(f"{path}: {checks.no_block(content)}, or use `trl sft`")
+    config = parse(content.pop("dft"), where=f"{path}: dft")
+    if unsupported := list(checks.unsupported_settings(content, checks.TRL)):
+        raise UnsupportedRunError(f"{path}: {'; '.join(unsupported)}")
+    return config, content
+
+
+@contextmanager
+def in_every_trainer(callback: Any) -> Iterator[None]:
+    """Every Trainer made inside has the callback, because TRL's script makes its own."""
+    from transformers import trainer
+
+    trainer.DEFAULT_CALLBACKS.append(callback)
+    try:
+        yield
+    finally:
+        trainer.DEFAULT_CALLBACKS.remove(callback)
+
+
+def train(arguments: Sequence[str]) -> None:
+    """Runs TRL's script in this process.
+
+    Raises:
+        ConfigError: as `read_block`.
+        UnsupportedRunError: when the run is one in which the term is not exact.
+        ReferenceError: when the human reference cannot be used.
+        DistributionTermError: when the term did not act.
+    """
+    config, _ = read_block(arguments)
+    from trl.scripts import sft
+
+    from dft_plugin.callback import DFTCallback, DistributionTermError
+
+    # `dft:` is unknown to TRL's parser, which leaves alone what its launcher may know.
+    parsed = sft.make_parser().parse_args_and_config(list(arguments), fail_with_unknown_args=False)
+    callback = DFTCallback(config)
+    with in_every_trainer(callback):
+        sft.main(*parsed)
+    if callback.term is None:
+        raise DistributionTermError("TRL's script ended without having called DFTCallback: the term was not active")
+
+
+def launch(arguments: Sequence[str]) -> int:
+    """Starts `train` the way `trl sft` starts its script: through `accelerate launch`, whose options
+    (`num_processes`, `accelerate_config`, ...) may stand in the file or on the command line.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ConfigError: as `read_block`.
+        UnsupportedRunError: as `read_block`.
+    """
+    if {"-h", "--help"} & set(arguments):
+        from trl.scripts.sft import make_parser
+
+        make_parser().print_help()
+        return 0
+    _, content = read_block(arguments)
+    from accelerate.commands.launch import launch_command, launch_command_parser
+    from trl.scripts.sft import make_parser
+
+    for_accelerate, for_training = _split(make_parser(), content, list(arguments))
+    launched = [*for_accelerate, "--module", "dft_plugin_trl.sft", *for_training]
+    try:
+        launch_command(launch_command_parser().parse_args(launched))
+    except CalledProcessError as error:
+        return error.returncode
+    return 0
+
+
+def _split(parser: Any, content: Mapping[str, Any], arguments: list[str]) -> tuple[list[str], list[str]]:
+    """What accelerate is to be given, and what the training script is."""
+    at = arguments.index("--config")
+    config, given = arguments[at : at + 2], arguments[:at] + arguments[at + 2 :]
+    from_file = parser.set_defaults_with_config(**{key: value for key, value in content.items() if key != "env"})
+    _, from_command_line = parser.parse_known_args(given)
+    for_accelerate = [*from_file, *from_command_line]
+    if "--accelerate_config" in for_accelerate:
+        from trl.cli.accelerate_config import resolve_accelerate_config_argument
+
+        for_accelerate = resolve_accelerate_config_argument(for_accelerate)
+    left = iter(from_command_line)
+    expected = next(left, None)
+    for_training = list(config)
+    for argument in given:
+        if argument == expected:  # both are in the order they were given
+            expected = next(left, None)
+        else:
+            for_training.append(argument)
+    return for_accelerate, for_training
+
+
+def main() -> None:
+    """Trains; what the user can mend is one line on stderr and exit code 1."""
+    from dft_plugin.callback import DistributionTermError
+    from dft_plugin.host import UnsupportedRunError
+    from dft_plugin.reference import ReferenceError
+
+    try:
+        train(sys.argv[1:])
+    except (ConfigError, UnsupportedRunError, ReferenceError, DistributionTermError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
