@@ -140,7 +140,9 @@ def assemble(config: DFTConfig, setting: Setting) -> DistributionTerm:
     prompted = bool(trained_on) and sum(document.prompted for document in trained_on) > len(trained_on) / 2
     contexts = _context_windows(config, setting.tokenizer, trained_on, prompted)
     if len(contexts[0].tokens) > 0:
-        check_head(setting.model, torch.tensor([contexts[0].tokens[:64]], device=device))
+        # Both sides in mixed precision: accelerate wraps the model's own forward pass in it.
+        with setting.autocast():
+            check_head(setting.model, torch.tensor([contexts[0].tokens[:64]], device=device))
     reference, scored, vocabulary = _reference(config, setting, vocabulary, trained_on, prompted)
     vocabulary = vocabulary.to(device)
     statistics = make_statistics(config, vocabulary)

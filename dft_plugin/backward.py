@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dft_plugin.config import DFTConfig
 from dft_plugin.host import UnsupportedRunError
+from dft_plugin.language_model import has_dropout
 from dft_plugin.term import DistributionTerm, Evaluation
 
 Backward = Literal["own", "attached"]
@@ -77,7 +78,9 @@ class Attachment:
             return None
         term, evaluation, gradient = self._waiting
         self._waiting = None  # the surrogate calls the decoder too
-        loss = torch.stack(list(term.surrogates(evaluation))).sum()
+        # The engine's backward pass comes later, in training mode: with dropout, recomputed layers would differ.
+        recompute = not has_dropout(term.model)
+        loss = torch.stack(list(term.surrogates(evaluation, recompute=recompute))).sum()
         if isinstance(output, tuple):
             return (_Attach.apply(output[0], loss, gradient), *output[1:])
         output.last_hidden_state = _Attach.apply(output.last_hidden_state, loss, gradient)

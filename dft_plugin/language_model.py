@@ -99,6 +99,17 @@ def hidden_rows(decoder: nn.Module, texts: Texts) -> Tensor:
     return hidden[texts.text, texts.position - 1]
 
 
+def has_dropout(model: nn.Module) -> bool:
+    """Whether any part of the model drops something out when it trains."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
+            return True
+        # Attention hands a number of its own to the kernel.
+        if any("dropout" in name and isinstance(value, float) and value > 0 for name, value in vars(module).items()):
+            return True
+    return False
+
+
 @contextmanager
 def deterministic(model: nn.Module, *, recompute: bool) -> Iterator[None]:
     """Evaluation mode (no dropout), each module's own mode restored after.

@@ -185,18 +185,24 @@ class DistributionTerm:
             self.objective.remember(mean, count)
         return evaluation
 
-    def surrogates(self, evaluation: Evaluation) -> Iterator[Tensor]:
-        """The loss of each micro-batch in turn; their gradients add up to the term's (at weight 1)."""
+    def surrogates(self, evaluation: Evaluation, *, recompute: bool = True) -> Iterator[Tensor]:
+        """The loss of each micro-batch in turn; their gradients add up to the term's (at weight 1).
+
+        Until the next is asked for the model stays in evaluation mode: gradient checkpointing runs the layers
+        again in the backward pass, and dropout must be as in the forward pass. Losses that are only
+        back-propagated later need `recompute=False` where the model has dropout.
+        """
         start = 0
         for plan in evaluation.plans:
             rows = slice(start, start + len(plan.texts))
             start = rows.stop
             derivative = evaluation.derivative[rows]
             advantage = None if evaluation.advantage is None else plan.texts.from_steps(evaluation.advantage[rows])
-            with deterministic(self.model, recompute=True), self.autocast(), torch.enable_grad():
-                law = self._law(plan, hidden_rows(self.decoder, plan.texts), derivative)
-                loss, _ = surrogate(plan, law, derivative, advantage, len(evaluation.texts))
-            yield loss
+            with deterministic(self.model, recompute=recompute):
+                with self.autocast(), torch.enable_grad():
+                    law = self._law(plan, hidden_rows(self.decoder, plan.texts), derivative)
+                    loss, _ = surrogate(plan, law, derivative, advantage, len(evaluation.texts))
+                yield loss
 
     def _micro_batches(self, texts: Texts) -> list[Texts]:
         size = self.settings.micro_batch_size

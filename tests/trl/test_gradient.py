@@ -1,0 +1,140 @@
+"""The gradient of one optimizer step is cross-entropy's plus weight times the term's, computed independently.
+
+Cross-entropy's is taken from the same training without the callback, the term's from its definition
+(`tests.naive`): full softmax, Python loops, leave-one-out derivative text by text.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from peft import LoraConfig
+
+from dft_plugin import DFTCallback
+from tests import tiny
+from tests.training import NaiveBeside, combined, norm_squared, relative_error, term_options, train
+
+EXACT = 1e-5
+WEIGHT = 0.7
+
+FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
+ADAPTERS: dict[str, dict[str, Any]] = {
+    "full": {},
+    "lora": {"peft_config": LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False)},
+}
+DROPOUT = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False, lora_dropout=0.2)
+ADAPTERS["dropout"] = {"peft_config": DROPOUT}
+DATA: dict[str, tuple[Any, dict[str, Any]]] = {
+    "plain": (tiny.plain_rows, {}),
+    "completion": (tiny.prompt_rows, {"completion_only_loss": True}),
+    "chat": (tiny.chat_rows, {"assistant_only_loss": True}),
+    "packed": (tiny.plain_rows, {"packing": True}),
+    "packed-wrapped": (tiny.plain_rows, {"packing": True, "packing_strategy": "wrapped"}),
+}
+
+
+def check(
+    family: str,
+    adapter: str,
+    data: str,
+    *,
+    tolerance: float = EXACT,
+    options: dict[str, Any] | None = None,
+    term: dict[str, Any] | None = None,
+    shape: dict[str, Any] | None = None,
+) -> None:
+    """Trains with and without the term, and compares each step's gradient."""
+    rows, needed = DATA[data]
+    arguments = {**needed, **ADAPTERS[adapter], **(options or {})}
+    model = tiny.model(family, **(shape or {}))
+    rows = rows(48)
+    without = train(model, rows, **arguments)
+    callback = DFTCallback(**term_options(**{"weight": WEIGHT, "credit": 1.0, **(term or {})}))
+    beside = NaiveBeside(callback)
+    found = train(model, rows, callback, beside, **arguments)
+    assert len(found.gradients) == len(without.gradients) == len(beside.expected.gradients) > 0
+    for got, cross_entropy, naive in zip(found.gradients, without.gradients, beside.expected.gradients, strict=True):
+        share = WEIGHT**2 * norm_squared(naive) / norm_squared(cross_entropy)
+        assert share > 0.01**2, "the term is too small beside cross-entropy for an error to show"
+        error = relative_error(got, combined(cross_entropy, naive, WEIGHT))
+        print(f"{family} {adapter} {data} {options} {term}: relative error {error:.1e}, share {share**0.5:.2f}")
+        assert error <= tolerance
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_families(family: str, adapter: str) -> None:
+    # A window shorter than the texts: Mistral's own mask must be at work in the term as well.
+    check(family, adapter, "plain", shape={"sliding_window": 12} if family == "mistral" else {})
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("data", [name for name in DATA if name != "plain"])
+def test_data(data: str, adapter: str) -> None:
+    check("llama", adapter, data)
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("adapter", ["full", "lora", "dropout"])
+def test_gradient_checkpointing(adapter: str, reentrant: bool) -> None:
+    options = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": reentrant}}
+    check("llama", adapter, "plain", options=options)
+
+
+@pytest.mark.parametrize("adapter", ["full", "dropout"])
+def test_accumulation(adapter: str) -> None:
+    check("qwen2", adapter, "completion", options={"gradient_accumulation_steps": 4})
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5])
+def test_credit_and_temperature(gamma: float) -> None:
+    check("llama", "full", "plain", term={"credit": gamma, "rollout": {"temperature": 0.7}})
+
+
+def test_tied_head() -> None:
+    check("qwen3", "full", "plain", shape={"tied": True})
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_running_window(accumulation: int) -> None:
+    """Three steps at learning rate 0: the window's accumulators are part of the second and third."""
+    options = {"max_steps": 3, "learning_rate": 0.0, "gradient_accumulation_steps": accumulation}
+    check("llama", "full", "plain", options=options)
+
+
+@pytest.mark.parametrize("accumulation", [1, 4])
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("adapter", ["full", "lora", "dropout"])
+def test_attached_backward(
+    adapter: str, checkpointing: bool, accumulation: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mechanism that DeepSpeed needs, forced on one process, where it must be as exact."""
+    monkeypatch.setattr("dft_plugin.callback.choose_backward", lambda accelerator, config: "attached")
+    options = {
+        "gradient_accumulation_steps": accumulation,
+        "gradient_checkpointing": checkpointing,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False},
+    }
+    check("llama", adapter, "plain", options=options)
+
+
+@pytest.mark.parametrize("adapter", ["full", "lora"])
+def test_bf16(adapter: str) -> None:
+    """Under autocast the tolerance is the reference's own error plus a margin.
+
+    The reference's own error is what bf16 does to cross-entropy's gradient: the same training without the
+    callback, in bf16 against float32.
+    """
+    model, rows = tiny.model("llama"), tiny.plain_rows(48)
+    options = ADAPTERS[adapter]
+    exact, rounded = train(model, rows, **options), train(model, rows, bf16=True, **options)
+    (own_error,) = (relative_error(*pair) for pair in zip(rounded.gradients, exact.gradients, strict=True))
+    assert 1e-4 < own_error < 0.1, "autocast is not at work, or the reference is no reference"
+    callback = DFTCallback(**term_options(weight=WEIGHT, credit=1.0))
+    beside = NaiveBeside(callback)
+    found = train(model, rows, callback, beside, bf16=True, **options)
+    expected = combined(exact.gradients[0], beside.expected.gradients[0], WEIGHT)
+    error = relative_error(found.gradients[0], expected)
+    print(f"bf16 {adapter}: relative error {error:.1e}, cross-entropy's own {own_error:.1e}")
+    assert error <= 2 * own_error
