@@ -27,7 +27,7 @@ from dft_plugin.term import DistributionTerm, Evaluation
 logger = logging.getLogger("dft_plugin")
 
 MOST_SKIPPED_IN_A_ROW = 10
-CROSS_ENTROPY_MEMORY = 0.9
+CROSS_ENTROPY_MEMORY = 0.5
 """How much of the running cross-entropy gradient norm each step keeps."""
 
 

@@ -113,6 +113,23 @@ class Distances:
     loss: Tensor
 
 
+def component_distances(
+    accumulation: Accumulation, matched: Sequence[Matched], accumulators: Tensor, human: Tensor, floors: Floors
+) -> dict[str, dict[str, Tensor]]:
+    """statistic -> component -> distance (...) of accumulators (..., A) from human ones (A,).
+
+    A component without a floor carries no information on the human side and is left out.
+    """
+    raw = {}
+    for entry in matched:
+        summary = accumulation.summarize(entry.statistic, accumulators)
+        target = accumulation.summarize(entry.statistic, human)
+        raw[entry.name] = {
+            component: entry.distance(summary[component], target[component]) for component in floors[entry.name]
+        }
+    return raw
+
+
 class Objective:
     """The distance between generated text and the human reference, with a running window of accumulators.
 
@@ -173,16 +190,10 @@ class Objective:
 
     def distances(self, accumulators: Tensor, human: Tensor, floors: Floors) -> Distances:
         """Distances of mean accumulators (..., A) from the human ones (A,), differentiable in the former."""
-        raw: dict[str, dict[str, Tensor]] = {}
+        raw = component_distances(self.accumulation, self.matched, accumulators, human, floors)
         loss = accumulators.new_zeros(accumulators.shape[:-1])
         scale = sum(entry.weight for entry in self.matched)
         for entry in self.matched:
-            summary = self.accumulation.summarize(entry.statistic, accumulators)
-            target = self.accumulation.summarize(entry.statistic, human)
-            # A component without a floor carries no information on the human side.
-            raw[entry.name] = {
-                component: entry.distance(summary[component], target[component]) for component in floors[entry.name]
-            }
             of_floor = [torch.log1p(value / floors[entry.name][key]) for key, value in raw[entry.name].items()]
             loss = loss + entry.weight / scale * torch.stack(of_floor).mean(0)
         return Distances(raw, loss)

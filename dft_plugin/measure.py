@@ -1,0 +1,63 @@
+"""How far texts already written are from human text, in each statistic and as a multiple of the human floor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dft_plugin.law import observed_law
+from dft_plugin.objective import Accumulation, Matched, component_distances, mean_distance, mean_floor_ratio
+from dft_plugin.reference import build, floors
+from dft_plugin.texts import Texts, Window
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One statistic of a sample of texts.
+
+    Attributes:
+        distance: from the human sample, in the distance's own unit; mean over components.
+        floor_ratio: as a multiple of the distance between two human samples of this sample's size; 1 is
+            indistinguishable at that size.
+        components: the floor ratio of each component.
+    """
+
+    distance: float
+    floor_ratio: float
+    components: Mapping[str, float]
+
+
+class HumanSample:
+    """Human windows that samples of texts are compared with.
+
+    Args:
+        matched: statistics with their distances; those measured under a model are left out.
+        vocabulary_size: V.
+        windows: human windows, cut as the texts that will be compared.
+    """
+
+    def __init__(self, matched: Sequence[Matched], vocabulary_size: int, windows: Sequence[Window]) -> None:
+        self.matched = [entry for entry in matched if not entry.statistic.needs_model]
+        self.accumulation = Accumulation([entry.statistic for entry in self.matched], vocabulary_size)
+        reference = build(self.accumulation, windows, metadata={})
+        folds = reference.joined(self.accumulation)
+        self.human = folds.sum(0)
+        self.curves = floors(self.accumulation, self.matched, folds, reference.windows)
+
+    def measure(self, texts: Texts) -> dict[str, Measured]:
+        """Compares texts with the human sample, statistic by statistic."""
+        plan = self.accumulation.plan(texts)
+        own = self.accumulation.accumulate(plan, observed_law(texts, plan.request)).sum(0)
+        at_size = {
+            name: {component: curve.at(len(texts)) for component, curve in curves.items()}
+            for name, curves in self.curves.items()
+        }
+        distances = component_distances(self.accumulation, self.matched, own, self.human, at_size)
+        return {
+            name: Measured(
+                mean_distance(raw),
+                mean_floor_ratio(raw, at_size[name]),
+                {component: float(value) / at_size[name][component] for component, value in raw.items()},
+            )
+            for name, raw in distances.items()
+        }

@@ -1,0 +1,220 @@
+"""The same fine-tuning run with and without the distribution term, side by side.
+
+    python examples/demo/demo.py
+
+A small Llama-architecture base model (examples/base_model) is fine-tuned with TRL's SFTTrainer on the prose of
+Python's own reference documentation (the standard library's `pydoc_data.topics`), once plainly and once with
+`DFTCallback()` beside it. Both then continue documentation that neither was trained on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import logging
+import math
+import os
+import pydoc_data.topics
+import re
+import statistics
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+warnings.filterwarnings("ignore", category=FutureWarning)
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+import torch
+from datasets import Dataset
+from datasets.utils.logging import disable_progress_bar
+from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+from transformers.utils import logging as transformers_logging
+from trl import SFTConfig, SFTTrainer
+
+from dft_plugin import DFTCallback, DFTConfig
+from dft_plugin.assembly import cut_windows, end_of_text_ids, make_statistics, match
+from dft_plugin.documents import Document
+from dft_plugin.measure import HumanSample
+from dft_plugin.rollout import TransformersEngine, continued
+from dft_plugin.sampling import Sampler
+from dft_plugin.texts import Texts, Window, stack
+from dft_plugin.vocabulary import Vocabulary
+
+BASE_MODEL = Path(__file__).resolve().parents[1] / "base_model"
+
+
+def prose(text: str) -> str:
+    """The paragraphs of a documentation page, hard line breaks taken out, without code and tables."""
+    paragraphs = re.split(r"\n\s*\n", text)
+    kept = [
+        " ".join(line.strip() for line in paragraph.splitlines())
+        for paragraph in paragraphs
+        if re.match(r"\s*[A-Z]", paragraph) and re.search(r"[.!?:]\s*$", paragraph) and "+--" not in paragraph
+    ]
+    return "\n".join(kept)
+
+
+def pages() -> tuple[list[str], list[str]]:
+    """Training and held-out pages: every fourth topic is held out."""
+    texts = [prose(text) for _, text in sorted(pydoc_data.topics.topics.items())]
+    texts = [text for text in dict.fromkeys(texts) if len(text) > 400]
+    return [text for i, text in enumerate(texts) if i % 4], texts[::4]
+
+
+def documents(texts: Sequence[str], tokenizer: Any) -> list[Document]:
+    ends = [*([] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id])]
+    tokenized = [tuple(tokenizer(text)["input_ids"] + ends) for text in texts]
+    return [Document(tokens, 0, len(tokens), False) for tokens in tokenized]
+
+
+def fine_tune(arguments: argparse.Namespace, config: DFTConfig | None, texts: Sequence[str], output: Path) -> Any:
+    """One SFTTrainer run; with a config, DFTCallback is its only difference."""
+    set_seed(arguments.seed)
+    tokenizer = AutoTokenizer.from_pretrained(arguments.model)
+    model = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32)
+    trainer = SFTTrainer(
+        model=model,
+        args=SFTConfig(
+            output_dir=str(output),
+            max_steps=arguments.steps,
+            per_device_train_batch_size=8,
+            max_length=256,
+            packing=True,
+            learning_rate=arguments.learning_rate,
+            lr_scheduler_type="cosine",
+            logging_steps=max(1, arguments.steps // 10),
+            save_strategy="no",
+            report_to="none",
+            use_cpu=not torch.cuda.is_available(),
+            bf16=False,
+            seed=arguments.seed,
+            disable_tqdm=True,
+        ),
+        train_dataset=Dataset.from_dict({"text": list(texts)}),
+        processing_class=tokenizer,
+        callbacks=[DFTCallback(config)] if config is not None else [],
+    )
+    trainer.train()
+    return trainer
+
+
+def perplexity(model: Any, windows: Sequence[Window]) -> float:
+    """exp of the mean surprisal of human continuations, at temperature 1."""
+    total, count = 0.0, 0
+    model.eval()
+    with torch.no_grad():
+        for start in range(0, len(windows), 32):
+            texts = stack(windows[start : start + 32]).to(model.device)
+            mask = (torch.arange(texts.tokens.shape[1], device=model.device) < texts.end[:, None]).long()
+            logits = model(input_ids=texts.tokens, attention_mask=mask).logits[texts.text, texts.position - 1]
+            total += float(torch.nn.functional.cross_entropy(logits.float(), texts.drawn, reduction="sum"))
+            count += texts.rows
+    return math.exp(total / count)
+
+
+def words_of(tokenizer: Any, texts: Texts) -> list[str]:
+    """The counted part of each text, decoded."""
+    pairs = zip(texts.first.tolist(), texts.end.tolist(), texts.tokens.tolist(), strict=True)
+    return [tokenizer.decode(tokens[first:end], skip_special_tokens=True) for first, end, tokens in pairs]
+
+
+def text_figures(texts: Sequence[str]) -> dict[str, float]:
+    """Plain counts over decoded text: distinct word n-grams, and lengths of whole sentences."""
+    figures = {}
+    for n in (2, 3):
+        grams: collections.Counter[tuple[str, ...]] = collections.Counter()
+        for text in texts:
+            words = text.split()
+            grams.update(zip(*(words[i:] for i in range(n)), strict=False))
+        figures[f"distinct-{n}"] = len(grams) / max(1, sum(grams.values()))
+    # The first piece began in the context and the last was cut off: neither is a whole sentence.
+    lengths = [len(piece.split()) for text in texts for piece in re.split(r"[.!?]+\s", text)[1:-1] if piece.split()]
+    figures["sentence length, mean"] = statistics.fmean(lengths) if lengths else math.nan
+    figures["sentence length, variance"] = statistics.pvariance(lengths) if lengths else math.nan
+    return figures
+
+
+def evaluate(model: Any, tokenizer: Any, human: HumanSample, windows: Sequence[Window], config: DFTConfig) -> Any:
+    """Continues held-out contexts under the deployment sampler and measures the texts."""
+    rollout = config.rollout
+    model.eval()
+    sampler = Sampler(rollout.temperature, rollout.top_k, rollout.top_p, rollout.min_p)
+    contexts = [window.tokens[: window.first] for window in windows]
+    ends = end_of_text_ids(tokenizer, model)
+    generated = TransformersEngine().generate(model, contexts, sampler, rollout.max_new_tokens, ends, seed=12345)
+    texts = continued(windows, generated)
+    ratios = {name: measured.floor_ratio for name, measured in human.measure(texts).items()}
+    decoded = words_of(tokenizer, texts)
+    return {"perplexity": perplexity(model, windows), **text_figures(decoded)}, ratios, decoded
+
+
+def table(columns: dict[str, tuple[dict[str, float], dict[str, float]]]) -> str:
+    """The figures of every arm side by side."""
+    lines = ["".join([f"{'':34}", *(f"{name:>14}" for name in columns)])]
+    for section, heading in ((0, "text"), (1, "distance to human text, in human floors (1 = another human sample)")):
+        lines.append(heading)
+        for key in next(iter(columns.values()))[section]:
+            values = [column[section].get(key, math.nan) for column in columns.values()]
+            cells = ["-" if math.isnan(value) else f"{value:.3f}" if value < 1 else f"{value:.2f}" for value in values]
+            lines.append("".join([f"  {key:32}", *(f"{cell:>14}" for cell in cells)]))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="SFT and SFT + DFT side by side")
+    parser.add_argument("--model", default=str(BASE_MODEL), help="folder of the base model")
+    parser.add_argument("--steps", type=int, default=60, help="optimizer steps of each run")
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--temperature", type=float, default=0.8, help="the temperature text is generated at")
+    parser.add_argument("--texts", type=int, default=256, help="texts measured per model")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dft", default="{}", help="further options of the dft: block, as JSON")
+    parser.add_argument("--output", default="runs/demo", help="folder for results")
+    arguments = parser.parse_args()
+    logging.getLogger("dft_plugin").setLevel(logging.INFO)
+    disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+
+    rollout = {"temperature": arguments.temperature, "max_new_tokens": 96, "batch_size": 32}
+    options = json.loads(arguments.dft)
+    options = {**options, "rollout": {**rollout, **options.get("rollout", {})}}
+    config = DFTConfig.model_validate({"seed": arguments.seed, **options})
+    tokenizer = AutoTokenizer.from_pretrained(arguments.model)
+    train, held_out = pages()
+    print(f"{len(train)} pages to train on, {len(held_out)} held out; {arguments.steps} steps per run\n", flush=True)
+
+    held_out_documents = documents(held_out, tokenizer)
+    windows = cut_windows(config, held_out_documents, from_start=False, name="the held-out pages")
+    size = AutoModelForCausalLM.from_pretrained(arguments.model).get_output_embeddings().weight.shape[0]
+    vocabulary = Vocabulary.from_tokenizer(tokenizer, size)
+    statistic_list = make_statistics(config, vocabulary)
+    half = len(windows) // 2
+    contexts, reference = windows[: min(half, arguments.texts)], windows[half:]
+    human = HumanSample(match(config, statistic_list), size, reference)
+    contexts_texts = stack(contexts)
+    human_ratios = {name: measured.floor_ratio for name, measured in human.measure(contexts_texts).items()}
+    human_texts = words_of(tokenizer, contexts_texts)
+    columns: dict[str, Any] = {"human": ({"perplexity": math.nan, **text_figures(human_texts)}, human_ratios)}
+    samples = {"human": human_texts[0]}
+    for name, block in (("SFT", None), ("SFT + DFT", config)):
+        started = time.perf_counter()
+        trainer = fine_tune(arguments, block, train, Path(arguments.output) / name.replace(" ", ""))
+        seconds = time.perf_counter() - started
+        figures, ratios, decoded = evaluate(trainer.model, tokenizer, human, contexts, config)
+        columns[name] = (figures, ratios)
+        samples[name] = decoded[0]
+        print(f"{name}: trained in {seconds:.0f} s", flush=True)
+    print("\n" + table(columns) + "\n")
+    for name, text in samples.items():
+        print(f"--- {name}: {text[:300]!r}")
+    result = Path(arguments.output) / "result.json"
+    result.write_text(json.dumps({name: {**a, **b} for name, (a, b) in columns.items()}, indent=2))
+    print(f"\nfigures in {result}")
+
+
+if __name__ == "__main__":
+    main()
