@@ -35,7 +35,7 @@ class NgramOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     n: tuple[int, ...] = Field(default=(2, 3, 4), description="lengths of the n-grams, each 2 to 4")
-    size: int = Field(default=512, ge=16, le=8192, description="coordinates of each tensor sketch")
+    size: int = Field(default=256, ge=16, le=8192, description="coordinates of each tensor sketch")
     weighting: Literal["none", "inverse_root_frequency"] = Field(
         default="none",
         description="inverse_root_frequency divides each token by the root of its human frequency, so that "
@@ -61,19 +61,19 @@ class NgramFrequency(Statistic[NgramOptions]):
         unknown = [n for n in options.n if not 2 <= n <= 4]
         if unknown or not options.n:
             raise ValueError(f"ngram_frequency: n is {list(options.n)}; it takes one or more of 2, 3, 4")
-        weight = self._token_weight()
-        self.signs = {
-            (n, place): self._signs(n, place).to(weight.device) * weight[:, None]
-            for n in options.n
-            for place in range(n)
-        }
-        for n in options.n:
-            self.signs[n, n - 1] /= options.size**0.5
+        self.weight = self._token_weight()
+        # One byte per sign: nine tables of a 128,000-token vocabulary would fill gigabytes in float32.
+        self.signs = {(n, place): self._signs(n, place) for n in options.n for place in range(n - 1)}
+        self.last = {n: self._weighted(self._signs(n, n - 1)) / options.size**0.5 for n in options.n}
 
     def _signs(self, n: int, place: int) -> Tensor:
         generator = torch.Generator().manual_seed(1_000_003 * n + place)
-        bits = torch.randint(0, 2, (self.vocabulary.size, self.options.size), generator=generator)
-        return bits.float() * 2 - 1
+        shape = (self.vocabulary.size, self.options.size)
+        bits = torch.randint(0, 2, shape, generator=generator, dtype=torch.int8)
+        return (bits * 2 - 1).to(self.weight.device)
+
+    def _weighted(self, signs: Tensor) -> Tensor:
+        return signs.float() * self.weight[:, None]
 
     def _token_weight(self) -> Tensor:
         size, frequency = self.vocabulary.size, self.vocabulary.human_frequency
@@ -96,9 +96,10 @@ class NgramFrequency(Statistic[NgramOptions]):
             prefix = whole[:, None].float()
             for place in range(n - 1):
                 earlier = (texts.position - (n - 1) + place).clamp(min=0)
-                prefix = prefix * self.signs[n, place][texts.tokens[texts.text, earlier]]
+                token = texts.tokens[texts.text, earlier]
+                prefix = prefix * self.signs[n, place][token] * self.weight[token, None]
             row = whole.nonzero().squeeze(1)
-            terms += [Sketch(self.signs[n, n - 1], prefix), Counts(row, torch.zeros_like(row), 1)]
+            terms += [Sketch(self.last[n], prefix), Counts(row, torch.zeros_like(row), 1)]
         return terms
 
     def summarize(self, accumulators: Sequence[Tensor]) -> Mapping[str, Tensor]:
