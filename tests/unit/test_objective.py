@@ -1,0 +1,288 @@
+"""The objective's parts against loops: credit, baseline, window, weights, floors, checkpoints."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from dft_plugin.distances import energy, jensen_shannon
+from dft_plugin.law import observed_law
+from dft_plugin.objective import (
+    Accumulation,
+    Matched,
+    Objective,
+    leave_one_out_baseline,
+    mean_distance,
+    mean_floor_ratio,
+    reward_to_go,
+    surrogate,
+)
+from dft_plugin.statistics.base import NoOptions
+from dft_plugin.statistics.frequency import TokenFrequency
+from dft_plugin.statistics.intervals import IntervalOptions, PunctuationRhythm, SentenceLength
+from dft_plugin.terms import witnesses
+from dft_plugin.texts import Texts
+from tests.chain import TOKENS, Chain, vocabulary
+
+
+def identity(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def make(window: float = 1.0, reduce: Any = identity, weights: tuple[float, ...] = (1.0, 1.0)) -> Objective:
+    tables = vocabulary()
+    token = TokenFrequency(tables, NoOptions())
+    sentence = SentenceLength(tables, IntervalOptions(longest=4))
+    matched = [Matched(token, jensen_shannon, weights[0]), Matched(sentence, energy, weights[1])]
+    return Objective(matched, Accumulation([token, sentence], len(TOKENS)), window, reduce)
+
+
+def sample(count: int, seed: int = 0) -> Texts:
+    return Chain.random(0).sample(count, torch.Generator().manual_seed(seed))
+
+
+def accumulated(objective: Objective, texts: Texts) -> Tensor:
+    plan = objective.accumulation.plan(texts)
+    return objective.accumulation.accumulate(plan, observed_law(texts, plan.request))
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.3, 0.9, 1.0])
+def test_reward_to_go(gamma: float) -> None:
+    reward = torch.randn(3, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    future = reward_to_go(reward, gamma)
+    for text in range(3):
+        for step in range(7):
+            expected = sum(gamma ** (later - step - 1) * float(reward[text, later]) for later in range(step + 1, 7))
+            assert float(future[text, step]) == pytest.approx(expected, abs=1e-12)
+    assert float(future[:, -1].abs().sum()) == 0
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_reward_to_go_of_nothing(steps: int) -> None:
+    assert reward_to_go(torch.ones(2, steps), 1.0).tolist() == torch.zeros(2, steps).tolist()
+
+
+def test_baseline_is_the_mean_of_the_other_texts_that_get_there() -> None:
+    generator = torch.Generator().manual_seed(0)
+    future = torch.randn(5, 6, dtype=torch.float64, generator=generator)
+    lengths = [6, 2, 4, 4, 1]
+    alive = torch.arange(6) < torch.tensor(lengths)[:, None]
+    baseline = leave_one_out_baseline(future, alive, identity)
+    for text, length in enumerate(lengths):
+        for step in range(length):
+            others = [float(future[i, step]) for i, other in enumerate(lengths) if i != text and step < other]
+            assert float(baseline[text, step]) == pytest.approx(sum(others) / len(others) if others else 0, abs=1e-12)
+
+
+class Ranks:
+    """Runs a function as each of several ranks: a reduction is answered from what the others asked for."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __call__(self, function: Any) -> list[Any]:
+        """`function(rank, reduce)` for every rank; repeated until every reduction's sum is known."""
+        sums: list[Tensor] = []
+        while True:
+            asked: list[list[Tensor]] = []
+            results = []
+            for rank in range(self.count):
+                mine: list[Tensor] = []
+
+                def reduce(tensor: Tensor, mine: list[Tensor] = mine) -> Tensor:
+                    mine.append(tensor.clone())
+                    return sums[len(mine) - 1].clone() if len(mine) <= len(sums) else tensor
+
+                results.append(function(rank, reduce))
+                asked.append(mine)
+            if len(sums) == len(asked[0]):
+                return results
+            number = len(sums)
+            sums.append(torch.stack([mine[number] for mine in asked]).sum(0))
+
+
+def test_baseline_over_ranks() -> None:
+    generator = torch.Generator().manual_seed(0)
+    future = torch.randn(6, 5, dtype=torch.float64, generator=generator)
+    alive = torch.arange(5) < torch.tensor([5, 1, 3, 2, 5, 4])[:, None]
+    whole = leave_one_out_baseline(future, alive, identity)
+    pieces = Ranks(3)(
+        lambda rank, reduce: leave_one_out_baseline(
+            future[2 * rank : 2 * rank + 2], alive[2 * rank : 2 * rank + 2], reduce
+        )
+    )
+    torch.testing.assert_close(torch.cat(pieces), whole)
+
+
+def test_leave_one_out_over_ranks_and_window() -> None:
+    """Loops: everything of the window but the one text, by the weights it has."""
+    texts = [accumulated(make(), sample(6, seed)) for seed in range(3)]
+    decay = 1 - 1 / 4
+
+    def run(rank: int, reduce: Any) -> tuple[Tensor, Tensor, int]:
+        objective = make(4.0, reduce)
+        for number, own in enumerate(texts):
+            found = objective.leave_one_out(own[3 * rank : 3 * rank + 3])
+            if number < 2:
+                objective.remember(*found[1:])
+        return found
+
+    pieces = Ranks(2)(run)
+    assert all(piece[2] == 6 for piece in pieces)
+    weights = [decay**2] * 6 + [decay] * 6 + [1.0] * 6
+    everything = torch.cat(texts)
+    for text in range(6):
+        kept = [index for index in range(18) if index != 12 + text]
+        total = sum(weights[index] for index in kept)
+        expected = sum(weights[index] * everything[index] for index in kept) / total
+        torch.testing.assert_close(torch.cat([piece[0] for piece in pieces])[text], expected)
+    expected = (torch.tensor(weights)[:, None] * everything).sum(0) / sum(weights)
+    for piece in pieces:
+        torch.testing.assert_close(piece[1], expected.double(), rtol=1e-6, atol=1e-8)
+
+
+def test_effective_sample_size() -> None:
+    objective = make(window=4.0)
+    decay, weights = 0.75, []
+    for batch in (8, 8, 3, 20):
+        weights = [weight * decay for weight in weights] + [1.0] * batch
+        assert objective.sample_size(batch) == pytest.approx(sum(weights) ** 2 / sum(w * w for w in weights))
+        objective.remember(torch.zeros(1), batch)
+    forgetful = make(window=1.0)
+    forgetful.remember(torch.zeros(1), 8)
+    assert forgetful.sample_size(5) == 5
+
+
+def test_one_text_alone_has_nothing_to_be_left() -> None:
+    objective = make()
+    with pytest.raises(ValueError, match="at least 2 texts"):
+        objective.leave_one_out(accumulated(objective, sample(1)))
+
+
+def test_one_text_and_a_window_are_enough() -> None:
+    objective = make(window=4.0)
+    first = accumulated(objective, sample(4))
+    _, mean, count = objective.leave_one_out(first)
+    objective.remember(mean, count)
+    without, _, _ = objective.leave_one_out(accumulated(objective, sample(1, seed=1)))
+    torch.testing.assert_close(without[0], first.mean(0))
+
+
+def test_loss_is_the_weighted_mean_of_logarithms() -> None:
+    tables = vocabulary()
+    token = TokenFrequency(tables, NoOptions())
+    rhythm = PunctuationRhythm(tables, IntervalOptions(longest=4))
+    matched = [Matched(token, jensen_shannon, 2.0), Matched(rhythm, energy, 0.5)]
+    objective = Objective(matched, Accumulation([token, rhythm], len(TOKENS)), 1.0)
+    own, human = accumulated(objective, sample(50)), accumulated(objective, sample(60, 1)).sum(0)
+    floors = {"token_frequency": {"token": 0.02}, "punctuation_rhythm": {"comma": 0.03}}
+    found = objective.distances(own.mean(0), human, floors)
+    token_law = own.mean(0)[:6] / own.mean(0)[:6].sum()
+    by_hand = jensen_shannon(token_law, human[:6] / human[:6].sum())
+    assert float(found.raw["token_frequency"]["token"]) == pytest.approx(float(by_hand))
+    comma = float(found.raw["punctuation_rhythm"]["comma"])
+    expected = (2.0 * math.log1p(float(by_hand) / 0.02) + 0.5 * math.log1p(comma / 0.03)) / 2.5
+    assert float(found.loss) == pytest.approx(expected)
+    assert mean_distance(found.raw["punctuation_rhythm"]) == pytest.approx(comma)
+    ratio = mean_floor_ratio(found.raw["punctuation_rhythm"], floors["punctuation_rhythm"])
+    assert ratio == pytest.approx(comma / 0.03)
+    # All of the statistics' weights enter relative to each other only.
+    doubled = Objective([Matched(e.statistic, e.distance, 2 * e.weight) for e in matched], objective.accumulation, 1.0)
+    torch.testing.assert_close(doubled.distances(own.mean(0), human, floors).loss, found.loss)
+
+
+def test_a_component_without_a_floor_is_left_out() -> None:
+    """Human samples that do not differ in a component carry no information on it."""
+    tables = vocabulary((None, b".", b" a", b",", b"(", b" b"))
+    rhythm = PunctuationRhythm(tables, IntervalOptions(longest=4))
+    objective = Objective([Matched(rhythm, energy)], Accumulation([rhythm], len(TOKENS)), 1.0)
+    own, human = accumulated(objective, sample(20)).mean(0), accumulated(objective, sample(20, 1)).mean(0)
+    assert rhythm.present == ["comma", "parenthesis"]
+    both = objective.distances(own, human, {"punctuation_rhythm": {"comma": 1.0, "parenthesis": 1.0}})
+    one = objective.distances(own, human, {"punctuation_rhythm": {"comma": 1.0}})
+    assert list(one.raw["punctuation_rhythm"]) == ["comma"]
+    logs = [math.log1p(float(value)) for value in both.raw["punctuation_rhythm"].values()]
+    assert float(one.loss) == pytest.approx(logs[0])
+    assert float(both.loss) == pytest.approx(sum(logs) / 2)
+
+
+def test_derivative_is_each_texts_own() -> None:
+    objective = make()
+    # Enough texts that every age is at risk: where nothing is, a hazard has no derivative.
+    own, human = accumulated(objective, sample(200)), accumulated(objective, sample(60, 1)).mean(0)
+    assert own.mean(0).min() > 0
+    floors = {"token_frequency": {"token": 0.02}, "sentence_length": {"sentence_end": 0.03}}
+    without, _, _ = objective.leave_one_out(own)
+    together = objective.derivative(without, human, floors)
+    for text in range(5):
+        alone = objective.derivative(without[text : text + 1], human, floors)
+        torch.testing.assert_close(together[text], alone[0])
+    step = 1e-6 * torch.randn(own.shape[1], dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    here = without[0]
+    difference = (
+        objective.distances(here + step, human, floors).loss - objective.distances(here - step, human, floors).loss
+    )
+    assert float(difference / 2) == pytest.approx(float(step @ together[0]), rel=1e-4)
+
+
+def test_surrogate_over_micro_batches_adds_up() -> None:
+    objective, chain = make(), Chain.random(0).with_gradient()
+    texts = sample(9)
+    generator = torch.Generator().manual_seed(0)
+    accumulated(objective, texts)
+    size = objective.accumulation.part(objective.matched[1].statistic).stop
+    derivative = torch.randn(9, size, dtype=torch.float64, generator=generator)
+    by_step = torch.randn(9, 5, dtype=torch.float64, generator=generator)
+
+    def loss_of(rows: slice) -> Tensor:
+        piece = texts.select(rows)
+        plan = objective.accumulation.plan(piece)
+        request = type(plan.request)(**{**vars(plan.request), "witness": witnesses(plan.layout, derivative[rows])})
+        advantage = piece.from_steps(by_step[rows])
+        return surrogate(plan, chain.law(piece, request), derivative[rows], advantage, len(texts))[0]
+
+    (whole,) = torch.autograd.grad(loss_of(slice(0, 9)), chain.logits)
+    pieces = sum(torch.autograd.grad(loss_of(slice(at, at + 2)), chain.logits)[0] for at in range(0, 9, 2))
+    torch.testing.assert_close(pieces, whole, rtol=1e-10, atol=1e-12)
+
+
+def test_accumulation_parts_and_summaries() -> None:
+    objective = make()
+    token, sentence = (entry.statistic for entry in objective.matched)
+    own = accumulated(objective, sample(7))
+    assert objective.accumulation.part(token) == slice(0, 6)
+    assert objective.accumulation.part(sentence) == slice(6, 14)
+    assert own.shape == (7, 14)
+    law = objective.accumulation.summarize(token, own)["token"]
+    torch.testing.assert_close(law.sum(1), torch.ones(7, dtype=torch.float64))
+    with pytest.raises(KeyError):
+        objective.accumulation.part(TokenFrequency(vocabulary(), NoOptions()))
+
+
+def test_state_round_trip() -> None:
+    """A new objective with the state goes on exactly as the old one."""
+    old = make(window=3.0)
+    for seed in range(3):
+        _, mean, count = old.leave_one_out(accumulated(old, sample(4, seed)))
+        old.remember(mean, count)
+    new = make(window=3.0)
+    new.load_state_dict({name: tensor.clone() for name, tensor in old.state_dict().items()})
+    own = accumulated(old, sample(4, 9))
+    for mine, theirs in zip(old.leave_one_out(own)[:2], new.leave_one_out(own)[:2], strict=True):
+        assert torch.equal(mine, theirs)
+    assert new.sample_size(4) == old.sample_size(4)
+    fresh = make(window=3.0)
+    fresh.load_state_dict(make(window=3.0).state_dict())
+    assert fresh.past is None
+    assert fresh.sample_size(4) == 4
+
+
+def test_a_law_is_matched_at_distance_zero() -> None:
+    objective = make()
+    own = accumulated(objective, sample(30))
+    floors = {"token_frequency": {"token": 1.0}, "sentence_length": {"sentence_end": 1.0}}
+    assert float(objective.distances(own.mean(0), own.sum(0), floors).loss) == pytest.approx(0, abs=1e-12)
