@@ -64,6 +64,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         self.cross_entropy_norm: float | None = None
         self._pending: Tensor | None = None
         self._pending_weight = 0.0
+        self._seen = False
         self._trainer: Any = None
 
     @classmethod
@@ -121,7 +122,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         return warm if config.weight == "auto" else warm * config.weight
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._pending = None
+        self._pending, self._seen = None, False
         weight = self.weight_at(state.global_step)
         if weight is None:
             return
@@ -145,7 +146,8 @@ class DFTCallback(TrainerCallback, ExportableState):
                 used = self._own_backward(evaluation, weight, state.global_step)
         if used is None:
             return
-        self.acted += 1
+        if used > 0 or self.config.weight == 0:
+            self.acted += 1  # a step that only measures cross-entropy's norm for `auto` brought nothing in
         self.skipped_in_a_row = 0
         self.metrics.evaluated(evaluation, self.term.objective.matched, used)
         self.metrics.add("dft/rollout_seconds", rolled_out - started)
@@ -171,7 +173,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         loss_scale = self._loss_scale()
         for loss in self.term.surrogates(evaluation):
             (loss * loss_scale).backward()
-        if not self._everywhere(finite(self.parameters)):
+        if not self.term.everywhere(finite(self.parameters)):
             for parameter in self.parameters:
                 parameter.grad = None
             self._skip("the term's gradient is not finite", step)
@@ -186,17 +188,13 @@ class DFTCallback(TrainerCallback, ExportableState):
         self._pending, self._pending_weight = taken, weight
         return weight
 
-    def _everywhere(self, condition: bool) -> bool:
-        assert self.term is not None
-        failed = torch.tensor(0.0 if condition else 1.0, device=self.term.device)
-        return float(self.term.processes.reduce(failed)) == 0
-
     def _loss_scale(self) -> float:
         scaler = getattr(self._trainer.accelerator, "scaler", None)
         return float(scaler.get_scale()) if scaler is not None else 1.0
 
     def _on_gradients_ready(self) -> None:
         """Just before clipping: both gradients lie summed in `.grad`."""
+        self._seen = True
         if self.backward != "own":
             return
         final = self.snapshot.take(self._loss_scale())
@@ -211,6 +209,10 @@ class DFTCallback(TrainerCallback, ExportableState):
         if norm > 0 and torch.isfinite(torch.tensor(norm)):
             kept = CROSS_ENTROPY_MEMORY if self.cross_entropy_norm is not None else 0.0
             self.cross_entropy_norm = kept * (self.cross_entropy_norm or 0.0) + (1 - kept) * norm
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if not self._seen:  # transformers 4 does not ask for the norm when max_grad_norm is 0
+            self._on_gradients_ready()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.attachment is not None and self.attachment.armed:

@@ -91,23 +91,31 @@ def processes(accelerator: Any) -> Processes:
 
 def add_to_logs(trainer: Any, drain: Callable[[], dict[str, Any]]) -> None:
     """Adds what `drain` returns to each training log line, before any reporter sees it."""
-    original = trainer.log
+    original = _unhooked(trainer.log)
 
     def log(logs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         if "loss" in logs:
             logs = {**logs, **drain()}
         return original(logs, *args, **kwargs)
 
+    log.dft_original = original  # type: ignore[attr-defined]
     trainer.log = log
 
 
 def before_clipping(trainer: Any, ready: Callable[[], None]) -> None:
     """Calls `ready` once per optimizer step, when all gradients are there and none is clipped."""
     accelerator = trainer.accelerator
-    original = accelerator.clip_grad_norm_
+    original = _unhooked(accelerator.clip_grad_norm_)
 
     def clip_grad_norm_(*args: Any, **kwargs: Any) -> Any:
         ready()
         return original(*args, **kwargs)
 
+    clip_grad_norm_.dft_original = original  # type: ignore[attr-defined]
     accelerator.clip_grad_norm_ = clip_grad_norm_
+
+
+def _unhooked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Without the hook that an earlier `train()` on the same trainer left."""
+    original: Callable[..., Any] = getattr(function, "dft_original", function)
+    return original

@@ -41,12 +41,7 @@ def decoder_of(model: nn.Module) -> nn.Module:
         UnsupportedModelError: when the model has no language-modelling head or no decoder.
     """
     base = base_model(model)
-    head = base.get_output_embeddings() if hasattr(base, "get_output_embeddings") else None
-    if head is None:
-        raise UnsupportedModelError(
-            f"{type(base).__name__} has no language-modelling head, so it predicts no next token; load the "
-            "model with AutoModelForCausalLM"
-        )
+    _head_layer(base)
     decoder = base.get_decoder() if hasattr(base, "get_decoder") else None
     if decoder is None or decoder is base:
         raise UnsupportedModelError(
@@ -56,15 +51,27 @@ def decoder_of(model: nn.Module) -> nn.Module:
     return decoder
 
 
+def _head_layer(base: Any) -> nn.Module:
+    head = base.get_output_embeddings() if hasattr(base, "get_output_embeddings") else None
+    if head is None:
+        raise UnsupportedModelError(
+            f"{type(base).__name__} has no language-modelling head, so it predicts no next token; load the "
+            "model with AutoModelForCausalLM"
+        )
+    layer: nn.Module = head
+    return layer
+
+
 def head_of(model: nn.Module) -> Head:
     """The head's effective weight and bias, adapters included, and its family's scale and soft-cap.
 
     Raises:
-        UnsupportedModelError: when the head is not a linear map (or a quantized one).
+        UnsupportedModelError: when there is no head, or it is not a linear map (or a quantized one).
     """
     base = base_model(model)
+    head = _head_layer(base)
     config = base.config.get_text_config() if hasattr(base.config, "get_text_config") else base.config
-    weight, bias = _effective_linear(base.get_output_embeddings())
+    weight, bias = _effective_linear(head)
     scale = float(getattr(config, "logit_scale", None) or 1.0)
     scale /= float(getattr(config, "logits_scaling", None) or 1.0)
     scale *= float(getattr(config, "lm_head_multiplier", None) or 1.0)

@@ -95,6 +95,9 @@ class TransformersEngine(RolloutEngine):
             use_cache=True,
             eos_token_id=list(end_of_text) or None,
             pad_token_id=pad,
+            # A NaN would end the run inside `generate`; drawn from uniformly, it shows in the distances instead,
+            # and the step is skipped and counted.
+            remove_invalid_values=True,
             **sampler.generation_options(),
         )
         # The model's own generation defaults (penalties, suppressed tokens) would change the law.

@@ -22,7 +22,7 @@ from dft_plugin.objective import (
     reward_to_go,
     surrogate,
 )
-from dft_plugin.reference.accumulated import Curves
+from dft_plugin.reference.accumulated import Curves, FloorCurve
 from dft_plugin.rollout import RolloutEngine, continued, seed_of
 from dft_plugin.sampling import Sampler
 from dft_plugin.terms import rewards, witnesses
@@ -31,6 +31,8 @@ from dft_plugin.texts import Texts, Window, stack
 AT_TEMPERATURE_1 = Sampler()
 HUMAN_BATCHES = 8
 """Over how many batches the human side's surprisal runs; the model it is measured under moves slowly."""
+TEXTS_PER_SCORED = 4
+"""Generated texts to each human window whose surprisal is measured at a step."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Evaluation:
         advantage: (B, S) G_t - b_t by step, or None where no credit is given.
         distances: over the window and all processes.
         floors: at the window's sample size.
+        finite: whether distances, derivatives and advantages are, on every process.
     """
 
     texts: Texts
@@ -84,13 +87,7 @@ class Evaluation:
     advantage: Tensor | None
     distances: Distances
     floors: Floors
-
-    @property
-    def finite(self) -> bool:
-        parts = [self.derivative.sum(), self.distances.loss]
-        if self.advantage is not None:
-            parts.append(self.advantage.sum())
-        return all(bool(torch.isfinite(part)) for part in parts)
+    finite: bool
 
 
 class DistributionTerm:
@@ -137,11 +134,8 @@ class DistributionTerm:
     def rollout(self, step: int) -> Texts:
         """This process's texts of an optimizer step: contexts shared out over the processes, then sampled."""
         settings, processes = self.settings, self.processes
-        generator = torch.Generator().manual_seed(seed_of(settings.seed, step, 0))
         wanted = settings.batch_size * processes.count
-        order: list[int] = []
-        while len(order) < wanted:
-            order += torch.randperm(len(self.contexts), generator=generator).tolist()
+        order = self._shuffled(len(self.contexts), wanted, seed_of(settings.seed, step, 0))
         first = processes.rank * settings.batch_size
         windows = [self.contexts[index] for index in order[first : first + settings.batch_size]]
         with self.autocast():
@@ -180,10 +174,17 @@ class DistributionTerm:
             derivative = self.objective.derivative(without, human, floors)
             advantage = self._advantage(texts, plans, hidden, derivative) if self.credit > 0 else None
         distances = self.objective.distances(mean, human, floors)
-        evaluation = Evaluation(texts, plans, derivative, advantage, distances, floors)
-        if evaluation.finite:
+        parts = [derivative.sum(), distances.loss] + ([] if advantage is None else [advantage.sum()])
+        finite = self.everywhere(all(bool(torch.isfinite(part)) for part in parts))
+        if finite:  # a running mean that holds a NaN once holds it for ever
             self.objective.remember(mean, count)
-        return evaluation
+            self.human = human.cpu()
+        return Evaluation(texts, plans, derivative, advantage, distances, floors, finite)
+
+    def everywhere(self, condition: bool) -> bool:
+        """Whether a condition holds on every process: all of them must go the same way."""
+        failed = torch.tensor(0.0 if condition else 1.0, device=self.device)
+        return float(self.processes.reduce(failed)) == 0
 
     def surrogates(self, evaluation: Evaluation, *, recompute: bool = True) -> Iterator[Tensor]:
         """The loss of each micro-batch in turn; their gradients add up to the term's (at weight 1).
@@ -231,21 +232,39 @@ class DistributionTerm:
         return future - leave_one_out_baseline(future, alive, self.processes.reduce)
 
     def _human(self, step: int) -> Tensor:
-        """The human accumulators, those measured under the model brought up to date."""
+        """The human accumulators, those measured under the model brought up to date.
+
+        The windows scored at a step depend on the texts over all processes, not on micro-batches.
+        """
         accumulation = self.objective.accumulation
         under_model = [statistic for statistic in accumulation.statistics if statistic.needs_model]
         if not under_model:
             return self.human.to(self.device)
-        generator = torch.Generator().manual_seed(seed_of(self.settings.seed, step, -1))
-        picked = torch.randperm(len(self.scored), generator=generator)[: self.settings.micro_batch_size].tolist()
-        gained = self.scored_under_model(accumulation.plan(stack([self.scored[i] for i in picked]).to(self.device)))
-        fresh = accumulation.accumulate(*gained).sum(0).cpu() / len(picked)
+        settings, processes = self.settings, self.processes
+        share = max(1, settings.batch_size // TEXTS_PER_SCORED)
+        order = self._shuffled(len(self.scored), share * processes.count, seed_of(settings.seed, step, -1))
+        own = stack([self.scored[i] for i in order[processes.rank * share : (processes.rank + 1) * share]])
+        gained = [
+            accumulation.accumulate(*self.scored_under_model(accumulation.plan(piece))).sum(0)
+            for piece in self._micro_batches(own.to(self.device))
+        ]
+        fresh = processes.reduce(torch.stack(gained).sum(0)) / len(order)
+        human = self.human.to(self.device, copy=True)
         for statistic in under_model:
             part = accumulation.part(statistic)
-            started = bool(self.human[part].abs().sum() > 0)
+            started = bool(human[part].abs().sum() > 0)
             keep = 1 - 1 / HUMAN_BATCHES if started else 0.0
-            self.human[part] = keep * self.human[part] + (1 - keep) * fresh[part]
-        return self.human.to(self.device)
+            human[part] = keep * human[part] + (1 - keep) * fresh[part]
+        return human
+
+    @staticmethod
+    def _shuffled(size: int, wanted: int, seed: int) -> list[int]:
+        """`wanted` of the numbers 0 to size - 1 in random order, all of them once before any again."""
+        generator = torch.Generator().manual_seed(seed)
+        order: list[int] = []
+        while len(order) < wanted:
+            order += torch.randperm(size, generator=generator).tolist()
+        return order[:wanted]
 
     def scored_under_model(self, plan: Plan) -> tuple[Plan, Law]:
         """The law of human texts with their surprisal under the live model at temperature 1."""
@@ -262,8 +281,22 @@ class DistributionTerm:
         return plan, observed_law(plan.texts, plan.request, surprisal=-law.log_probability)
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        return {**self.objective.state_dict(), "human": self.human}
+        # The floors of what is measured under the model are those of the model training began with.
+        lines = [[c.log_scale, c.exponent] for curves in self.curves.values() for c in curves.values()]
+        curves = torch.tensor(lines, dtype=torch.float64)
+        return {**self.objective.state_dict(), "human": self.human, "curves": curves}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        count = sum(len(curves) for curves in self.curves.values())
+        if state["human"].shape != self.human.shape or len(state["curves"]) != count:
+            raise ValueError(
+                f"the checkpoint's distribution term has {len(state['human'])} accumulators and "
+                f"{len(state['curves'])} components, this run's has {len(self.human)} and {count}: resume with the "
+                "`statistics` (and their options) and the reference that it was written with"
+            )
         self.objective.load_state_dict(state)
         self.human = state["human"]
+        lines = iter(state["curves"].tolist())
+        self.curves = {
+            name: {component: FloorCurve(*next(lines)) for component in curves} for name, curves in self.curves.items()
+        }

@@ -25,8 +25,8 @@ Gradient = dict[str, Tensor]
 
 TINY_TERM: dict[str, Any] = {
     "statistics": ["token_frequency", "sentence_length", "entropy"],
-    "reference_windows": 48,
-    "rollout": {"batch_size": 6, "micro_batch_size": 4, "max_new_tokens": 16, "context_tokens": 16},
+    "reference_windows": 64,
+    "rollout": {"batch_size": 6, "micro_batch_size": 4, "max_new_tokens": 16, "context_tokens": 32},
     "sample_every": 0,
 }
 """Small enough for a second per step; micro_batch_size does not divide batch_size."""

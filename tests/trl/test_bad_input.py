@@ -1,0 +1,252 @@
+"""What cannot work is refused before the first step; what goes wrong later is counted, and ends the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from peft import PromptTuningConfig, TaskType
+from torch import Tensor, nn
+
+from dft_plugin import DFTCallback
+from dft_plugin.callback import MOST_SKIPPED_IN_A_ROW, DistributionTermError
+from dft_plugin.host import UnsupportedRunError
+from dft_plugin.language_model import UnsupportedModelError
+from dft_plugin.reference import ReferenceError
+from dft_plugin.statistics.base import NoOptions, Statistic
+from dft_plugin.terms import Counts, Entropy, Term
+from dft_plugin.texts import Texts
+from tests import tiny
+from tests.training import At, registered, term_options, train, trainer_of
+
+ROWS = tiny.plain_rows(64)
+
+
+def refused(callbacks: Any, rows: Any = ROWS, model: Any = None, **options: Any) -> str:
+    """The message of the error before the first step."""
+    stepped: list[int] = []
+    first = At(0, lambda state, kwargs: stepped.append(1))
+    with pytest.raises((UnsupportedRunError, ReferenceError, ValueError)) as caught:
+        train(model or tiny.model("llama"), rows, *callbacks, first, max_steps=3, **options)
+    assert not stepped
+    return str(caught.value)
+
+
+def test_label_smoothing() -> None:
+    message = refused([DFTCallback(**term_options())], label_smoothing_factor=0.1)
+    assert "label_smoothing_factor is 0.1" in message
+    assert "set it to 0" in message
+
+
+def test_compute_loss_func() -> None:
+    trainer = trainer_of(tiny.model("llama"), ROWS, [DFTCallback(**term_options())])
+    trainer.compute_loss_func = lambda outputs, labels, num_items_in_batch=None: outputs.loss
+    with pytest.raises(UnsupportedRunError, match=r"compute_loss_func is given.*leave compute_loss_func out"):
+        trainer.train()
+
+
+def test_two_callbacks() -> None:
+    assert "2 DFTCallbacks" in refused([DFTCallback(**term_options()), DFTCallback(**term_options())])
+
+
+def test_start_step_beyond_the_run() -> None:
+    message = refused([DFTCallback(**term_options(start_step=3))])
+    assert "start_step is 3 and training has 3 steps" in message
+
+
+def test_model_without_language_modelling_head() -> None:
+    from transformers import Trainer, TrainingArguments
+
+    class Regression(nn.Module):
+        """A decoder with a head of its own making."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.decoder = tiny.model("llama").model
+            self.score = nn.Linear(32, 1)
+            self.config = self.decoder.config
+
+        def forward(self, input_ids: Tensor, labels: Tensor) -> dict[str, Tensor]:
+            score = self.score(self.decoder(input_ids).last_hidden_state).mean()
+            return {"loss": score.square()}
+
+    tokens = tiny.tokenizer()(tiny.paragraphs()[0])["input_ids"][:40]
+    rows = [{"input_ids": tokens, "labels": tokens}] * 64
+    settings = TrainingArguments("unused", max_steps=2, use_cpu=True, report_to=[], disable_tqdm=True)
+    trainer = Trainer(
+        Regression(),
+        settings,
+        train_dataset=rows,
+        processing_class=tiny.tokenizer(),
+        callbacks=[DFTCallback(**term_options())],
+    )
+    with pytest.raises(UnsupportedModelError, match=r"Regression has no language-modelling head.*AutoModelForCausalLM"):
+        trainer.train()
+
+
+def test_prompt_learning() -> None:
+    adapter = PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=4)
+    message = refused([DFTCallback(**term_options())], peft_config=adapter)
+    assert "PROMPT_TUNING" in message
+    assert "LORA" in message
+
+
+def test_tokenizer_without_end_of_text() -> None:
+    model = tiny.model("llama")
+    model.config.eos_token_id = model.generation_config.eos_token_id = None
+    trainer = trainer_of(model, ROWS, [DFTCallback(**term_options(statistics=["text_length"]))])
+    trainer.processing_class.eos_token = None
+    with pytest.raises(ValueError, match=r"'text_length' wants the event 'end_of_text'.*eos_token"):
+        trainer.train()
+
+
+def test_too_small_a_data_set_says_how_many_tokens_are_needed() -> None:
+    message = refused([DFTCallback(**term_options())], rows=tiny.plain_rows(3, characters=60))
+    assert "the training set has" in message
+    assert "at least 32 windows are needed, about 512 tokens" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("nothing.jsonl", "there is no such file"), ("trian", 'Did you mean "train"')],
+)
+def test_reference_that_is_not_there(name: str, expected: str) -> None:
+    assert expected in refused([DFTCallback(**term_options(reference=name))])
+
+
+class Sick(Statistic[NoOptions]):
+    """The entropy, or infinity at the steps in `at`."""
+
+    name = "sick"
+    support = "vector"
+    distance = "l2"
+    at: ClassVar[set[int]] = set()
+    step: ClassVar[int] = -1
+
+    def terms(self, texts: Texts) -> Sequence[Term]:
+        row = torch.arange(texts.rows)
+        return [Entropy(), Counts(row, torch.zeros_like(row), 1)]
+
+    def summarize(self, accumulators: Sequence[Tensor]) -> Mapping[str, Tensor]:
+        total, count = accumulators
+        return {"sick": total / count * (float("inf") if self.step in self.at else 1.0)}
+
+
+class SickTerms(Sick):
+    """Its human side measured under the model, as the built-in entropy's."""
+
+    needs_model = True
+
+
+def sick(*steps: int, **options: Any) -> tuple[DFTCallback, list[At]]:
+    SickTerms.at, SickTerms.step = set(steps), -1
+    clock = [At(step, lambda state, kwargs: setattr(SickTerms, "step", state.global_step)) for step in range(20)]
+    settings = {"weight": 0.5, "statistics": ["token_frequency", "sick"], **options}
+    return DFTCallback(**term_options(**settings)), clock
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_counted() -> None:
+    with registered(statistics=[SickTerms]):
+        callback, clock = sick(1, 2)
+        found = train(tiny.model("llama"), ROWS, *clock, callback, max_steps=5)
+    assert [line.get("dft/skipped") for line in found.logs[:5]] == [None, 1, 2, None, None]
+    assert [("dft/loss" in line) for line in found.logs[:5]] == [True, False, False, True, True]
+    assert all(torch.isfinite(torch.tensor(line["dft/loss"])) for line in found.logs[:5] if "dft/loss" in line)
+    assert (callback.acted, callback.skipped, callback.skipped_in_a_row) == (3, 2, 0)
+
+
+def test_a_skipped_step_is_plain_sft() -> None:
+    plain = train(tiny.model("llama"), ROWS, max_steps=1)
+    with registered(statistics=[SickTerms]):
+        callback, clock = sick(0)
+        found = train(tiny.model("llama"), ROWS, *clock, callback, max_steps=2)
+    assert all(torch.equal(plain.gradients[0][name], found.gradients[0][name]) for name in plain.gradients[0])
+
+
+def test_ten_skipped_in_a_row_end_the_run() -> None:
+    with registered(statistics=[SickTerms]):
+        callback, clock = sick(*range(2, 20))
+        with pytest.raises(DistributionTermError, match=r"10 steps in a row \(last: step 11\)"):
+            train(tiny.model("llama"), ROWS, *clock, callback, max_steps=15)
+    assert callback.skipped == MOST_SKIPPED_IN_A_ROW
+
+
+@pytest.mark.parametrize("credit", [0.0, 1.0])
+def test_a_model_gone_bad_ends_the_run_with_the_reason(credit: float) -> None:
+    def spoil(state: Any, kwargs: Any) -> None:
+        kwargs["model"].lm_head.weight.data.fill_(float("nan"))
+
+    callback = DFTCallback(**term_options(weight=0.5, credit=credit))
+    with pytest.raises(DistributionTermError, match="not finite, 10 steps in a row"):
+        train(tiny.model("llama"), ROWS, At(2, spoil), callback, max_steps=15)
+    assert (callback.acted, callback.skipped) == (2, 10)
+
+
+def test_a_passing_fault_of_the_model_leaves_no_trace() -> None:
+    """The running accumulators and the human side measured under the model must not keep the NaN."""
+    kept: list[Tensor] = []
+
+    def spoil(state: Any, kwargs: Any) -> None:
+        kept.append(kwargs["model"].lm_head.weight.data.clone())
+        kwargs["model"].lm_head.weight.data.fill_(float("nan"))
+
+    class Mend(At):
+        def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == self.step:
+                kwargs["model"].lm_head.weight.data.copy_(kept[0])
+
+    callback = DFTCallback(**term_options(weight=0.5))
+    found = train(tiny.model("llama"), ROWS, At(1, spoil), callback, Mend(1, spoil), max_steps=4)
+    assert callback.skipped == 1
+    assert [("dft/loss" in line) for line in found.logs[:4]] == [True, False, True, True]
+
+
+def test_gradient_that_is_not_finite_is_left_out() -> None:
+    """Finite distances, and a gradient that is not: the step is plain SFT's."""
+    plain = train(tiny.model("llama"), ROWS, max_steps=1)
+    callback = DFTCallback(**term_options(weight=0.5))
+
+    class Overflow(At):
+        def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            parameter = kwargs["model"].model.norm.weight
+            if state.global_step == self.step:
+                self.handle = parameter.register_hook(lambda gradient: gradient * float("inf"))
+            else:
+                self.handle.remove()
+
+    class Mended(At):
+        def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            overflow.handle.remove()
+
+    overflow = Overflow(0, lambda state, kwargs: None)
+    found = train(tiny.model("llama"), ROWS, overflow, callback, Mended(0, lambda state, kwargs: None), max_steps=2)
+    assert found.logs[0]["dft/skipped"] == 1
+    assert all(torch.equal(plain.gradients[0][name], found.gradients[0][name]) for name in plain.gradients[0])
+
+
+def test_a_run_in_which_the_term_never_acted_ends_in_an_error() -> None:
+    with registered(statistics=[SickTerms]):
+        callback, clock = sick(0, 1, 2)
+        with pytest.raises(DistributionTermError, match="3 steps without the distribution term having acted"):
+            train(tiny.model("llama"), ROWS, *clock, callback, max_steps=3)
+
+
+def test_auto_that_only_measured_never_acted() -> None:
+    """`auto` needs cross-entropy's norm of an earlier step; a run of one step brings nothing in."""
+    with pytest.raises(DistributionTermError, match="1 steps without the distribution term having acted"):
+        train(tiny.model("llama"), ROWS, DFTCallback(**term_options(weight="auto")), max_steps=1)
+
+
+def test_config_and_options_at_once() -> None:
+    from dft_plugin import DFTConfig
+
+    with pytest.raises(TypeError, match="not both"):
+        DFTCallback(DFTConfig(), weight=0.5)
+
+
+def test_callback_outside_a_trainer() -> None:
+    callback = DFTCallback(**term_options())
+    with pytest.raises(UnsupportedRunError, match="callbacks="):
+        callback.on_train_begin(None, None, None)

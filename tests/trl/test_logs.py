@@ -1,0 +1,113 @@
+"""What the trainer's own log line says, and who gets it; the weight that `auto` chooses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from transformers import TrainerCallback
+
+from dft_plugin import DFTCallback
+from dft_plugin.callback import CROSS_ENTROPY_MEMORY
+from tests import tiny
+from tests.training import NaiveBeside, norm_squared, term_options, train, trainer_of
+
+ROWS = tiny.plain_rows(64)
+
+
+class Reporter(TrainerCallback):
+    """Stands where TensorBoard's stands: among the reporters, before the user's callbacks."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        self.lines.append(dict(logs))
+
+
+def test_log_lines_of_history_and_reporters() -> None:
+    callback = DFTCallback(**term_options(weight=0.5, sample_every=2, statistics=["token_frequency", "novelty"]))
+    reporter = Reporter()
+    trainer = trainer_of(tiny.model("llama"), ROWS, [callback], max_steps=3)
+    trainer.callback_handler.callbacks.insert(1, reporter)
+    trainer.train()
+    for lines in (trainer.state.log_history, reporter.lines):
+        for line in lines[:3]:
+            for name in ("token_frequency", "novelty"):
+                assert line[f"dft/distance/{name}"] > 0
+                assert line[f"dft/floor_ratio/{name}"] > 0
+            assert line["dft/weight"] == 0.5
+            assert line["dft/gradient_ratio"] > 0
+            assert 0 < line["dft/rollout_seconds"] < line["dft/step_seconds"]
+            assert line["dft/loss"] > 0
+        for index in (1, 2, 3):
+            assert " >>> " in lines[0][f"dft/sample_{index}"]
+            assert f"dft/sample_{index}" not in lines[1]
+            assert f"dft/sample_{index}" in lines[2]
+
+
+def test_a_line_over_several_steps_is_their_mean() -> None:
+    one = train(tiny.model("llama"), ROWS, DFTCallback(**term_options(weight=0.5)), max_steps=4)
+    two = train(tiny.model("llama"), ROWS, DFTCallback(**term_options(weight=0.5)), max_steps=4, logging_steps=2)
+    for key in ("dft/loss", "dft/distance/entropy", "dft/gradient_ratio"):
+        each = [line[key] for line in one.logs[:4]]
+        assert [line[key] for line in two.logs[:2]] == pytest.approx([sum(each[:2]) / 2, sum(each[2:]) / 2])
+
+
+def test_interval_start_end_and_warmup() -> None:
+    settings = term_options(weight=0.8, start_step=1, end_step=6, warmup_steps=4, rollout={"interval": 2})
+    callback = DFTCallback(**settings)
+    found = train(tiny.model("llama"), ROWS, callback, max_steps=8)
+    weights = [line.get("dft/weight") for line in found.logs[:8]]
+    assert weights == [None, pytest.approx(0.2), None, pytest.approx(0.6), None, pytest.approx(0.8), None, None]
+    assert callback.acted == 3
+
+
+@pytest.mark.parametrize("clipped", [False, True])
+def test_auto_holds_the_stated_fraction(clipped: bool) -> None:
+    """ratio = fraction x running norm / own norm, with every norm recomputed from whole gradients."""
+    fraction = 0.25
+    callback = DFTCallback(**term_options(weight="auto", gradient_fraction=fraction))
+    beside = NaiveBeside(callback)
+    # At learning rate 0 plain SFT's gradients are those of the run with the term.
+    options = {"max_steps": 5, "learning_rate": 0.0, "gradient_accumulation_steps": 2}
+    plain = train(tiny.model("llama"), ROWS, **options)
+    found = train(tiny.model("llama"), ROWS, callback, beside, **{**options, "max_grad_norm": 0.01 if clipped else 1e9})
+    norms = [norm_squared(gradient) ** 0.5 for gradient in plain.gradients]
+    running = norms[0]
+    assert found.logs[0]["dft/weight"] == 0
+    for step in range(1, 5):
+        own = norm_squared(beside.expected.gradients[step]) ** 0.5
+        line = found.logs[step]
+        assert line["dft/weight"] == pytest.approx(fraction * running / own, rel=1e-4)
+        assert line["dft/gradient_ratio"] == pytest.approx(fraction * running / norms[step], rel=1e-4)
+        running = CROSS_ENTROPY_MEMORY * running + (1 - CROSS_ENTROPY_MEMORY) * norms[step]
+    assert callback.cross_entropy_norm == pytest.approx(running, rel=1e-4)
+
+
+def test_auto_without_clipping() -> None:
+    """max_grad_norm 0 means no clipping; the norms must be measured all the same."""
+    callback = DFTCallback(**term_options(weight="auto"))
+    found = train(tiny.model("llama"), ROWS, callback, max_steps=3, max_grad_norm=0.0)
+    assert [line["dft/weight"] > 0 for line in found.logs[:3]] == [False, True, True]
+
+
+def test_snapshot_is_exact_for_small_models_and_close_for_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from dft_plugin import gradients
+
+    model = tiny.model("llama")
+    generator = torch.Generator().manual_seed(0)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+    parameters = gradients.trainable(model)
+    exact = norm_squared({str(index): parameter.grad for index, parameter in enumerate(parameters)}) ** 0.5
+    snapshot = gradients.GradientSnapshot(parameters)
+    assert snapshot.stride == 1
+    assert snapshot.norm(snapshot.take()) == pytest.approx(exact, rel=1e-6)
+    assert snapshot.norm(snapshot.take(scale=4.0)) == pytest.approx(exact / 4, rel=1e-6)
+    monkeypatch.setattr(gradients, "SAMPLED_ENTRIES", 4096)
+    sampled = gradients.GradientSnapshot(parameters)
+    assert sampled.stride > 4
+    assert sampled.norm(sampled.take()) == pytest.approx(exact, rel=0.05)

@@ -1,0 +1,80 @@
+"""A run resumed from a checkpoint ends with the weights of the run that was never interrupted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig
+
+from dft_plugin import DFTCallback
+from tests import tiny
+from tests.training import Run, term_options, train, trainer_of
+
+STEPS, HALFWAY = 8, 4
+TERM = term_options(weight="auto", credit=0.5, window=3.0)
+
+
+def run(folder: Path, callbacks: list[Any], *, resume: bool = False, **options: Any) -> Run:
+    settings = {
+        "output_dir": str(folder),
+        "max_steps": STEPS,
+        "save_strategy": "steps",
+        "save_steps": HALFWAY,
+        "peft_config": LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", lora_dropout=0.1),
+        **options,
+    }
+    trainer = trainer_of(tiny.model("llama"), tiny.plain_rows(64), callbacks, **settings)
+    trainer.train(resume_from_checkpoint=str(folder / f"checkpoint-{HALFWAY}") if resume else None)
+    return Run(trainer, [], trainer.state.log_history)
+
+
+@pytest.mark.parametrize("restoring", [False, True])
+def test_resumed_run_is_the_uninterrupted_one(restoring: bool, tmp_path: Path) -> None:
+    options = {"restore_callback_states_from_checkpoint": restoring}
+    whole = run(tmp_path, [DFTCallback(**TERM)], **options)
+    resumed = run(tmp_path, [DFTCallback(**TERM)], resume=True, **options)
+    assert all(torch.equal(whole.weights[name], resumed.weights[name]) for name in whole.weights)
+    keys = ("loss", "dft/loss", "dft/weight", "dft/gradient_ratio", "dft/distance/entropy", "dft/floor_ratio/entropy")
+    for key in keys:
+        assert [line[key] for line in whole.logs[HALFWAY:STEPS]] == [line[key] for line in resumed.logs[HALFWAY:STEPS]]
+
+
+def test_the_checkpoint_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without what the checkpoint keeps (window, running norm) another run results: the test above can fail."""
+    whole = run(tmp_path, [DFTCallback(**TERM)])
+    monkeypatch.setattr(DFTCallback, "_restore", lambda self, state: None)
+    forgotten = run(tmp_path, [DFTCallback(**TERM)], resume=True, save_strategy="no")
+    assert any(not torch.equal(whole.weights[name], forgotten.weights[name]) for name in whole.weights)
+
+
+def test_checkpoint_written_without_the_term(tmp_path: Path) -> None:
+    """The Trainer would raise KeyError at its next save for a callback the checkpoint does not know."""
+    run(tmp_path, [])
+    callback = DFTCallback(**TERM)
+    resumed = run(tmp_path, [callback], resume=True, save_steps=2)
+    assert callback.acted == STEPS - HALFWAY - 1  # `auto` measures cross-entropy's norm at the first
+    assert "DFTCallback" in resumed.trainer.state.stateful_callbacks
+
+
+def test_checkpoint_of_other_statistics_is_refused(tmp_path: Path) -> None:
+    run(tmp_path, [DFTCallback(**TERM)])
+    other = DFTCallback(**{**TERM, "statistics": ["token_frequency", "novelty"]})
+    with pytest.raises(ValueError, match="resume with the `statistics`"):
+        run(tmp_path, [other], resume=True)
+
+
+def test_training_twice_with_one_trainer() -> None:
+    """The hooks of the first `train()` are replaced, not doubled."""
+    once, twice = DFTCallback(**TERM), DFTCallback(**TERM)
+    first = train(tiny.model("llama"), tiny.plain_rows(64), once, max_steps=3)
+    trainer = trainer_of(tiny.model("llama"), tiny.plain_rows(64), [twice], max_steps=3)
+    trainer.train()
+    counted: list[int] = []
+    original = twice._on_gradients_ready
+    twice._on_gradients_ready = lambda: (counted.append(1), original())[1]  # type: ignore[method-assign]
+    trainer.train()
+    assert first.logs[1]["dft/gradient_ratio"] > 0
+    assert len(counted) == 3
