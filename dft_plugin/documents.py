@@ -80,8 +80,12 @@ def from_batch(batch: Any) -> list[Document]:
         keep: Any = slice(None)
         if isinstance(mask, Tensor) and mask.dim() == 2 and positions is None:
             keep = mask[row] != 0
-        row_positions = None if positions is None else positions[row].tolist()
-        documents += split_row(input_ids[row][keep].tolist(), labels[row][keep].tolist(), row_positions)
+        tokens, row_labels = input_ids[row][keep], labels[row][keep]
+        trained = (row_labels != IGNORED).nonzero()
+        if len(trained):
+            stop = int(trained[-1]) + 1  # rows may be padded to thousands of tokens
+            row_positions = None if positions is None else positions[row][:stop].tolist()
+            documents += split_row(tokens[:stop].tolist(), row_labels[:stop].tolist(), row_positions)
     return documents
 
 
@@ -98,7 +102,8 @@ def from_dataloader(dataloader: Any, limit: int) -> list[Document]:
     dataset, collate = dataloader.dataset, dataloader.collate_fn
     documents: list[Document] = []
     for row in _rows(dataset, limit):
-        documents += from_batch(_collated(collate, row))
+        # Axolotl's packing collators take a flat list of one row as one bin.
+        documents += from_batch(collate([row]))
     return documents
 
 
@@ -113,13 +118,6 @@ def _rows(dataset: Any, limit: int) -> Iterator[Any]:
         return
     for number in range(min(count, limit)):
         yield dataset[number * count // min(count, limit)]
-
-
-def _collated(collate: Any, row: Any) -> Any:
-    """One row through the collator: flat for most, nested for Axolotl's packing collators."""
-    if getattr(collate, "squash_position_ids", None) is not None:
-        return collate([[row]])
-    return collate([row])
 
 
 @dataclass(frozen=True)
