@@ -12,6 +12,7 @@ from dft_plugin.config import ConfigError, DFTConfig, parse
 
 AXOLOTL, TRL = "Axolotl", "TRL"
 PLUGIN = "dft_plugin_axolotl.DFTPlugin"
+_OF_TRL = {"model_name_or_path", "dataset_name", "per_device_train_batch_size"}
 _TELLING = {"statistics", "rollout", "reference_windows", "gradient_fraction"}
 """Keys that no block of a host has."""
 _OTHER_TRAINERS = ("rl", "reward_model", "process_reward_model")
@@ -71,7 +72,7 @@ def host_of(config: Mapping[str, Any]) -> str:
     """
     if "base_model" in config:
         return AXOLOTL
-    if "model_name_or_path" in config:
+    if _OF_TRL & set(config):
         return TRL
     if set(config) == {"dft"} or (config and set(config) <= set(DFTConfig.model_fields)):
         return ""

@@ -1,0 +1,159 @@
+"""`dft sft`: TRL's own script with a `dft:` block, started as a user starts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from dft_plugin.config import ConfigError
+from dft_plugin.host import UnsupportedRunError
+from dft_plugin_trl.sft import _split, in_every_trainer, read_block
+from tests import tiny
+
+BLOCK: dict[str, Any] = {
+    "reference_windows": 64,
+    "rollout": {"batch_size": 8, "micro_batch_size": 4, "max_new_tokens": 16, "context_tokens": 8},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("sft")
+    tiny.model().save_pretrained(made / "model")
+    tiny.tokenizer().save_pretrained(made / "model")
+    rows = tiny.plain_rows(160)
+    (made / "plain.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return made
+
+
+def configuration(folder: Path, **options: Any) -> dict[str, Any]:
+    return {
+        "model_name_or_path": str(folder / "model"),
+        "datasets": [{"path": "json", "data_files": str(folder / "plain.jsonl")}],
+        "max_steps": 3,
+        "per_device_train_batch_size": 2,
+        "max_length": 128,
+        "logging_steps": 1,
+        "use_cpu": True,
+        "bf16": False,
+        "report_to": "none",
+        **options,
+    }
+
+
+def write(folder: Path, name: str, config: dict[str, Any]) -> Path:
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    return path
+
+
+def run(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    settings = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        env={**os.environ, **settings, "HF_DATASETS_CACHE": str(folder / "datasets")},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+def history(output: Path) -> list[dict[str, Any]]:
+    state = json.loads((output / "checkpoint-3" / "trainer_state.json").read_text(encoding="utf-8"))
+    return [line for line in state["log_history"] if "loss" in line]
+
+
+def test_dft_sft_trains_with_the_term(folder: Path) -> None:
+    # num_processes is accelerate's, output_dir is given on the command line: both as with `trl sft`.
+    path = write(folder, "auto", configuration(folder, dft=BLOCK, num_processes=1))
+    output = folder / "auto"
+    ran = run("dft_plugin.cli", "sft", "--config", str(path), "--output_dir", str(output), folder=folder)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    assert ran.stderr.count("dft: Distribution Fine-Tuning is active: token_frequency") == 1
+    lines = history(output)
+    assert len(lines) == 3
+    assert all(line["dft/distance/token_frequency"] > 0 and line["dft/rollout_seconds"] > 0 for line in lines)
+    assert all(line["dft/weight"] > 0 and line["dft/gradient_ratio"] > 0 for line in lines[1:])
+
+
+def test_weight_zero_equals_trl_own_script(folder: Path) -> None:
+    options = configuration(folder, dft={**BLOCK, "weight": 0})
+    path = write(folder, "zero", options)
+    measured = run("dft_plugin_trl.sft", "--config", str(path), "--output_dir", str(folder / "zero"), folder=folder)
+    assert measured.returncode == 0, measured.stderr[-3000:]
+    del options["dft"]
+    path = write(folder, "plain", options)
+    plain = run("trl.scripts.sft", "--config", str(path), "--output_dir", str(folder / "plain"), folder=folder)
+    assert plain.returncode == 0, plain.stderr[-3000:]
+    assert all(line["dft/weight"] == 0 for line in history(folder / "zero"))
+    before, after = (load_file(folder / name / "model.safetensors") for name in ("plain", "zero"))
+    assert before.keys() == after.keys()
+    assert all(before[name].equal(after[name]) for name in before)
+
+
+def test_an_error_of_the_run_is_one_line(folder: Path) -> None:
+    config = configuration(folder, dft={**BLOCK, "reference": str(folder / "nowhere.jsonl")})
+    path = write(folder, "nowhere", config)
+    ran = run("dft_plugin_trl.sft", "--config", str(path), "--output_dir", str(folder / "nowhere"), folder=folder)
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stderr
+    assert ran.stderr.splitlines()[-1].startswith(f'Error: reference "{folder / "nowhere.jsonl"}": there is no such file')
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"dtf": BLOCK}, '"dtf" is read by nothing: did you mean "dft"?'),
+        ({}, "there is no `dft:` block"),
+        ({"dft": {"rollout": {"temprature": 1}}}, 'Did you mean "temperature"?'),
+    ],
+)
+def test_block_errors(folder: Path, change: dict[str, Any], said: str) -> None:
+    path = write(folder, "wrong", configuration(folder, **change))
+    with pytest.raises(ConfigError) as error:
+        read_block(["--config", str(path)])
+    assert said in str(error.value)
+    assert str(path) in str(error.value)
+
+
+def test_unsupported_settings_are_refused(folder: Path) -> None:
+    path = write(folder, "smooth", configuration(folder, dft=BLOCK, label_smoothing_factor=0.1))
+    with pytest.raises(UnsupportedRunError, match=r"label_smoothing_factor is 0\.1"):
+        read_block(["--config", str(path)])
+
+
+@pytest.mark.parametrize("arguments", [[], ["--config"], ["--seed", "1"]])
+def test_without_a_configuration(arguments: list[str]) -> None:
+    with pytest.raises(ConfigError, match="dft sft --config"):
+        read_block(arguments)
+
+
+def test_accelerate_gets_its_own_arguments(folder: Path) -> None:
+    from trl.scripts.sft import make_parser
+
+    path = write(folder, "split", configuration(folder, dft=BLOCK, num_processes=2, env={"A": "1"}))
+    given = ["--seed", "2", "--config", str(path), "--num_machines", "1", "--max_steps", "1"]
+    _, content = read_block(given)
+    for_accelerate, for_training = _split(make_parser(), content, given)
+    assert for_accelerate == ["--num_processes", "2", "--num_machines", "1"]
+    assert for_training == ["--config", str(path), "--seed", "2", "--max_steps", "1"]
+
+
+def test_the_callback_is_taken_away_again() -> None:
+    from transformers import TrainerCallback, trainer
+
+    before = list(trainer.DEFAULT_CALLBACKS)
+    callback = TrainerCallback()
+    with pytest.raises(KeyError), in_every_trainer(callback):
+        assert trainer.DEFAULT_CALLBACKS[-1] is callback
+        raise KeyError
+    assert before == trainer.DEFAULT_CALLBACKS
