@@ -146,16 +146,21 @@ def request(terms: Sequence[Term], texts: Texts, vocabulary_size: int, cache: Ta
     """
     device = texts.tokens.device
     tables: list[Tensor] = []
+    place: dict[int, slice] = {}
     pair_rows, pair_tokens, masks = [], [], []
     column, pair, marginal, part = [], [], [], []
     columns = pairs = parts = 0
     for term in terms:
-        width = 0
-        if isinstance(term, Placed | Sketch):
-            tables.append(term.column if isinstance(term, Placed) else term.table)
-            width = 1 if isinstance(term, Placed) else term.size
-        column.append(slice(columns, columns + width))
-        columns += width
+        own = term.column if isinstance(term, Placed) else term.table if isinstance(term, Sketch) else None
+        if own is None:
+            column.append(slice(0, 0))
+        elif id(own) in place:  # terms may share a table
+            column.append(place[id(own)])
+        else:
+            place[id(own)] = slice(columns, columns + (1 if isinstance(term, Placed) else term.size))
+            column.append(place[id(own)])
+            tables.append(own)
+            columns = place[id(own)].stop
         length = term.row.shape[0] if isinstance(term, Pairs) else 0
         if isinstance(term, Pairs):
             pair_rows.append(term.row)

@@ -46,9 +46,10 @@ class NgramOptions(BaseModel):
 class NgramFrequency(Statistic[NgramOptions]):
     """Tensor sketches of the n-gram laws.
 
-    s_n[k] = mean_t R_1[x_{t-n+1}, k] ... R_{n-1}[x_{t-1}, k] E_{v~p_t} R_n[v, k] / sqrt(size) with independent
-    random signs R. The squared l2 distance of two sketches is an unbiased estimate of the squared l2
-    distance of the two n-gram laws (Pham & Pagh 2013), an MMD with the product delta kernel.
+    s_n[k] = mean_t R_1[x_{t-n+1}, k] ... R_{n-1}[x_{t-1}, k] E_{v~p_t} R[v, k] / sqrt(size) with random signs,
+    independent between the places of one n; all n share R, so that one table serves them. The squared l2
+    distance of two sketches is an unbiased estimate of the squared l2 distance of the two n-gram laws (Pham &
+    Pagh 2013), an MMD with the product delta kernel.
     """
 
     name = "ngram_frequency"
@@ -64,16 +65,13 @@ class NgramFrequency(Statistic[NgramOptions]):
         self.weight = self._token_weight()
         # One byte per sign: nine tables of a 128,000-token vocabulary would fill gigabytes in float32.
         self.signs = {(n, place): self._signs(n, place) for n in options.n for place in range(n - 1)}
-        self.last = {n: self._weighted(self._signs(n, n - 1)) / options.size**0.5 for n in options.n}
+        self.last = self._signs(0, 0).float() * self.weight[:, None] / options.size**0.5
 
     def _signs(self, n: int, place: int) -> Tensor:
         generator = torch.Generator().manual_seed(1_000_003 * n + place)
         shape = (self.vocabulary.size, self.options.size)
         bits = torch.randint(0, 2, shape, generator=generator, dtype=torch.int8)
         return (bits * 2 - 1).to(self.weight.device)
-
-    def _weighted(self, signs: Tensor) -> Tensor:
-        return signs.float() * self.weight[:, None]
 
     def _token_weight(self) -> Tensor:
         size, frequency = self.vocabulary.size, self.vocabulary.human_frequency
@@ -99,7 +97,7 @@ class NgramFrequency(Statistic[NgramOptions]):
                 token = texts.tokens[texts.text, earlier]
                 prefix = prefix * self.signs[n, place][token] * self.weight[token, None]
             row = whole.nonzero().squeeze(1)
-            terms += [Sketch(self.last[n], prefix), Counts(row, torch.zeros_like(row), 1)]
+            terms += [Sketch(self.last, prefix), Counts(row, torch.zeros_like(row), 1)]
         return terms
 
     def summarize(self, accumulators: Sequence[Tensor]) -> Mapping[str, Tensor]:

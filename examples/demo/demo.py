@@ -31,7 +31,7 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 import torch
 from datasets import Dataset
 from datasets.utils.logging import disable_progress_bar
-from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback, set_seed
 from transformers.utils import logging as transformers_logging
 from trl import SFTConfig, SFTTrainer
 
@@ -63,6 +63,17 @@ def pages() -> tuple[list[str], list[str]]:
     texts = [prose(text) for _, text in sorted(pydoc_data.topics.topics.items())]
     texts = [text for text in dict.fromkeys(texts) if len(text) > 400]
     return [text for i, text in enumerate(texts) if i % 4], texts[::4]
+
+
+class BriefLog(TrainerCallback):
+    """One short line per log entry instead of every number."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        logs = logs or {}
+        if "loss" in logs:
+            ratios = {key.rsplit("/", 1)[-1]: logs[key] for key in logs if key.startswith("dft/floor_ratio/")}
+            shown = "".join(f"  {name} {ratio:.1f}" for name, ratio in ratios.items())
+            print(f"  step {state.global_step:4d}  cross-entropy {float(logs['loss']):.3f}{shown}", flush=True)
 
 
 def documents(texts: Sequence[str], tokenizer: Any) -> list[Document]:
@@ -98,6 +109,8 @@ def fine_tune(arguments: argparse.Namespace, config: DFTConfig | None, texts: Se
         processing_class=tokenizer,
         callbacks=[DFTCallback(config)] if config is not None else [],
     )
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(BriefLog)
     trainer.train()
     return trainer
 
@@ -170,7 +183,6 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60, help="optimizer steps of each run")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--temperature", type=float, default=0.8, help="the temperature text is generated at")
-    parser.add_argument("--texts", type=int, default=256, help="texts measured per model")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dft", default="{}", help="further options of the dft: block, as JSON")
     parser.add_argument("--output", default="runs/demo", help="folder for results")
@@ -185,26 +197,29 @@ def main() -> None:
     config = DFTConfig.model_validate({"seed": arguments.seed, **options})
     tokenizer = AutoTokenizer.from_pretrained(arguments.model)
     train, held_out = pages()
-    print(f"{len(train)} pages to train on, {len(held_out)} held out; {arguments.steps} steps per run\n", flush=True)
-
     held_out_documents = documents(held_out, tokenizer)
     windows = cut_windows(config, held_out_documents, from_start=False, name="the held-out pages")
+    print(
+        f"{len(train)} pages to train on, {len(held_out)} held out ({len(windows)} windows); "
+        f"{arguments.steps} steps per run\n",
+        flush=True,
+    )
     size = AutoModelForCausalLM.from_pretrained(arguments.model).get_output_embeddings().weight.shape[0]
     vocabulary = Vocabulary.from_tokenizer(tokenizer, size)
     statistic_list = make_statistics(config, vocabulary)
+    human = HumanSample(match(config, statistic_list), size, windows)
+    # One half of the human text against the other: what 1 human floor looks like.
     half = len(windows) // 2
-    contexts, reference = windows[: min(half, arguments.texts)], windows[half:]
-    human = HumanSample(match(config, statistic_list), size, reference)
-    contexts_texts = stack(contexts)
-    human_ratios = {name: measured.floor_ratio for name, measured in human.measure(contexts_texts).items()}
-    human_texts = words_of(tokenizer, contexts_texts)
+    other_half = HumanSample(match(config, statistic_list), size, windows[half:])
+    human_ratios = {name: one.floor_ratio for name, one in other_half.measure(stack(windows[:half])).items()}
+    human_texts = words_of(tokenizer, stack(windows))
     columns: dict[str, Any] = {"human": ({"perplexity": math.nan, **text_figures(human_texts)}, human_ratios)}
     samples = {"human": human_texts[0]}
     for name, block in (("SFT", None), ("SFT + DFT", config)):
         started = time.perf_counter()
         trainer = fine_tune(arguments, block, train, Path(arguments.output) / name.replace(" ", ""))
         seconds = time.perf_counter() - started
-        figures, ratios, decoded = evaluate(trainer.model, tokenizer, human, contexts, config)
+        figures, ratios, decoded = evaluate(trainer.model, tokenizer, human, windows, config)
         columns[name] = (figures, ratios)
         samples[name] = decoded[0]
         print(f"{name}: trained in {seconds:.0f} s", flush=True)
