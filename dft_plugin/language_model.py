@@ -23,14 +23,15 @@ def base_model(model: nn.Module) -> Any:
     Raises:
         UnsupportedModelError: for adapters that are not injected into the layers (prompt learning).
     """
+    wrapper: Any = model
     if hasattr(model, "peft_config") and hasattr(model, "get_base_model"):
-        for name, config in model.peft_config.items():
+        for name, config in wrapper.peft_config.items():
             if getattr(config, "is_prompt_learning", False):
                 raise UnsupportedModelError(
                     f'adapter "{name}" is of type {config.peft_type}, which puts virtual tokens before the '
                     "input; use one that is injected into the layers, such as LORA"
                 )
-        return model.get_base_model()
+        return wrapper.get_base_model()
     return model
 
 
@@ -88,13 +89,13 @@ def _effective_linear(layer: Any) -> tuple[Tensor, Tensor | None]:
                 if adapter in layer.lora_A:
                     weight = weight + layer.get_delta_weight(adapter).to(weight.dtype)
         return weight, bias
-    weight = getattr(layer, "weight", None)
-    if weight is None or not weight.is_floating_point() or weight.dim() != 2:
+    found: Any = getattr(layer, "weight", None)
+    if found is None or not found.is_floating_point() or found.dim() != 2:
         raise UnsupportedModelError(
             f"the language-modelling head is a {type(layer).__name__} without a floating-point weight matrix; "
             "leave it out of quantization"
         )
-    return weight, getattr(layer, "bias", None)
+    return found, getattr(layer, "bias", None)
 
 
 def hidden_rows(decoder: nn.Module, texts: Texts) -> Tensor:

@@ -147,8 +147,13 @@ def request(terms: Sequence[Term], texts: Texts, vocabulary_size: int, cache: Ta
     device = texts.tokens.device
     tables: list[Tensor] = []
     place: dict[int, slice] = {}
-    pair_rows, pair_tokens, masks = [], [], []
-    column, pair, marginal, part = [], [], [], []
+    pair_rows: list[Tensor] = []
+    pair_tokens: list[Tensor] = []
+    masks: list[Tensor] = []
+    column: list[slice] = []
+    pair: list[slice] = []
+    marginal: list[int] = []
+    part: list[slice] = []
     columns = pairs = parts = 0
     for term in terms:
         own = term.column if isinstance(term, Placed) else term.table if isinstance(term, Sketch) else None

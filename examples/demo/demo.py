@@ -24,10 +24,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+# Both are read when the libraries below are imported.
 warnings.filterwarnings("ignore", category=FutureWarning)
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")
 
+# ruff: noqa: E402
 import torch
 from datasets import Dataset
 from datasets.utils.logging import disable_progress_bar
