@@ -43,7 +43,8 @@ def split_row(input_ids: Sequence[int], labels: Sequence[int], positions: Sequen
     """
     starts = [0]
     if positions is not None:
-        starts = [index for index, position in enumerate(positions) if position == 0]
+        # A row may begin in the middle of a text: its first piece counts too.
+        starts += [index for index, position in enumerate(positions) if position == 0 and index > 0]
         # Padding repeats position 0 in some collators: such texts of one untrained token fall out below.
     documents = []
     for start, stop in zip(starts, [*starts[1:], len(input_ids)], strict=True):

@@ -1,0 +1,186 @@
+"""Documents from training batches, and the windows cut from them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+import torch
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+from dft_plugin.documents import Document, WindowSampler, from_batch, from_dataloader, split_row
+from dft_plugin.texts import Window
+
+IGNORED = -100
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def plain(*lengths: int) -> list[Document]:
+    """Documents whose tokens are all different, so that a token says where it stands."""
+    documents, number = [], 0
+    for length in lengths:
+        documents.append(Document(tuple(range(number, number + length)), 0, length, False))
+        number += length
+    return documents
+
+
+def test_row_of_one_text() -> None:
+    assert split_row([5, 6, 7], [5, 6, 7], None) == [Document((5, 6, 7), 0, 3, False)]
+
+
+def test_packed_row_is_split_where_positions_begin_again() -> None:
+    tokens = [1, 2, 3, 4, 5, 6, 7, 8]
+    labels = [IGNORED, 2, 3, IGNORED, 5, IGNORED, 7, 8]  # packing masks each text's first label
+    found = split_row(tokens, labels, [0, 1, 2, 0, 1, 0, 1, 2])
+    assert found == [
+        Document((1, 2, 3), 0, 3, False),
+        Document((4, 5), 0, 2, False),
+        Document((6, 7, 8), 0, 3, False),
+    ]
+
+
+def test_a_packed_row_that_begins_mid_text_keeps_its_beginning() -> None:
+    """Wrapped packing cuts rows anywhere: the first piece's positions need not begin at 0."""
+    found = split_row([1, 2, 3, 4], [1, 2, 3, 4], [7, 8, 0, 1])
+    assert [document.tokens for document in found] == [(1, 2), (3, 4)]
+    assert [document.tokens for document in split_row([1, 2], [1, 2], [7, 8])] == [(1, 2)]
+
+
+def test_prompt_and_completion() -> None:
+    found = split_row([1, 2, 3, 4, 5], [IGNORED, IGNORED, IGNORED, 4, 5], None)
+    assert found == [Document((1, 2, 3, 4, 5), 3, 5, True)]
+
+
+def test_each_turn_of_a_chat_is_a_document_with_all_before_it_as_prompt() -> None:
+    labels = [IGNORED, IGNORED, 3, 4, IGNORED, IGNORED, 7]
+    assert split_row([1, 2, 3, 4, 5, 6, 7], labels, None) == [
+        Document((1, 2, 3, 4), 2, 4, True),
+        Document((1, 2, 3, 4, 5, 6, 7), 6, 7, True),
+    ]
+
+
+def test_row_without_anything_trained_on() -> None:
+    assert split_row([1, 2, 3], [IGNORED] * 3, None) == []
+
+
+@pytest.mark.parametrize("padding_free", [False, True])
+def test_through_the_collator_of_trl(padding_free: bool) -> None:
+    collate = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=padding_free)
+    rows = [{"input_ids": [1, 2, 3]}, {"input_ids": [4, 5]}, {"input_ids": [6, 7, 8, 9]}]
+    found = from_batch(collate(rows))
+    assert [document.tokens for document in found] == [(1, 2, 3), (4, 5), (6, 7, 8, 9)]
+    assert all((document.start, document.stop) == (0, len(document.tokens)) for document in found)
+    assert not any(document.prompted for document in found)
+
+
+def test_completions_through_the_collator_of_trl() -> None:
+    collate = DataCollatorForLanguageModeling(pad_token_id=0)
+    rows = [
+        {"input_ids": [1, 2, 3, 4], "labels": [IGNORED, IGNORED, 3, 4]},
+        {"input_ids": [5, 6, 7], "labels": [IGNORED, IGNORED, 7]},
+    ]
+    assert from_batch(collate(rows)) == [Document((1, 2, 3, 4), 2, 4, True), Document((5, 6, 7), 2, 3, True)]
+
+
+def test_left_padding_and_no_labels() -> None:
+    batch = {
+        "input_ids": torch.tensor([[0, 0, 1, 2], [3, 4, 5, 6]]),
+        "attention_mask": torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]]),
+    }
+    assert [document.tokens for document in from_batch(batch)] == [(1, 2), (3, 4, 5, 6)]
+
+
+class Loader:
+    """What is asked of a dataloader."""
+
+    def __init__(self, dataset: object) -> None:
+        self.dataset = dataset
+        self.collate_fn = DataCollatorForLanguageModeling(pad_token_id=0)
+
+
+def test_rows_read_are_spread_over_the_data_set() -> None:
+    rows = [{"input_ids": [index, index]} for index in range(100)]
+    assert [document.tokens[0] for document in from_dataloader(Loader(rows), limit=4)] == [0, 25, 50, 75]
+    assert len(from_dataloader(Loader(rows), limit=1000)) == 100
+
+
+def test_iterable_data_set() -> None:
+    class Stream(torch.utils.data.IterableDataset):
+        def __iter__(self) -> object:
+            return iter([{"input_ids": [index, index]} for index in range(9)])
+
+    assert len(from_dataloader(Loader(Stream()), limit=5)) == 5
+
+
+def counted(windows: Sequence[Window]) -> list[int]:
+    return [token for window in windows for token in window.tokens[window.first :]]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_token_is_counted_twice_before_every_piece_was_used(seed: int) -> None:
+    documents = plain(100, 7, 33, 2, 16, 17, 240)
+    sampler = WindowSampler(documents, context_tokens=6, max_new_tokens=16)
+    windows = sampler.sample(sampler.pieces(), generator(seed))
+    assert len(windows) == sampler.pieces()
+    assert max(Counter(counted(windows)).values()) == 1
+
+
+def test_every_position_but_the_first_can_be_counted() -> None:
+    """No part of a document is out of reach: random offsets cover it, but for its very first token."""
+    (document,) = plain(50)
+    sampler = WindowSampler([document], context_tokens=6, max_new_tokens=16)
+    seen = {token for seed in range(200) for token in counted(sampler.sample(sampler.pieces(), generator(seed)))}
+    assert seen == set(range(1, 50))
+
+
+def test_a_context_is_what_stands_before_and_holds_nothing_counted() -> None:
+    documents = plain(100, 7, 33)
+    sampler = WindowSampler(documents, context_tokens=6, max_new_tokens=16)
+    for window in sampler.sample(60, generator()):
+        assert 1 <= window.first <= 6 or window.starts_at_begin
+        assert 1 <= len(window.tokens) - window.first <= 16
+        context, rest = window.tokens[: window.first], window.tokens[window.first :]
+        assert not set(context) & set(rest)
+        # Unbroken text: what follows the context is what followed it in the document.
+        assert list(window.tokens) == list(range(window.tokens[0], window.tokens[0] + len(window.tokens)))
+        starts = {document.tokens[0] for document in documents}
+        assert window.starts_at_begin == (window.tokens[0] in starts)
+        assert window.begin == 0
+
+
+def test_longer_documents_give_more_windows() -> None:
+    documents = plain(320, 32)
+    sampler = WindowSampler(documents, context_tokens=4, max_new_tokens=16)
+    found = Counter(window.tokens[0] >= 320 for window in sampler.sample(4000, generator()))
+    assert found[False] / found[True] == pytest.approx(10, rel=0.25)
+
+
+def test_from_the_start() -> None:
+    windows = WindowSampler(plain(40, 9), 6, 16, from_start=True).sample(2, generator())
+    assert sorted(windows, key=lambda window: window.tokens) == [
+        Window(tuple(range(17)), 0, 1, True),
+        Window(tuple(range(40, 49)), 0, 1, True),
+    ]
+
+
+def test_prompted_documents_begin_after_the_prompt_and_keep_all_of_it() -> None:
+    document = Document(tuple(range(60)), 40, 60, True)
+    assert WindowSampler([document], 6, 16).sample(2, generator()) == 2 * [Window(tuple(range(56)), 40, 40, True)]
+
+
+def test_documents_too_short_to_continue() -> None:
+    sampler = WindowSampler([*plain(1), Document((1, 2), 2, 2, True)], 6, 16)
+    assert sampler.usable() == []
+    assert sampler.pieces() == 0
+    with pytest.raises(ValueError, match="no document has two or more tokens"):
+        sampler.sample(1, generator())
+
+
+def test_windows_depend_on_the_seed_only() -> None:
+    sampler = WindowSampler(plain(100, 80), 6, 16)
+    assert sampler.sample(9, generator(1)) == sampler.sample(9, generator(1))
+    assert sampler.sample(9, generator(1)) != sampler.sample(9, generator(2))
