@@ -81,6 +81,8 @@ def head_of(model: nn.Module) -> Head:
 
 def _effective_linear(layer: Any) -> tuple[Tensor, Tensor | None]:
     if hasattr(layer, "modules_to_save"):  # PEFT trains a copy
+        if layer.disable_adapters:
+            return _effective_linear(layer.original_module)
         return _effective_linear(layer.modules_to_save[layer.active_adapters[0]])
     if hasattr(layer, "get_base_layer") and hasattr(layer, "lora_A"):
         weight, bias = _effective_linear(layer.get_base_layer())
