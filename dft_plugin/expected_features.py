@@ -156,7 +156,7 @@ class _ExpectedFeatures(torch.autograd.Function):
         cast_weight, cast_bias = weight.to(dtype), None if bias is None else bias.to(dtype)
         for start, stop, rows in _chunks(texts, request, weight.shape[0]):
             piece = hidden[start:stop].to(dtype)
-            with torch.enable_grad():
+            with torch.enable_grad(), torch.autocast(hidden.device.type, enabled=False):
                 linear = torch.nn.functional.linear(piece, cast_weight, cast_bias).detach().requires_grad_()
                 outputs = _outputs(head.finish(linear), rows, request, warp, len(texts))
                 rows_of = slice(start, stop)

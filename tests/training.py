@@ -92,7 +92,7 @@ class NaiveBeside(TrainerCallback):
         term = self.callback.term
         assert term is not None
         original = term.evaluate
-        vocabulary = term.objective.accumulation.statistics[0].vocabulary
+        vocabulary = term.objective.accumulation.statistics[0].vocabulary.to("cpu")
 
         def evaluate(texts: Any, step: int) -> Any:
             evaluation = original(texts, step)
