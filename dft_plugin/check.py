@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,9 +138,14 @@ def plugin_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """An Axolotl `plugins:` list in which the plugin is missing or misspelled."""
     listed = config.get("plugins") or []
     listed = [listed] if isinstance(listed, str) else list(listed)
-    if PLUGIN in listed:
-        return
     silent = "Axolotl then trains without the term and says nothing"
+    if PLUGIN in listed:
+        if importlib.util.find_spec("dft_plugin_axolotl") is None:
+            yield (
+                f"plugins lists {PLUGIN}, which cannot be imported in this environment; {silent}. Install it again: "
+                "`pip install dft-plugin`"
+            )
+        return
     for entry in map(str, listed):
         if "dft" in entry.lower() or difflib.get_close_matches(entry, [PLUGIN], cutoff=0.6):
             yield f'plugins lists "{entry}", which does not exist; {silent}. Did you mean "{PLUGIN}"?'

@@ -44,12 +44,23 @@ class Reference:
 
     def joined(self, accumulation: Accumulation) -> Tensor:
         """(F, A): the folds of all of an accumulation's statistics side by side; zeros where the file has
-        none (statistics measured under the model)."""
+        none (statistics measured under the model).
+
+        Raises:
+            ReferenceError: when the model's head has another number of rows than the file was built for.
+        """
         parts = []
         for statistic in accumulation.statistics:
             own = accumulation.part(statistic)
             empty = torch.zeros(len(self.windows), own.stop - own.start, dtype=torch.float64)
-            parts.append(self.folds.get(statistic.name, empty))
+            found = self.folds.get(statistic.name, empty)
+            if found.shape != empty.shape:
+                raise ReferenceError(
+                    f"the reference holds {statistic.name} in {found.shape[1]} numbers, and this model's is "
+                    f"{empty.shape[1]}: its head has another number of rows than the one the reference was built "
+                    "for; build it again with `dft reference build --vocabulary-size`"
+                )
+            parts.append(found)
         return torch.cat(parts, dim=1)
 
     def save(self, path: str | Path) -> None:

@@ -13,8 +13,9 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from dft_plugin.config import ConfigError
+from dft_plugin.config import ConfigError, DFTConfig
 from dft_plugin.host import UnsupportedRunError
+from dft_plugin.reference.from_corpus import build_file
 from dft_plugin_trl.sft import _split, in_every_trainer, read_block
 from tests import tiny
 
@@ -74,7 +75,10 @@ def history(output: Path) -> list[dict[str, Any]]:
 
 def test_dft_sft_trains_with_the_term(folder: Path) -> None:
     # num_processes is accelerate's, output_dir is given on the command line: both as with `trl sft`.
-    path = write(folder, "auto", configuration(folder, dft=BLOCK, num_processes=1))
+    reference = folder / "human.safetensors"
+    build_file(folder / "plain.jsonl", reference, DFTConfig.model_validate(BLOCK), str(folder / "model"))
+    block = {**BLOCK, "reference": str(reference)}
+    path = write(folder, "auto", configuration(folder, dft=block, num_processes=1))
     output = folder / "auto"
     ran = run("dft_plugin.cli", "sft", "--config", str(path), "--output_dir", str(output), folder=folder)
     assert ran.returncode == 0, ran.stderr[-3000:]
@@ -106,7 +110,9 @@ def test_an_error_of_the_run_is_one_line(folder: Path) -> None:
     ran = run("dft_plugin_trl.sft", "--config", str(path), "--output_dir", str(folder / "nowhere"), folder=folder)
     assert ran.returncode == 1
     assert "Traceback" not in ran.stderr
-    assert ran.stderr.splitlines()[-1].startswith(f'Error: reference "{folder / "nowhere.jsonl"}": there is no such file')
+    assert ran.stderr.splitlines()[-1].startswith(
+        f'Error: reference "{folder / "nowhere.jsonl"}": there is no such file'
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,7 +159,9 @@ def test_the_callback_is_taken_away_again() -> None:
 
     before = list(trainer.DEFAULT_CALLBACKS)
     callback = TrainerCallback()
-    with pytest.raises(KeyError), in_every_trainer(callback):
-        assert trainer.DEFAULT_CALLBACKS[-1] is callback
-        raise KeyError
+    added = in_every_trainer(callback)
+    added.__enter__()
+    assert trainer.DEFAULT_CALLBACKS[-1] is callback
+    with pytest.raises(KeyError):  # as from a run that failed
+        added.__exit__(KeyError, KeyError(), None)
     assert before == trainer.DEFAULT_CALLBACKS

@@ -1,0 +1,101 @@
+"""The plugin's hooks on Axolotl's own configuration classes, and `axolotl dft-check`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("axolotl", reason="needs axolotl 0.19 (constraints/axolotl.txt)")
+
+from axolotl.integrations.base import PluginManager
+from axolotl.integrations.config import merge_input_args
+from axolotl.utils.dict import DictDefault
+
+from dft_plugin.config import ConfigError, DFTConfig
+from dft_plugin.host import UnsupportedRunError
+from dft_plugin_axolotl import DFTPlugin
+from tests import tiny
+from tests.axolotl.runs import BLOCK, PLUGIN, axolotl, configuration, write
+
+
+def config(**options: Any) -> DictDefault:
+    return DictDefault({"base_model": "x", "plugins": [PLUGIN], **options})
+
+
+def test_register_says_that_the_term_is_on(capsys: pytest.CaptureFixture[str]) -> None:
+    DFTPlugin().register(config(dft={"weight": 0.5, "statistics": ["novelty"]}))
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("dft: Distribution Fine-Tuning (dft-plugin ")
+    assert said[0].endswith("is on: novelty; reference train; weight 0.5")
+
+
+def test_an_empty_block_takes_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    DFTPlugin().register(config(dft=None))
+    assert "weight auto" in capsys.readouterr().err
+
+
+def test_only_the_first_process_says_it(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    DFTPlugin().register(config(dft={}))
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({}, ConfigError, "there is no `dft:` block"),
+        ({"dtf": {}}, ConfigError, '"dtf" is read by nothing: did you mean "dft"'),
+        ({"dft": {"rollout": {"tempreature": 1}}}, ConfigError, 'Did you mean "temperature"'),
+        ({"dft": {}, "rl": "dpo"}, UnsupportedRunError, "rl is 'dpo'"),
+        ({"dft": {}, "context_parallel_size": 2}, UnsupportedRunError, "context parallelism"),
+        ({"dft": {}, "sequence_parallel_degree": 2}, UnsupportedRunError, "sequence parallelism"),
+        ({"dft": {}, "fsdp_version": 2, "fsdp_config": {"a": 1}}, UnsupportedRunError, "FSDP"),
+    ],
+)
+def test_register_refuses(options: dict[str, Any], error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        DFTPlugin().register(config(**options))
+
+
+def test_an_import_error_is_no_import_error_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("dft_plugin.callback", "dft_plugin_axolotl.register"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.delattr("dft_plugin_axolotl.register", raising=False)
+    monkeypatch.setitem(sys.modules, "dft_plugin.callback", None)
+    with pytest.raises(RuntimeError, match=r"dft-plugin cannot be imported .*dft_plugin\.callback"):
+        DFTPlugin().register(config(dft={}))
+
+
+def test_the_block_survives_axolotl_own_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    manager = PluginManager.get_instance()
+    monkeypatch.setattr(manager, "plugins", {PLUGIN: DFTPlugin()})
+    merged = merge_input_args()[1]
+    block = {"weight": "0.25", "statistics": ["entropy", {"ngram_frequency": {"n": [2, 3], "size": 64}}], **BLOCK}
+    read = merged.model_fields["dft"]
+    assert read.annotation == DFTConfig | None
+    # What Axolotl does with a configuration: validated, dumped without None, wrapped.
+    dumped = DictDefault({"dft": DFTConfig.model_validate(block).model_dump(exclude_none=True)})
+    (callback,) = DFTPlugin().add_callbacks_post_trainer(dumped, trainer=None)
+    assert callback.config == DFTConfig.model_validate(block)
+    assert callback.config.weight == 0.25
+
+
+def test_dft_check_is_a_command_of_axolotl(tmp_path: Path) -> None:
+    tiny.model().save_pretrained(tmp_path / "model")
+    tiny.tokenizer().save_pretrained(tmp_path / "model")
+    path = write(tmp_path, "silent", configuration(tmp_path, "out", dtf={**BLOCK, "wieght": 1}))
+    ran = axolotl("dft-check", str(path))
+    assert ran.returncode == 1
+    assert "3 problems" in ran.stdout
+    assert '"dtf" is read by nothing: did you mean "dft"?' in ran.stdout
+    assert f"Add to the file: `plugins: [{PLUGIN}]`" in ran.stdout
+    assert 'unknown key "wieght". Did you mean "weight"?' in ran.stdout
+
+    path = write(tmp_path, "good", configuration(tmp_path, "out", plugins=[PLUGIN], dft=BLOCK))
+    ran = axolotl("dft-check", str(path))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "no problem found" in ran.stdout

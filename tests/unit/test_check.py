@@ -1,0 +1,248 @@
+"""`dft check`: each silent failure of a configuration is found, named and given its mend."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dft_plugin.check import PLUGIN, Findings, check, host_of, misspelled_blocks, read_yaml, report
+from dft_plugin.config import ConfigError, DFTConfig
+from dft_plugin.reference.from_corpus import build_file
+from tests import tiny
+
+SMALL = {"rollout": {"max_new_tokens": 16, "context_tokens": 8}}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("check")
+    tiny.model().save_pretrained(made / "model")
+    tiny.tokenizer().save_pretrained(made / "model")
+    endless = tiny.model()
+    endless.generation_config.eos_token_id = None
+    endless.save_pretrained(made / "endless")
+    tiny.tokenizer(end_of_text=False).save_pretrained(made / "endless")
+    write_rows(made / "human.jsonl", tiny.plain_rows(80))
+    write_rows(made / "short.jsonl", tiny.plain_rows(2, characters=40))
+    (made / "empty.jsonl").write_text("", encoding="utf-8")
+    return made
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def axolotl(folder: Path, model: str = "model", **options: Any) -> dict[str, Any]:
+    return {"base_model": str(folder / model), "plugins": [PLUGIN], "dft": SMALL, **options}
+
+
+def only_problem(config: dict[str, Any]) -> str:
+    problems = check(config).problems
+    assert len(problems) == 1, problems
+    return problems[0]
+
+
+def test_nothing_wrong(folder: Path) -> None:
+    findings = check(axolotl(folder, dft={**SMALL, "reference": str(folder / "human.jsonl"), "statistics": "novelty"}))
+    assert findings.problems == findings.notes == []
+    assert findings.host == "Axolotl"
+    assert findings.checked == [
+        "every key of the dft block",
+        f"the tokenizer of {folder / 'model'}",
+        f"the reference ({folder / 'human.jsonl'})",
+    ]
+
+
+def test_host_by_the_keys_of_the_model() -> None:
+    assert host_of({"base_model": "x"}) == "Axolotl"
+    assert host_of({"model_name_or_path": "x"}) == host_of({"dataset_name": "x"}) == "TRL"
+    assert host_of({"dft": {}}) == host_of({"weight": 1}) == ""
+    with pytest.raises(ConfigError, match=r"neither `base_model` .* it has learning_rate"):
+        host_of({"learning_rate": 1})
+
+
+@pytest.mark.parametrize("listed", [None, [], ["axolotl.integrations.liger.LigerPlugin"]])
+def test_block_without_the_plugin_line(folder: Path, listed: Any) -> None:
+    said = only_problem(axolotl(folder, plugins=listed))
+    assert said.startswith("no plugin reads the dft block")
+    assert f"`plugins: [{PLUGIN}]`" in said
+
+
+@pytest.mark.parametrize(
+    "entry", ["dft_plugin_axolotl.DftPlugin", "dft_plugin.DFTPlugin", "dft-plugin-axolotl.DFTPlugin", "DFTPlugin"]
+)
+def test_misspelled_plugin(folder: Path, entry: str) -> None:
+    said = only_problem(axolotl(folder, plugins=["axolotl.integrations.liger.LigerPlugin", entry]))
+    assert f'plugins lists "{entry}", which does not exist' in said
+    assert f'Did you mean "{PLUGIN}"?' in said
+
+
+def test_plugin_that_is_not_installed_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    said = only_problem(axolotl(folder, dft={}))
+    assert "cannot be imported in this environment" in said
+    assert "pip install" in said
+
+
+def test_misspelled_plugins_key(folder: Path) -> None:
+    config = axolotl(folder)
+    config["plugin"] = config.pop("plugins")
+    assert '("plugin" is read by nothing: did you mean "plugins"?)' in only_problem(config)
+
+
+@pytest.mark.parametrize("key", ["dtf", "DFT", "dfts", "distribution"])
+def test_misspelled_block(folder: Path, key: str) -> None:
+    config = axolotl(folder)
+    config[key] = config.pop("dft")
+    said = only_problem(config)
+    assert f'"{key}" is read by nothing: did you mean "dft"?' in said
+
+
+def test_a_second_block_beside_the_first(folder: Path) -> None:
+    assert only_problem(axolotl(folder, dtf={})).startswith('"dtf" is read by nothing beside "dft"')
+
+
+def test_no_block_at_all(folder: Path) -> None:
+    config = axolotl(folder)
+    del config["dft"]
+    assert only_problem(config).startswith("there is no `dft:` block")
+
+
+def test_no_key_of_a_host_is_taken_for_the_block() -> None:
+    trl = pytest.importorskip("trl.scripts.sft")
+    from accelerate.commands.launch import launch_command_parser
+
+    keys = [action.dest for parser in (trl.make_parser(), launch_command_parser()) for action in parser._actions]
+    assert len(keys) > 100
+    assert misspelled_blocks(dict.fromkeys(keys)) == []
+    assert misspelled_blocks(dict.fromkeys(["rl", "ebft", "peft", "adapter", "trl", "datasets", "deepspeed"])) == []
+
+
+def test_misspelled_key_in_the_block(folder: Path) -> None:
+    said = only_problem(axolotl(folder, dft={"rollout": {"max_tokens": 16}}))
+    assert said.startswith('dft: unknown key "rollout.max_tokens". Did you mean "max_new_tokens"?')
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"rl": "dpo"}, "rl is 'dpo'"),
+        ({"reward_model": True}, "reward_model is True"),
+        ({"context_parallel_size": 2}, "with context parallelism no process"),
+        ({"sequence_parallel_degree": 4}, "with sequence parallelism no process"),
+        ({"tensor_parallel_size": 2}, "with tensor parallelism no process"),
+        ({"fsdp_config": {"reshard_after_forward": True}}, "fsdp_config is set"),
+        ({"label_smoothing_factor": 0.1}, "label_smoothing_factor is 0.1"),
+        ({"max_steps": 5, "dft": {**SMALL, "start_step": 5}}, "start_step is 5 and max_steps 5"),
+    ],
+)
+def test_settings_the_term_is_not_exact_with(folder: Path, setting: dict[str, Any], said: str) -> None:
+    assert said in only_problem(axolotl(folder, **setting))
+
+
+def test_settings_at_their_defaults_are_fine(folder: Path) -> None:
+    usual = {"rl": None, "context_parallel_size": 1, "label_smoothing_factor": 0, "fsdp": [], "max_steps": -1}
+    assert check(axolotl(folder, **usual)).problems == []
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("nowhere.jsonl", "there is no such file"),
+        ("nowhere.safetensors", "there is no such file"),
+        ("empty.jsonl", "is empty (0 bytes)"),
+        ("model/model.safetensors", "no reference of dft-plugin"),
+        ("short.jsonl", "at least 32 windows are needed, about 512 tokens"),
+    ],
+)
+def test_reference_that_does_not_load(folder: Path, reference: str, said: str) -> None:
+    problem = only_problem(axolotl(folder, dft={**SMALL, "reference": str(folder / reference)}))
+    assert said in problem
+    assert str(folder / reference) in problem
+
+
+def test_reference_near_train(folder: Path) -> None:
+    assert 'Did you mean "train"?' in only_problem(axolotl(folder, dft={**SMALL, "reference": "trian"}))
+
+
+def test_built_reference(folder: Path) -> None:
+    built = folder / "human.safetensors"
+    block = {**SMALL, "statistics": ["token_frequency", "sentence_length"]}
+    build_file(folder / "human.jsonl", built, DFTConfig.model_validate(block), str(folder / "model"), overwrite=True)
+    block["reference"] = str(built)
+    assert check(axolotl(folder, dft=block)).problems == []
+    said = only_problem(axolotl(folder, dft={**block, "rollout": {"max_new_tokens": 24, "context_tokens": 8}}))
+    assert "was built with windows of max_new_tokens 16, the run has rollout.max_new_tokens 24" in said
+    said = only_problem(axolotl(folder, dft={**block, "statistics": ["novelty"]}))
+    assert "holds no novelty; it holds sentence_length, token_frequency" in said
+    # Another vocabulary, another head.
+    assert "another tokenizer" in only_problem(axolotl(folder, dft=block, tokens=["<|extra|>"]))
+    wide = folder / "wide"
+    tiny.model(vocab_size=tiny.VOCABULARY + 8).save_pretrained(wide)
+    tiny.tokenizer().save_pretrained(wide)
+    assert "was built for a head of 320 rows" in only_problem(axolotl(folder, model="wide", dft=block))
+    truncated = folder / "truncated.safetensors"
+    truncated.write_bytes(built.read_bytes()[:-100])
+    assert "truncated" in only_problem(axolotl(folder, dft={**block, "reference": str(truncated)}))
+
+
+def test_tokenizer_without_end_of_text(folder: Path) -> None:
+    block = {**SMALL, "statistics": ["token_frequency", "text_length"]}
+    said = only_problem(axolotl(folder, model="endless", dft=block))
+    assert "statistic 'text_length' wants the event 'end_of_text'" in said
+    assert "set the tokenizer's eos_token" in said
+    assert check(axolotl(folder, dft=block)).problems == []
+    # Axolotl and TRL can each give one.
+    given = axolotl(folder, model="endless", dft=block, special_tokens={"eos_token": tiny.END})
+    assert check(given).problems == []
+    given = {"model_name_or_path": str(folder / "endless"), "dft": block, "eos_token": tiny.END}
+    assert check(given).problems == []
+
+
+def test_tokenizer_that_is_not_here_is_said(folder: Path) -> None:
+    findings = check(axolotl(folder, base_model="nobody/nothing", dft={"reference": str(folder / "human.jsonl")}))
+    assert findings.problems == []
+    assert findings.notes[0].startswith("the tokenizer of nobody/nothing could not be loaded here")
+    assert "not checked are" in findings.notes[0]
+
+
+@pytest.mark.parametrize("model", ["model", "nowhere"])
+def test_prompts_that_are_missing(folder: Path, model: str) -> None:
+    block = {"rollout": {**SMALL["rollout"], "prompts": str(folder / "prompts.jsonl")}}
+    said = only_problem(axolotl(folder, model=model, dft=block))
+    assert said.startswith(f"rollout.prompts: {folder / 'prompts.jsonl'}: there is no such file")
+
+
+def test_trl_needs_dft_sft(folder: Path) -> None:
+    findings = check({"model_name_or_path": str(folder / "model"), "dft": SMALL})
+    assert findings.problems == []
+    assert findings.notes == ["the dft block acts through `dft sft --config FILE`; `trl sft` does not read it"]
+
+
+def test_everything_at_once_is_all_reported(folder: Path) -> None:
+    block = {"statistics": ["text_length"], "reference": "nowhere.txt", **SMALL}
+    findings = check(axolotl(folder, model="endless", plugins=[], dtf=block, rl="grpo", dft=block))
+    text = report("c.yml", findings)
+    assert text.startswith("c.yml (Axolotl): 5 problems\n  1. ")
+    for said in ('"dtf"', "no plugin reads", "rl is 'grpo'", "'text_length' wants", '"nowhere.txt"'):
+        assert said in text
+
+
+def test_report_of_a_good_file() -> None:
+    text = report("c.yml", Findings("TRL", notes=["so"], checked=["this", "that"]))
+    assert text == "c.yml (TRL): no problem found. Checked: this, that\n  note: so\n"
+
+
+def test_read_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "c.yml"
+    with pytest.raises(ConfigError, match="there is no such file"):
+        read_yaml(path)
+    path.write_text("a: [1", encoding="utf-8")
+    with pytest.raises(ConfigError, match="is not YAML that can be read"):
+        read_yaml(path)
+    path.write_text("- a", encoding="utf-8")
+    with pytest.raises(ConfigError, match="found list"):
+        read_yaml(path)

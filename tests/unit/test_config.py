@@ -1,0 +1,122 @@
+"""The `dft:` block: what it takes, and what its errors say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dft_plugin.config import DEFAULT_STATISTICS, ConfigError, DFTConfig, parse
+
+
+def message(block: Any) -> str:
+    with pytest.raises(ConfigError) as error:
+        parse(block)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("block", [None, {}])
+def test_everything_has_a_default(block: Any) -> None:
+    config = parse(block)
+    assert config == DFTConfig()
+    assert [entry.name for entry in config.statistics] == list(DEFAULT_STATISTICS)
+    assert config.reference == "train"
+    assert config.weight == "auto"
+
+
+def test_a_dump_is_read_back() -> None:
+    config = parse({"weight": 0.5, "statistics": [{"ngram_frequency": {"n": [2], "size": 64}}, "entropy"]})
+    assert parse(config.model_dump(mode="json")) == config
+    # Axolotl drops the keys that are None.
+    assert parse(config.model_dump(mode="json", exclude_none=True)) == config
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"name": "sentence_length", "distance": "mmd", "weight": 2.0, "longest": 40},
+        {"sentence_length": {"distance": "mmd", "weight": 2.0, "longest": 40}},
+    ],
+)
+def test_a_statistic_with_options(written: dict[str, Any]) -> None:
+    (entry,) = parse({"statistics": [written]}).statistics
+    assert (entry.name, entry.distance, entry.weight, entry.own_options) == (
+        "sentence_length",
+        "mmd",
+        2.0,
+        {"longest": 40},
+    )
+
+
+@pytest.mark.parametrize("written", ["novelty", ["novelty"], [{"name": "novelty"}], [{"novelty": None}]])
+def test_a_statistic_by_name(written: Any) -> None:
+    assert [entry.name for entry in parse({"statistics": written}).statistics] == ["novelty"]
+
+
+@pytest.mark.parametrize(
+    ("block", "given", "nearest"),
+    [
+        ({"wieght": 1}, "wieght", "weight"),
+        ({"start_steps": 1}, "start_steps", "start_step"),
+        ({"rollout": {"temprature": 1}}, "rollout.temprature", "temperature"),
+        ({"statistics": ["token_frequencies"]}, "token_frequencies", "token_frequency"),
+        ({"statistics": [{"name": "novelty", "distance": "energie"}]}, "energie", "energy"),
+        ({"statistics": [{"name": "novelty", "distnace": "energy"}]}, "distnace", "distance"),
+        ({"statistics": [{"ngram_frequency": {"sise": 64}}]}, "sise", "size"),
+    ],
+)
+def test_what_is_unknown_is_named_with_the_nearest(block: Any, given: str, nearest: str) -> None:
+    said = message(block)
+    assert f'"{given}"' in said
+    assert f'Did you mean "{nearest}"?' in said
+    assert "There are: " in said
+
+
+def test_each_unknown_key_is_compared_with_its_own_block() -> None:
+    said = message({"sed": 1, "rollout": {"top_pp": 0.5}})
+    assert 'unknown key "sed". Did you mean "seed"?' in said
+    assert 'unknown key "rollout.top_pp". Did you mean "top_p"?' in said
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        ([1], "expected keys and values, found list"),
+        ("auto", "expected keys and values, found str"),
+        ({"weight": -1}, "weight: takes a number of at least 0, or `auto` (given: -1)"),
+        ({"weight": "atuo"}, "weight: takes a number of at least 0, or `auto` (given: 'atuo')"),
+        ({"weight": float("nan")}, "weight: takes a number of at least 0"),
+        ({"weight": True}, "weight: takes a number of at least 0"),
+        ({"weight": None}, "weight: takes a number of at least 0"),
+        ({"statistics": []}, "statistics: "),
+        ({"statistics": ["novelty", "novelty"]}, "statistics lists novelty more than once"),
+        ({"statistics": [{"name": "novelty", "weight": 0}]}, "statistics.0.weight: "),
+        ({"statistics": [{"ngram_frequency": {"size": 2}}]}, "statistics: ngram_frequency: size: "),
+        ({"statistics": [{"token_frequency": {"distance": "wasserstein"}}]}, "use mmd, jensen_shannon, hellinger, l2"),
+        ({"start_step": 5, "end_step": 5}, "end_step is 5 and start_step 5: the term would never act"),
+        ({"rollout": {"temperature": 0}}, "rollout.temperature: "),
+        ({"rollout": {"top_p": 1.5}}, "rollout.top_p: "),
+        ({"rollout": {"batch_size": 0}}, "rollout.batch_size: "),
+        ({"credit": 2}, "credit: "),
+    ],
+)
+def test_values_out_of_bounds(block: Any, said: str) -> None:
+    assert said in message(block)
+
+
+def test_from_yaml_takes_a_host_file_or_the_keys_themselves(tmp_path: Path) -> None:
+    whole, keys = tmp_path / "sft.yaml", tmp_path / "keys.yaml"
+    whole.write_text("model_name_or_path: x\ndft:\n  weight: 0.5\n", encoding="utf-8")
+    keys.write_text("weight: 0.5\n", encoding="utf-8")
+    assert DFTConfig.from_yaml(whole) == DFTConfig.from_yaml(keys) == DFTConfig(weight=0.5)
+
+
+def test_from_yaml_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text("dft: {wieght: 1}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"wrong\.yaml: dft: unknown key"):
+        DFTConfig.from_yaml(path)
+    path.write_text("- 1\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="expected keys and values, found list"):
+        DFTConfig.from_yaml(path)
