@@ -44,7 +44,11 @@ class Ages:
 
 
 def ages(texts: Texts, event: Tensor, units: Tensor) -> Ages:
-    """Ages from events (B, T) bool and units of time (B, T) long carried by each token."""
+    """Ages from events (B, T) bool and units of time (B, T) long carried by each token.
+
+    Units of an event's own token belong to the interval after it: where a mark and a word share a token, the
+    mark comes first ('"Hello' is one in Llama 3's vocabulary).
+    """
     event = event & inside_text(texts)
     before = torch.zeros_like(units)
     before[:, 1:] = units.cumsum(1)[:, :-1]  # units among tokens[:t]
@@ -55,7 +59,8 @@ def ages(texts: Texts, event: Tensor, units: Tensor) -> Ages:
     start[:, 1:] = last[:, :-1]
     seen = start > 0
     start = torch.maximum(start, texts.begin[:, None])
-    age = before - before.gather(1, start.clamp(max=event.shape[1] - 1))
+    # Counted from the event's token on, or from the text's first.
+    age = before - before.gather(1, (start - seen.long()).clamp(max=event.shape[1] - 1))
     known = (seen | texts.starts_at_begin[:, None]) & (index >= texts.begin[:, None])
     return Ages(age.clamp(min=0), known, start == index)
 
@@ -78,8 +83,12 @@ def interval_terms(
     bin_at = torch.div(state.age - minimum, width, rounding_mode="floor").clamp(min=-1, max=bins)
     previous = torch.full_like(bin_at, -1)
     previous[:, 1:] = bin_at[:, :-1]
-    previous = torch.where(state.fresh, -1, previous)
-    entered = (bin_at > previous) | state.fresh
+    # A text continued from its first token alone was exposed to nothing before: that token was given.
+    index = torch.arange(bin_at.shape[1], device=bin_at.device)
+    second = (index == texts.first[:, None]) & (texts.first == texts.begin + 1)[:, None]
+    fresh = state.fresh | (second & texts.starts_at_begin[:, None])
+    previous = torch.where(fresh, -1, previous)
+    entered = (bin_at > previous) | fresh
     # An interval under way at the first counted position was exposed to part of its present age before it:
     # it joins the intervals at risk when it enters its next age (delayed entry).
     joined = (entered & texts.counted).cummax(1).values
@@ -208,8 +217,8 @@ class TextLength(Statistic[TextLengthOptions]):
 
     def terms(self, texts: Texts) -> Sequence[Term]:
         width = self.options.width
-        units = inside_text(texts).long()
         event = self.vocabulary.events["end_of_text"][texts.tokens]
+        units = (inside_text(texts) & ~event).long()
         bins = -(-self.options.longest // width)
         return interval_terms(texts, self.column, event, units, bins=bins, width=width, minimum=0)
 

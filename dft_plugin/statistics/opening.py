@@ -33,8 +33,9 @@ class SentenceOpening(Statistic[NoOptions]):
 
     def terms(self, texts: Texts) -> Sequence[Term]:
         tokens = texts.tokens
-        units = word_starts(self.vocabulary, tokens, texts.begin)
         event = self.vocabulary.events["sentence_end"][tokens]
+        # What a sentence end shares a token with ("etc.") opens no sentence.
+        units = word_starts(self.vocabulary, tokens, texts.begin).masked_fill(event, 0)
         state = ages(texts, event, units)
         opens = state.known & (state.age == 0)
         # The latest token before t that opened a sentence, if there is one.

@@ -46,7 +46,8 @@ class WordLength(Statistic[WordLengthOptions]):
     def terms(self, texts: Texts) -> Sequence[Term]:
         event = self.leaves_word[texts.tokens]
         one_per_token = inside_text(texts).long()
-        return interval_terms(texts, self.column, event, one_per_token, bins=self.options.longest, width=1, minimum=0)
+        # The token that leaves one word is the first of the next: age 1 and bin 0 are a word of one token.
+        return interval_terms(texts, self.column, event, one_per_token, bins=self.options.longest, width=1, minimum=1)
 
     def summarize(self, accumulators: Sequence[Tensor]) -> Mapping[str, Tensor]:
         return {"word": kaplan_meier(*accumulators)}

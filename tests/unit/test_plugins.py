@@ -161,7 +161,7 @@ def test_example_counts_tokens_per_word(example: ModuleType) -> None:
     plan = accumulation.plan(stack(windows))
     own = accumulation.accumulate(plan, observed_law(plan.texts, plan.request))
     law = accumulation.summarize(statistic, own.sum(0))["word"]
-    # Bin i is age i before the token: a word of i + 1 tokens.
+    # Bin i is a word of i + 1 tokens.
     expected = [sum(length == size for length in lengths) / len(lengths) for size in range(1, 7)]
     torch.testing.assert_close(law[:6], torch.tensor(expected, dtype=torch.float64), rtol=1e-6, atol=1e-9)
     assert sum(expected) > 0.9
