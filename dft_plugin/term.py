@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -282,7 +282,7 @@ class DistributionTerm:
 
     def state_dict(self) -> Mapping[str, Tensor]:
         # The floors of what is measured under the model are those of the model training began with.
-        lines = [[c.log_scale, c.exponent] for curves in self.curves.values() for c in curves.values()]
+        lines = [astuple(curve) for curves in self.curves.values() for curve in curves.values()]
         curves = torch.tensor(lines, dtype=torch.float64)
         return {**self.objective.state_dict(), "human": self.human, "curves": curves}
 
