@@ -161,6 +161,7 @@ def trainer_of(
     *,
     peft_config: Any = None,
     tokenizer: Any = None,
+    eval_rows: Sequence[dict[str, Any]] | None = None,
     **options: Any,
 ) -> SFTTrainer:
     """A trainer on a copy of the model."""
@@ -171,6 +172,7 @@ def trainer_of(
         copy.deepcopy(model),
         args=arguments(**options),
         train_dataset=Dataset.from_list(list(rows)),
+        eval_dataset=None if eval_rows is None else Dataset.from_list(list(eval_rows)),
         processing_class=tokenizer or tiny.tokenizer(),
         peft_config=peft_config,
         callbacks=list(callbacks),
