@@ -15,7 +15,6 @@ import json
 import logging
 import math
 import os
-import pydoc_data.topics
 import re
 import statistics
 import time
@@ -33,6 +32,7 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 import torch
 from datasets import Dataset
 from datasets.utils.logging import disable_progress_bar
+from pages import pages
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback, set_seed
 from transformers.utils import logging as transformers_logging
 from trl import SFTConfig, SFTTrainer
@@ -47,24 +47,6 @@ from dft_plugin.texts import Texts, Window, stack
 from dft_plugin.vocabulary import Vocabulary
 
 BASE_MODEL = Path(__file__).resolve().parents[1] / "base_model"
-
-
-def prose(text: str) -> str:
-    """The paragraphs of a documentation page, hard line breaks taken out, without code and tables."""
-    paragraphs = re.split(r"\n\s*\n", text)
-    kept = [
-        " ".join(line.strip() for line in paragraph.splitlines())
-        for paragraph in paragraphs
-        if re.match(r"\s*[A-Z]", paragraph) and re.search(r"[.!?:]\s*$", paragraph) and "+--" not in paragraph
-    ]
-    return "\n".join(kept)
-
-
-def pages() -> tuple[list[str], list[str]]:
-    """Training and held-out pages: every fourth topic is held out."""
-    texts = [prose(text) for _, text in sorted(pydoc_data.topics.topics.items())]
-    texts = [text for text in dict.fromkeys(texts) if len(text) > 400]
-    return [text for i, text in enumerate(texts) if i % 4], texts[::4]
 
 
 class BriefLog(TrainerCallback):
