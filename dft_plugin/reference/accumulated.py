@@ -77,7 +77,7 @@ class Reference:
         }
         path = Path(path)
         partial = path.with_name(path.name + ".partial")
-        partial.write_bytes(save(tensors, metadata=record))
+        partial.write_bytes(_in_order(save(tensors, metadata=record)))
         partial.replace(path)
 
     @classmethod
@@ -164,6 +164,15 @@ def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
         digest.update(f"{name}{tuple(tensors[name].shape)}{tensors[name].dtype}".encode())
         digest.update(tensors[name].contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _in_order(content: bytes) -> bytes:
+    """A safetensors file with its header sorted: safetensors writes metadata in a random order, and the same
+    reference must give the same bytes."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[8 + length :]
 
 
 def build(
