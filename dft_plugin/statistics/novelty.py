@@ -54,8 +54,8 @@ class Novelty(Statistic[NoveltyOptions]):
 
     rep-n = (1/N) sum_t P(x_{t-n+1..t} stands in x_{<t} | x_{<t}), which for a written text is
     1 - (distinct n-grams) / (n-grams) (Welleck et al. 2020), its first n-gram left out of both counts, within
-    `reach` tokens. For n = 1 the
-    complement is the rate of vocabulary growth. Each rate is summarized as the law (rate, 1 - rate).
+    `reach` tokens. For n = 1 the complement is the rate of vocabulary growth. Each rate is summarized as the
+    law (rate, 1 - rate).
     """
 
     name = "novelty"
