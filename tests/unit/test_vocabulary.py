@@ -327,6 +327,17 @@ def test_added_tokens(llama3):
     assert vocabulary.fingerprint != Vocabulary.from_tokenizer(llama3).fingerprint
 
 
+def test_an_ordinary_token_may_end_the_text(llama3):
+    (a, dot), b = encode(llama3, "a."), encode(llama3, "b")[0]
+    vocabulary = Vocabulary.from_tokenizer(llama3, end_of_text=[dot, dot])
+    assert vocabulary.end_of_text == (dot,)
+    assert bool(vocabulary.events["sentence_end"][dot])
+    assert bool(vocabulary.events["end_of_text"][dot])
+    assert not bool(vocabulary.events["end_of_text"][llama3.eos_token_id])
+    assert count(vocabulary, [a, dot, b]) == [1, 0, 1]
+    assert count(Vocabulary.from_tokenizer(llama3), [a, dot, b]) == [1, 0, 0]
+
+
 def test_word_level_tokens_are_joined_by_spaces():
     """A toy tokenizer without a decoder: its text is "a b", its words are its tokens with letters."""
     tokenizer = Tokenizer(models.WordLevel({"<unk>": 0, "a": 1, "b": 2, ".": 3}, unk_token="<unk>"))
