@@ -22,7 +22,7 @@ from dft_plugin.objective import (
     reward_to_go,
     surrogate,
 )
-from dft_plugin.reference.accumulated import Curves, FloorCurve
+from dft_plugin.reference.human_floor import Curves, FloorCurve
 from dft_plugin.rollout import RolloutEngine, continued, seed_of
 from dft_plugin.sampling import Sampler
 from dft_plugin.terms import rewards, witnesses

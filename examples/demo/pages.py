@@ -12,22 +12,26 @@ import sys
 from pathlib import Path
 
 
-def prose(text: str) -> str:
+def paragraphs(text: str) -> list[str]:
     """The paragraphs of a documentation page, hard line breaks taken out, without code and tables."""
-    paragraphs = re.split(r"\n\s*\n", text)
-    kept = [
+    return [
         " ".join(line.strip() for line in paragraph.splitlines())
-        for paragraph in paragraphs
+        for paragraph in re.split(r"\n\s*\n", text)
         if re.match(r"\s*[A-Z]", paragraph) and re.search(r"[.!?:]\s*$", paragraph) and "+--" not in paragraph
     ]
-    return "\n".join(kept)
 
 
 def pages() -> tuple[list[str], list[str]]:
-    """Training and held-out pages: every fourth topic is held out."""
-    texts = [prose(text) for _, text in sorted(pydoc_data.topics.topics.items())]
-    texts = [text for text in dict.fromkeys(texts) if len(text) > 400]
-    return [text for i, text in enumerate(texts) if i % 4], texts[::4]
+    """Training and held-out texts: every fourth paragraph of each page is held out."""
+    train, held_out, seen = [], [], set()
+    for _, text in sorted(pydoc_data.topics.topics.items()):
+        # Some paragraphs stand on several pages: a held-out one must not be trained on.
+        new = [paragraph for paragraph in paragraphs(text) if paragraph not in seen]
+        seen.update(new)
+        if len(new) >= 4:
+            train.append("\n".join(paragraph for i, paragraph in enumerate(new) if i % 4))
+            held_out.append("\n".join(new[::4]))
+    return train, held_out
 
 
 if __name__ == "__main__":

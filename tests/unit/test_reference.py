@@ -21,7 +21,8 @@ from dft_plugin.distances import default_options
 from dft_plugin.law import observed_law
 from dft_plugin.objective import Accumulation, Matched
 from dft_plugin.reference import Reference, ReferenceError, build, floors
-from dft_plugin.reference.accumulated import FOLDS, LEAST_WINDOWS, FloorCurve, describe
+from dft_plugin.reference.accumulated import FOLDS, LEAST_WINDOWS, describe
+from dft_plugin.reference.human_floor import FloorCurve
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.texts import Texts, Window, stack
 from tests.chain import TOKENS, Chain, vocabulary
