@@ -189,8 +189,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         return weight
 
     def _loss_scale(self) -> float:
-        scaler = getattr(self._trainer.accelerator, "scaler", None)
-        return float(scaler.get_scale()) if scaler is not None else 1.0
+        return host.loss_scale(self._trainer.accelerator)
 
     def _on_gradients_ready(self) -> None:
         """Just before clipping: both gradients lie summed in `.grad`."""

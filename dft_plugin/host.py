@@ -69,6 +69,12 @@ def check_supported(trainer: Any, state: Any, config: DFTConfig) -> None:
             f"distributed type {kind} is not supported: the term was shown exact on one process, DDP and "
             "DeepSpeed; use one of these"
         )
+    stage = accelerator.state.deepspeed_plugin.zero_stage if kind == "DEEPSPEED" else 0
+    if stage > 2:
+        raise UnsupportedRunError(
+            f"DeepSpeed ZeRO stage {stage} is on: each process then holds a part of every weight, and the term reads "
+            "the language-modelling head's as a whole; set zero_optimization.stage to 2"
+        )
     if config.start_step >= state.max_steps:
         raise UnsupportedRunError(
             f"start_step is {config.start_step} and training has {state.max_steps} steps: the term would never "
@@ -87,6 +93,18 @@ def processes(accelerator: Any) -> Processes:
         return summed
 
     return Processes(accelerator.process_index, accelerator.num_processes, reduce)
+
+
+def loss_scale(accelerator: Any) -> float:
+    """What the host multiplies its loss by before the backward pass (fp16), and divides from the gradients after."""
+    scaler = getattr(accelerator, "scaler", None)
+    if scaler is None:  # DeepSpeed scales in its own engine
+        engine = getattr(getattr(accelerator, "deepspeed_engine_wrapped", None), "engine", None)
+        optimizer = getattr(engine, "optimizer", None)
+        scaler = getattr(optimizer, "torch_autocast_gradscaler", None)
+        if scaler is None:
+            return float(getattr(optimizer, "loss_scale", 1.0))
+    return float(scaler.get_scale())
 
 
 def add_to_logs(trainer: Any, drain: Callable[[], dict[str, Any]]) -> None:
