@@ -17,12 +17,15 @@ lint: $(TRL)/.ready
 	$(TRL)/bin/ruff format --check .
 	$(TRL)/bin/mypy
 
+# Two workers of one thread each: the models are tiny, and threads only wait for each other.
+PYTEST := -m pytest -n 2 --dist loadfile --cov --cov-report=
+test-trl test-axolotl: export OMP_NUM_THREADS = 1
+
 test-trl: $(TRL)/.ready
-	rm -f .coverage.*
-	COVERAGE_FILE=.coverage.trl $(TRL)/bin/python -m coverage run -m pytest tests
+	COVERAGE_FILE=.coverage.trl $(TRL)/bin/python $(PYTEST) tests
 
 test-axolotl: $(AXOLOTL)/.ready
-	COVERAGE_FILE=.coverage.axolotl $(AXOLOTL)/bin/python -m coverage run -m pytest tests/axolotl tests/trl tests/unit
+	COVERAGE_FILE=.coverage.axolotl $(AXOLOTL)/bin/python $(PYTEST) tests/axolotl tests/trl tests/unit
 
 coverage: $(TRL)/.ready
 	$(TRL)/bin/python -m coverage combine --keep

@@ -182,7 +182,10 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(arguments.model)
     train, held_out = pages()
     held_out_documents = documents(held_out, tokenizer)
-    windows = cut_windows(config, held_out_documents, from_start=False, name="the held-out pages")
+    # The same held-out windows whatever the seed of the run.
+    windows = cut_windows(
+        config.model_copy(update={"seed": 0}), held_out_documents, from_start=False, name="the held-out pages"
+    )
     print(
         f"{len(train)} pages to train on, {len(held_out)} held out ({len(windows)} windows); "
         f"{arguments.steps} steps per run\n",
@@ -211,7 +214,12 @@ def main() -> None:
     for name, text in samples.items():
         print(f"--- {name}: {text[:300]!r}")
     result = Path(arguments.output) / "result.json"
-    result.write_text(json.dumps({name: {**a, **b} for name, (a, b) in columns.items()}, indent=2))
+    result.parent.mkdir(parents=True, exist_ok=True)
+    figures = {
+        name: {key: None if math.isnan(value) else value for key, value in {**counted, **ratios}.items()}
+        for name, (counted, ratios) in columns.items()
+    }
+    result.write_text(json.dumps(figures, indent=2))
     print(f"\nfigures in {result}")
 
 
