@@ -56,8 +56,8 @@ def main() -> None:
         "mechanism, not what to expect of a large model."
     )
     remark = (
-        "Novelty (rep-1 to rep-4) moves *away* from human text in all three runs: the documentation repeats itself more "
-        "than the model does, and why the term does not mend it is open (`benchmarks/LOG.md`, 4)."
+        "Novelty (rep-1 to rep-4) moves *away* from human text in all three runs: the documentation repeats itself "
+        "more than the model does, and why the term does not mend it is open (`benchmarks/LOG.md`, 4)."
     )
     (HERE / "results.md").write_text(f"{introduction}\n\n{table(runs)}\n\n{remark}\n")
     print((HERE / "results.md").read_text())
