@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dft_plugin import plugins
-from dft_plugin.config import DFTConfig
+from dft_plugin.config import DFTConfig, DFTStatisticConfig
 from dft_plugin.distances import default_options
 from dft_plugin.documents import Document, WindowSampler, from_dataloader
 from dft_plugin.language_model import check_head, head_of
@@ -25,7 +25,7 @@ from dft_plugin.rollout import forked_rng, seed_of
 from dft_plugin.sampling import Sampler
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.term import DistributionTerm, Processes, RolloutSettings
-from dft_plugin.texts import Window
+from dft_plugin.texts import Window, stack
 from dft_plugin.vocabulary import Vocabulary
 
 logger = logging.getLogger("dft_plugin")
@@ -68,11 +68,13 @@ def make_statistics(config: DFTConfig, vocabulary: Vocabulary) -> list[Statistic
     Raises:
         ValueError: when the tokenizer lacks what a statistic needs, naming both.
     """
-    made = []
-    for entry in config.statistics:
-        statistic = plugins.statistic(entry.name)
-        made.append(statistic(vocabulary, statistic.Options.model_validate(entry.own_options)))
-    return made
+    return [make_statistic(entry, vocabulary) for entry in config.statistics]
+
+
+def make_statistic(entry: DFTStatisticConfig, vocabulary: Vocabulary) -> Statistic:
+    """One configured statistic; raises as `make_statistics`."""
+    statistic = plugins.statistic(entry.name)
+    return statistic(vocabulary, statistic.Options.model_validate(entry.own_options))
 
 
 def match(config: DFTConfig, statistics: Sequence[Statistic]) -> list[Matched]:
@@ -154,8 +156,6 @@ def assemble(config: DFTConfig, setting: Setting) -> DistributionTerm:
             reference = build(accumulation, reference, metadata=record, device=device, progress=tick)
     else:
         reference.check(config.reference, statistics, vocabulary.fingerprint, sampling_record(config))
-        from dft_plugin.texts import stack
-
         accumulation.plan(stack(contexts[:2]).to(device))
     settings = RolloutSettings(
         config.rollout.batch_size,

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from dft_plugin import plugins
-from dft_plugin.assembly import check_path, cut_windows, sampling_record
+from dft_plugin.assembly import check_path, cut_windows, make_statistic, sampling_record
 from dft_plugin.check import AXOLOTL, Findings
 from dft_plugin.config import DFTConfig
 from dft_plugin.reference import Reference, ReferenceError, read_documents
@@ -90,9 +90,8 @@ def make_each(parsed: DFTConfig, vocabulary: Vocabulary, findings: Findings) -> 
         vocabulary = replace(vocabulary, human_frequency=torch.ones(vocabulary.size, dtype=torch.float64))
     made: list[Statistic] = []
     for entry in parsed.statistics:
-        statistic = plugins.statistic(entry.name)
         try:
-            made.append(statistic(vocabulary, statistic.Options.model_validate(entry.own_options)))
+            made.append(make_statistic(entry, vocabulary))
         except ValueError as error:
             findings.problems.append(f"statistics: {error}")
     return made

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dft_plugin.law import observed_law
 from dft_plugin.objective import Accumulation, Matched, component_distances, mean_distance, mean_floor_ratio
 from dft_plugin.reference import build, floors
+from dft_plugin.reference.human_floor import at_size
 from dft_plugin.texts import Texts, Window
 
 
@@ -48,16 +49,13 @@ class HumanSample:
         """Compares texts with the human sample, statistic by statistic."""
         plan = self.accumulation.plan(texts)
         own = self.accumulation.accumulate(plan, observed_law(texts, plan.request)).sum(0)
-        at_size = {
-            name: {component: curve.at(len(texts)) for component, curve in curves.items()}
-            for name, curves in self.curves.items()
-        }
-        distances = component_distances(self.accumulation, self.matched, own, self.human, at_size)
+        at_floor = at_size(self.curves, len(texts))
+        distances = component_distances(self.accumulation, self.matched, own, self.human, at_floor)
         return {
             name: Measured(
                 mean_distance(raw),
-                mean_floor_ratio(raw, at_size[name]),
-                {component: float(value) / at_size[name][component] for component, value in raw.items()},
+                mean_floor_ratio(raw, at_floor[name]),
+                {component: float(value) / at_floor[name][component] for component, value in raw.items()},
             )
             for name, raw in distances.items()
         }

@@ -22,7 +22,7 @@ from dft_plugin.objective import (
     reward_to_go,
     surrogate,
 )
-from dft_plugin.reference.human_floor import Curves, FloorCurve
+from dft_plugin.reference.human_floor import Curves, FloorCurve, at_size
 from dft_plugin.rollout import RolloutEngine, continued, seed_of
 from dft_plugin.sampling import Sampler
 from dft_plugin.terms import rewards, witnesses
@@ -166,11 +166,7 @@ class DistributionTerm:
                 law = self._law(plans[-1], hidden[-1])
                 own.append(self.objective.accumulation.accumulate(plans[-1], law))
             without, mean, count = self.objective.leave_one_out(torch.cat(own))
-            size = self.objective.sample_size(count)
-            floors = {
-                name: {component: curve.at(size) for component, curve in curves.items()}
-                for name, curves in self.curves.items()
-            }
+            floors = at_size(self.curves, self.objective.sample_size(count))
             derivative = self.objective.derivative(without, human, floors)
             advantage = self._advantage(texts, plans, hidden, derivative) if self.credit > 0 else None
         distances = self.objective.distances(mean, human, floors)

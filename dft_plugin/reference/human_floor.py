@@ -34,6 +34,15 @@ class FloorCurve:
 
 Curves = Mapping[str, Mapping[str, FloorCurve]]
 
+
+def at_size(curves: Curves, sample_size: float) -> dict[str, dict[str, float]]:
+    """statistic -> component -> the floor for a sample of that many texts."""
+    return {
+        name: {component: curve.at(sample_size) for component, curve in components.items()}
+        for name, components in curves.items()
+    }
+
+
 REGROUPINGS = 8
 """How often the folds are regrouped: a floor from a few groups alone can be small by chance."""
 
