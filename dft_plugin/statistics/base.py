@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Generic, Literal, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from dft_plugin import terms
+from dft_plugin.law import observed_law
 from dft_plugin.terms import Term
-from dft_plugin.texts import Texts
+from dft_plugin.texts import Texts, stack
 from dft_plugin.vocabulary import Vocabulary
+from dft_plugin.written import Integers, Written
+
+Counted = npt.NDArray[np.float64]
+WINDOWS_AT_A_TIME = 64
 
 Support = Literal["ordered", "unordered", "vector"]
 """ordered: a law on a line (word counts); unordered: a law on a set (tokens); vector: any real numbers."""
@@ -70,6 +79,30 @@ class Statistic(Generic[OptionsType]):
             Named components, each (..., S): laws that sum to 1, or vectors.
         """
         raise NotImplementedError
+
+    def count(self, written: Written, group: Integers, groups: int) -> Sequence[Counted]:
+        """The accumulators of written text, summed by group of windows: one (groups, size) per term.
+
+        By default through `terms`, with all mass on the token that stands there. A statistic may override it
+        with a faster count of the same numbers.
+
+        Args:
+            written: W windows.
+            group: (W,) the group of each window.
+            groups: how many there are.
+        """
+        sizes: list[int] = []
+        parts = []
+        device = self.vocabulary.words_outside.device
+        for start in range(0, len(written), WINDOWS_AT_A_TIME):
+            texts = stack(written.select(slice(start, start + WINDOWS_AT_A_TIME)).windows()).to(device)
+            listed = list(self.terms(texts))
+            request, layout = terms.request(listed, texts, self.vocabulary.size, terms.TableCache())
+            parts.append(terms.accumulate(observed_law(texts, request), layout, texts).double().cpu())
+            sizes = [term.size for term in listed]
+        of = torch.as_tensor(group, dtype=torch.long)
+        total = torch.zeros(groups, sum(sizes), dtype=torch.float64).index_add_(0, of, torch.cat(parts))
+        return [part.numpy() for part in total.split(sizes, dim=1)]
 
 
 def ratio(numerator: Tensor, denominator: Tensor) -> Tensor:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from dft_plugin.statistics.base import NoOptions, Statistic, ratio
+from dft_plugin.statistics.base import Counted, NoOptions, Statistic, ratio
+from dft_plugin.statistics.sign_counts import Packed, pack_signs, sum_signs
 from dft_plugin.terms import Counts, Marginal, Sketch, Term
 from dft_plugin.texts import Texts
 from dft_plugin.vocabulary import Vocabulary
+from dft_plugin.written import Integers, Written, size_of, tally
 
 
 class TokenFrequency(Statistic[NoOptions]):
@@ -24,6 +27,9 @@ class TokenFrequency(Statistic[NoOptions]):
 
     def terms(self, texts: Texts) -> Sequence[Term]:
         return [Marginal(torch.ones(texts.rows, device=texts.tokens.device), self.vocabulary.size)]
+
+    def count(self, written: Written, group: Integers, groups: int) -> Sequence[Counted]:
+        return [tally(group[written.window], written.drawn, groups, self.vocabulary.size)]
 
     def summarize(self, accumulators: Sequence[Tensor]) -> Mapping[str, Tensor]:
         (frequency,) = accumulators
@@ -46,15 +52,16 @@ class NgramOptions(BaseModel):
 class NgramFrequency(Statistic[NgramOptions]):
     """Tensor sketches of the n-gram laws.
 
-    s_n[k] = mean_t R_1[x_{t-n+1}, k] ... R_{n-1}[x_{t-1}, k] E_{v~p_t} R[v, k] / sqrt(size) with random signs,
-    independent between the places of one n; all n share R, so that one table serves them. The squared l2
-    distance of two sketches is an unbiased estimate of the squared l2 distance of the two n-gram laws (Pham &
-    Pagh 2013), an MMD with the product delta kernel.
+    s_n[k] = mean_t R_{n-1}[x_{t-n+1}, k] ... R_1[x_{t-1}, k] E_{v~p_t} R_0[v, k] / sqrt(size) with random signs R_b,
+    one table for each number b of tokens back, shared by all n. The squared l2 distance of two sketches is an
+    unbiased estimate of the squared l2 distance of the two n-gram laws (Pham & Pagh 2013), an MMD with the product
+    delta kernel. Accumulated without the factor 1 / sqrt(size), so that sums of human counts are whole numbers.
     """
 
     name = "ngram_frequency"
     support = "vector"
     distance = "l2"
+    version = 2
     Options = NgramOptions
 
     def __init__(self, vocabulary: Vocabulary, options: NgramOptions) -> None:
@@ -63,12 +70,13 @@ class NgramFrequency(Statistic[NgramOptions]):
         if unknown or not options.n:
             raise ValueError(f"ngram_frequency: n is {list(options.n)}; it takes one or more of 2, 3, 4")
         self.weight = self._token_weight()
-        # One byte per sign: nine tables of a 128,000-token vocabulary would fill gigabytes in float32.
-        self.signs = {(n, place): self._signs(n, place) for n in options.n for place in range(n - 1)}
-        self.last = self._signs(0, 0).float() * self.weight[:, None] / options.size**0.5
+        # One byte per sign: the tables of a 128,000-token vocabulary would fill gigabytes in float32.
+        self.signs = [self._signs(back) for back in range(max(options.n))]
+        self.last = self.signs[0].float() * self.weight[:, None]
+        self._packed: list[Packed] | None = None
 
-    def _signs(self, n: int, place: int) -> Tensor:
-        generator = torch.Generator().manual_seed(1_000_003 * n + place)
+    def _signs(self, back: int) -> Tensor:
+        generator = torch.Generator().manual_seed(1_000_003 * back)
         shape = (self.vocabulary.size, self.options.size)
         bits = torch.randint(0, 2, shape, generator=generator, dtype=torch.int8)
         return (bits * 2 - 1).to(self.weight.device)
@@ -92,16 +100,35 @@ class NgramFrequency(Statistic[NgramOptions]):
         for n in self.options.n:
             whole = texts.position - (n - 1) >= texts.begin[texts.text]
             prefix = whole[:, None].float()
-            for place in range(n - 1):
-                earlier = (texts.position - (n - 1) + place).clamp(min=0)
-                token = texts.tokens[texts.text, earlier]
-                prefix = prefix * self.signs[n, place][token] * self.weight[token, None]
+            for back in range(1, n):
+                token = texts.tokens[texts.text, (texts.position - back).clamp(min=0)]
+                prefix = prefix * self.signs[back][token] * self.weight[token, None]
             row = whole.nonzero().squeeze(1)
             terms += [Sketch(self.last, prefix), Counts(row, torch.zeros_like(row), 1)]
         return terms
 
+    def count(self, written: Written, group: Integers, groups: int) -> Sequence[Counted]:
+        if self.options.weighting != "none":
+            return super().count(written, group, groups)
+        if self._packed is None:
+            self._packed = [pack_signs(table) for table in self.signs]
+        counted: dict[int, list[Counted]] = {}
+        position, of, begin = written.position, group[written.window], written.begin[written.window]
+        bits = np.take(self._packed[0], written.drawn, axis=0)
+        for n in range(2, max(self.options.n) + 1):
+            # A product of signs is negative where an odd number of them is.
+            earlier = np.take(written.tokens, np.maximum(position - (n - 1), 0))
+            bits ^= np.take(self._packed[n - 1], earlier, axis=0)
+            if n in self.options.n:
+                cut = position - (n - 1) < begin  # few: cheaper to take away than to leave out
+                sums = sum_signs(bits, self.options.size, of, groups)
+                sums -= sum_signs(bits[cut], self.options.size, of[cut], groups)
+                counted[n] = [sums, size_of(of, groups) - size_of(of[cut], groups)]
+        return [part for n in self.options.n for part in counted[n]]
+
     def summarize(self, accumulators: Sequence[Tensor]) -> Mapping[str, Tensor]:
+        scale = self.options.size**0.5
         return {
-            f"{n}-gram": ratio(accumulators[2 * number], accumulators[2 * number + 1])
+            f"{n}-gram": ratio(accumulators[2 * number], accumulators[2 * number + 1]) / scale
             for number, n in enumerate(self.options.n)
         }

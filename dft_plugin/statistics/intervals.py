@@ -12,14 +12,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from dft_plugin.statistics.base import Statistic, ratio
+from dft_plugin.statistics.base import Counted, Statistic, ratio
+from dft_plugin.statistics.interval_counts import count_intervals
 from dft_plugin.terms import Counts, Placed, Term
 from dft_plugin.texts import Texts
 from dft_plugin.vocabulary import EVENTS, Vocabulary, word_starts
+from dft_plugin.written import Integers, Written
 
 
 def inside_text(texts: Texts) -> Tensor:
@@ -155,6 +158,15 @@ class _WordIntervals(Statistic[IntervalOptions]):
             )
         return terms
 
+    def count(self, written: Written, group: Integers, groups: int) -> Sequence[Counted]:
+        elapsed = written.words(self.vocabulary).before
+        bins, width = -(-self.options.longest // self.options.width), self.options.width
+        counted: list[Counted] = []
+        for kind in self.present:
+            event = self.vocabulary.events[kind].cpu().numpy()[written.tokens]
+            counted += count_intervals(written, event, elapsed, group, groups, bins=bins, width=width, minimum=1)
+        return counted
+
     def summarize(self, accumulators: Sequence[Tensor]) -> Mapping[str, Tensor]:
         return {
             kind: kaplan_meier(accumulators[2 * number], accumulators[2 * number + 1])
@@ -221,6 +233,14 @@ class TextLength(Statistic[TextLengthOptions]):
         units = (inside_text(texts) & ~event).long()
         bins = -(-self.options.longest // width)
         return interval_terms(texts, self.column, event, units, bins=bins, width=width, minimum=0)
+
+    def count(self, written: Written, group: Integers, groups: int) -> Sequence[Counted]:
+        event = self.vocabulary.events["end_of_text"].cpu().numpy()[written.tokens]
+        elapsed = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(~event)])
+        bins, width = -(-self.options.longest // self.options.width), self.options.width
+        return count_intervals(
+            written, event, lambda _, position: elapsed[position], group, groups, bins=bins, width=width, minimum=0
+        )
 
     def summarize(self, accumulators: Sequence[Tensor]) -> Mapping[str, Tensor]:
         return {"text": kaplan_meier(*accumulators)}

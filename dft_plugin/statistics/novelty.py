@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from dft_plugin.statistics.base import Statistic, ratio
+from dft_plugin.statistics.base import Counted, Statistic, ratio
 from dft_plugin.terms import Counts, Pairs, Term
 from dft_plugin.texts import Texts
 from dft_plugin.vocabulary import Vocabulary
+from dft_plugin.written import Integers, Written, size_of
 
 
 class NoveltyOptions(BaseModel):
@@ -49,6 +51,33 @@ def repeating_pairs(texts: Texts, n: int, reach: int) -> tuple[Tensor, Tensor]:
     return torch.div(key, width, rounding_mode="floor"), key % width
 
 
+def latest_repeats(tokens: Integers, longest: int) -> Iterator[Integers]:
+    """For n = 1 ... longest: (T,) index of the end of the latest earlier n-gram equal to the one that ends here;
+    -1 where there is none."""
+    size, width = len(tokens), int(tokens.max(initial=0)) + 1
+    kind = tokens  # equal for equal n-grams, and below the greater of T and V
+    for n in range(1, longest + 1):
+        if n > 1:
+            kind = np.concatenate([[-1], kind[:-1] * width + tokens[1:]])[:size]
+        place, kind_at = _sorted(kind)
+        same = kind_at[1:] == kind_at[:-1]
+        latest = np.full(size, -1)
+        latest[place[1:][same]] = place[:-1][same]
+        yield latest
+        kind = np.empty(size, dtype=np.int64)
+        kind[place] = np.concatenate([[0], np.cumsum(~same)])[:size]
+
+
+def _sorted(kind: Integers) -> tuple[Integers, Integers]:
+    """Places sorted by kind, equal kinds by place, and the kinds in that order."""
+    bits = len(kind).bit_length()
+    if int(kind.max(initial=0)).bit_length() + bits < 63:  # one sort of whole numbers is far faster
+        packed = np.sort(kind << bits | np.arange(len(kind)))
+        return packed & ((1 << bits) - 1), packed >> bits
+    place = np.argsort(kind, kind="stable")
+    return place, kind[place]
+
+
 class Novelty(Statistic[NoveltyOptions]):
     """rep-n: the rate at which the next token completes an n-gram the text already holds.
 
@@ -78,6 +107,17 @@ class Novelty(Statistic[NoveltyOptions]):
                 Counts(row, torch.zeros_like(row), 1),
             ]
         return terms
+
+    def count(self, written: Written, group: Integers, groups: int) -> Sequence[Counted]:
+        counted: dict[int, list[Counted]] = {}
+        position, of = written.position, group[written.window]
+        begin = written.begin[written.window]
+        for n, latest in enumerate(latest_repeats(written.tokens, max(self.options.n)), start=1):
+            if n in self.options.n:
+                source = latest[position]
+                repeats = (source - (n - 1) >= begin) & (position - source <= self.options.reach)
+                counted[n] = [size_of(of[repeats], groups), size_of(of[position - n >= begin], groups)]
+        return [part for n in self.options.n for part in counted[n]]
 
     def summarize(self, accumulators: Sequence[Tensor]) -> Mapping[str, Tensor]:
         laws = {}

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from dft_plugin.statistics.base import NoOptions, Statistic, ratio
+from dft_plugin.statistics.base import Counted, NoOptions, Statistic, ratio
+from dft_plugin.statistics.interval_counts import intervals
 from dft_plugin.statistics.intervals import ages, inside_text
 from dft_plugin.terms import Marginal, Pairs, Placed, Term
 from dft_plugin.texts import Texts
 from dft_plugin.vocabulary import Vocabulary, word_starts
+from dft_plugin.written import Booleans, Integers, Words, Written, expand, size_of, tally
 
 
 class SentenceOpening(Statistic[NoOptions]):
@@ -55,6 +58,30 @@ class SentenceOpening(Statistic[NoOptions]):
             Placed(self.begins_word, slot, 1),
         ]
 
+    def count(self, written: Written, group: Integers, groups: int) -> Sequence[Counted]:
+        tokens = written.tokens
+        event = self.vocabulary.events["sentence_end"].cpu().numpy()[tokens]
+        words = Words.of(self.vocabulary, written, silent=event)
+        found = intervals(written, event)
+        known = found.seen | written.starts_at_begin[found.window]
+        start, last = found.start[known], found.last[known]
+        # Each sentence opens at the positions up to its first word.
+        stop = np.minimum(words.next(found.window[known], start), last) + 1
+        window = np.repeat(found.window[known], stop - start)
+        position = expand(start, stop)
+        begins_word = self.begins_word.cpu().numpy() > 0
+        opener = begins_word[tokens[position]]
+        previous = _latest(opener, window)
+        counted = position >= written.first[window]
+        after = counted & (previous >= 0)
+        of, drawn = group[window], tokens[position]
+        repeated = after & (drawn == drawn[previous])
+        return [
+            tally(of[counted], drawn[counted], groups, self.vocabulary.size),
+            size_of(of[repeated], groups),
+            size_of(of[after & opener], groups),
+        ]
+
     def summarize(self, accumulators: Sequence[Tensor]) -> Mapping[str, Tensor]:
         frequency, repeated, opened = accumulators
         frequency = frequency * self.begins_word.to(frequency.dtype)
@@ -63,3 +90,11 @@ class SentenceOpening(Statistic[NoOptions]):
             "opening": ratio(frequency, frequency.sum(-1, keepdim=True)),
             "repeated": torch.cat([rate, 1 - rate], dim=-1),
         }
+
+
+def _latest(marked: Booleans, window: Integers) -> Integers:
+    """The latest earlier marked entry of the same window; -1 where there is none."""
+    index = np.arange(len(marked))
+    latest = np.maximum.accumulate(np.where(marked, index, -1))
+    earlier = np.concatenate([[-1], latest])[: len(marked)]
+    return np.where((earlier >= 0) & (window[earlier] == window), earlier, -1)
