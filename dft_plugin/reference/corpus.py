@@ -1,108 +1,121 @@
-"""Human text from files: plain text, JSON lines, JSON, parquet; prompt/completion and chat rows."""
+"""Human text from files and Hugging Face data sets, read in chunks: memory does not grow with the corpus."""
 
 from __future__ import annotations
 
-import gzip
-import json
-from collections.abc import Iterator
+import glob
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
-from dft_plugin.documents import Document
+from dft_plugin.reference import readers
 from dft_plugin.reference.accumulated import ReferenceError
+from dft_plugin.reference.bad_lines import BadLines
+from dft_plugin.reference.rows import Chunk, Parsed, ReadOptions, Row, parse
 
-SUFFIXES = (".txt", ".jsonl", ".json", ".parquet", ".jsonl.gz", ".txt.gz")
+SUFFIXES = (".txt", ".jsonl", ".json", ".parquet", ".jsonl.gz", ".txt.gz", ".jsonl.zst", ".txt.zst")
 
 
-def read_rows(path: str | Path) -> Iterator[dict[str, Any]]:
-    """Rows of a corpus file; a .txt file is one row per paragraph block separated by blank lines.
+@dataclass(frozen=True)
+class Source:
+    """One file, or one data set.
+
+    Attributes:
+        name: as given, or found in a folder; a data set's name or folder.
+        kind: one of `SUFFIXES`, "dataset" (`datasets.load_dataset`) or "saved" (`save_to_disk` wrote it).
+    """
+
+    name: str
+    kind: str
+
+
+def sources(corpora: Sequence[str | Path], options: ReadOptions) -> list[Source]:
+    """Files, the corpus files of folders and their subfolders, those of globs; else Hugging Face data sets.
+
+    Sources stand in the order given, a folder's and a glob's by name; one named twice is read once. A folder
+    is a data set if `save_to_disk` wrote it or a split is asked for. Hidden files are left out of folders.
 
     Raises:
-        ReferenceError: when the file is missing, of an unknown kind, empty, or a line is not valid, naming
-            the line.
+        ReferenceError: for a missing, empty or unknown file, and for a folder or glob without corpus files.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ReferenceError(f"{path}: there is no such file")
-    name = path.name
-    if not name.endswith(SUFFIXES):
+    found = chain.from_iterable(_expand(str(corpus), options) for corpus in corpora)
+    return list(dict.fromkeys(found))
+
+
+def _expand(given: str, options: ReadOptions) -> list[Source]:
+    path = Path(given)
+    if path.is_file():
+        return [_file(path)]
+    if path.is_dir():
+        if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
+            return [Source(given, "saved")]
+        if options.split is not None:
+            return [Source(given, "dataset")]
+        inside = [file for file in path.rglob("*") if not any(p.startswith(".") for p in file.relative_to(path).parts)]
+        return _corpus_files(inside, f"{given}: the folder")
+    if any(sign in given for sign in "*?["):
+        return _corpus_files(map(Path, glob.glob(given, recursive=True)), f"{given}: the pattern")
+    if given.endswith(SUFFIXES) or not re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", given):
+        raise ReferenceError(f"{given}: there is no such file or folder")
+    return [Source(given, "dataset")]
+
+
+def _corpus_files(paths: Iterable[Path], whose: str) -> list[Source]:
+    files = [_file(path) for path in sorted(paths) if path.is_file() and path.name.endswith(SUFFIXES)]
+    if not files:
+        raise ReferenceError(f"{whose} has no corpus file; these end in {', '.join(SUFFIXES)}")
+    return files
+
+
+def _file(path: Path) -> Source:
+    kind = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), None)
+    if kind is None:
         raise ReferenceError(f"{path}: unknown kind of corpus; there are {', '.join(SUFFIXES)}")
     if path.stat().st_size == 0:
-        raise ReferenceError(f"{path} is empty (0 bytes)")
-    if name.endswith(".parquet"):
-        import pyarrow.parquet
-
-        yield from pyarrow.parquet.read_table(path).to_pylist()
-        return
-    with gzip.open(path, "rt", encoding="utf-8") if name.endswith(".gz") else path.open(encoding="utf-8") as lines:
-        try:
-            if name.endswith((".txt", ".txt.gz")):
-                yield {"text": lines.read()}
-            elif name.endswith(".json"):
-                content = json.load(lines)
-                if not isinstance(content, list):
-                    raise ReferenceError(f"{path}: expected a JSON list of rows, found {type(content).__name__}")
-                yield from content
-            else:
-                for number, line in enumerate(lines, start=1):
-                    if line.strip():
-                        yield _json_row(path, number, line)
-        except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, json.JSONDecodeError) as error:
-            raise ReferenceError(f"{path}: cannot be read to its end ({error})") from error
+        raise ReferenceError(f"{path} is empty (0 bytes): fetch or write it again, or leave it out")
+    return Source(str(path), kind)
 
 
-def _json_row(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ReferenceError(f"{path}, line {number}: not valid JSON ({error})") from error
-    if not isinstance(row, dict):
-        raise ReferenceError(f"{path}, line {number}: expected an object, found {type(row).__name__}")
-    return row
+def chunks(given: Sequence[Source], options: ReadOptions, size: int = readers.CHUNK) -> Iterator[Chunk]:
+    """The sources' content in order, in chunks of about `size` bytes, none of two sources.
 
-
-def read_documents(path: str | Path, tokenizer: Any) -> list[Document]:
-    """Tokenizes a corpus: `text` rows as plain text, `prompt` + `completion` and `messages` as completions.
-
-    Text ends with the tokenizer's end-of-text token, as in training.
+    A chunk is larger where one line or row is, and a .json file is read whole. A .txt file over
+    `readers.DOCUMENT` bytes is cut into several documents, at blank lines if there are any.
 
     Raises:
-        ReferenceError: as `read_rows`, and when a row has none of these columns.
+        ReferenceError: when a source cannot be read to its end, naming it.
     """
-    documents = []
-    for row in read_rows(path):
-        document = _document(path, row, tokenizer)
-        if document is not None:
-            documents.append(document)
-    if not documents:
-        raise ReferenceError(f"{path}: holds no text")
-    return documents
+    for source in given:
+        if source.kind in ("dataset", "saved"):
+            rows = readers.dataset_rows(source.name, source.kind == "saved", options)
+            yield from readers.in_chunks(source.name, rows, size)
+        elif source.kind == ".parquet":
+            yield from readers.in_chunks(source.name, readers.parquet_rows(source.name, options), size)
+        elif source.kind == ".json":
+            yield from readers.in_chunks(source.name, readers.json_list(source.name), size)
+        elif source.kind.startswith(".txt"):
+            yield from readers.documents(source.name, size)
+        else:
+            yield from readers.lines(source.name, size)
 
 
-def _document(path: str | Path, row: dict[str, Any], tokenizer: Any) -> Document | None:
-    end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-    if isinstance(row.get("text"), str):
-        tokens = tokenizer(row["text"])["input_ids"] + end if row["text"].strip() else []
-        return Document(tuple(tokens), 0, len(tokens), False) if tokens else None
-    if "completion" in row and "prompt" in row:
-        prompt, completion = row["prompt"], row["completion"]
-        if isinstance(prompt, str) and isinstance(completion, str):
-            before = tokenizer(prompt)["input_ids"]
-            after = tokenizer(completion, add_special_tokens=False)["input_ids"] + end
-            return Document((*before, *after), len(before), len(before) + len(after), True)
-        return _chat(prompt + completion, tokenizer)
-    if isinstance(row.get("messages"), list):
-        return _chat(row["messages"], tokenizer)
-    raise ReferenceError(
-        f'{path}: rows need a column "text", "prompt" and "completion", or "messages"; this one has '
-        f"{', '.join(map(repr, row)) or 'none'}"
-    )
+def read(corpora: str | Path | Sequence[str | Path], options: ReadOptions | None = None) -> Iterator[Parsed]:
+    """The rows of each chunk of a corpus, parsed in this process.
+
+    Raises:
+        ReferenceError: as `sources`, `chunks`, `parse` and `BadLines`.
+    """
+    options = options or ReadOptions()
+    lines = BadLines(options.max_bad)
+    given = [corpora] if isinstance(corpora, str | Path) else corpora
+    for chunk in chunks(sources(given, options), options):
+        parsed = parse(chunk, options)
+        lines.add(parsed)
+        yield parsed
+    lines.finish()
 
 
-def _chat(messages: list[dict[str, Any]], tokenizer: Any) -> Document | None:
-    if not messages or messages[-1].get("role") != "assistant":
-        return None
-    before = tokenizer.apply_chat_template(messages[:-1], add_generation_prompt=True, tokenize=True)
-    tokens = tokenizer.apply_chat_template(messages, tokenize=True)
-    before, tokens = (ids["input_ids"] if hasattr(ids, "keys") else ids for ids in (before, tokens))
-    return Document(tuple(tokens), len(before), len(tokens), True)
+def read_rows(corpora: str | Path | Sequence[str | Path], options: ReadOptions | None = None) -> Iterator[Row]:
+    """The rows of `read`, one by one."""
+    return chain.from_iterable(parsed.rows for parsed in read(corpora, options))

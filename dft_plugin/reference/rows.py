@@ -1,0 +1,259 @@
+"""Rows of human text: what the raw lines of a chunk say, and which of them are bad."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dft_plugin import plugins
+from dft_plugin.reference.accumulated import ReferenceError
+
+FORMATS = (("text",), ("prompt", "completion"), ("messages",), ("conversations",))
+"""The columns that make a row; of several, the first whose values are not null counts."""
+
+ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant", "bard": "assistant"}
+"""What `from` calls a role in ShareGPT's `conversations`; other names are roles already."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a corpus is read.
+
+    Attributes:
+        split: of a Hugging Face data set; files have none.
+        text_column: the column that holds plain text, instead of those of `FORMATS`.
+        max_bad: largest share of bad rows that is skipped.
+    """
+
+    split: str | None = None
+    text_column: str | None = None
+    max_bad: float = 0.001
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A row that could not be decoded."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows of one source, not yet parsed.
+
+    Attributes:
+        source: its name as users know it: a path or the name of a data set.
+        first: number of the chunk's first line or row, from 1.
+        kind: "json" (`lines` are JSON lines), "text" (`lines` are whole documents) or "rows".
+        lines: raw bytes.
+        rows: objects of a parquet file, a JSON list or a data set.
+    """
+
+    source: str
+    first: int
+    kind: Literal["json", "text", "rows"]
+    lines: list[bytes] | None = None
+    rows: list[Any] | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One human text.
+
+    Attributes:
+        line: its line or row in the source, from 1.
+        text: what is counted: a plain text, a completion, or the last turn of a chat.
+        prompt: what comes before a completion; None for other rows.
+        messages: the turns of a chat, that of `text` included; None for other rows.
+    """
+
+    line: int
+    text: str
+    prompt: str | None = None
+    messages: tuple[Mapping[str, Any], ...] | None = None
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A row that cannot be used, and why."""
+
+    source: str
+    line: int
+    reason: str
+    unit: str = "line"
+
+    def __str__(self) -> str:
+        return f"{self.source}, {self.unit} {self.line}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What a chunk holds: its lines are `len(rows) + len(bad) + empty`.
+
+    `empty` counts blank lines, blank texts, and chats that do not end with the assistant.
+    """
+
+    source: str
+    rows: list[Row]
+    bad: list[BadLine]
+    empty: int
+
+
+def columns(there: Collection[str], options: ReadOptions) -> list[str]:
+    """Of the columns that are there, those that a row is read from; none if no format is complete."""
+    formats = FORMATS if options.text_column is None else ((options.text_column,),)
+    return [name for wanted in formats if set(wanted) <= set(there) for name in wanted]
+
+
+def missing_columns(there: Collection[str], options: ReadOptions) -> str:
+    """What to say where `columns` finds none."""
+    found = ", ".join(f'"{name}"' for name in there) or "none"
+    if options.text_column is not None:
+        return f'no column "{options.text_column}"; there are {found}.{plugins.nearest(options.text_column, there)}'
+    return (
+        'rows need a column "text" (or another with --text-column), "prompt" and "completion", "messages" or '
+        f'"conversations"; there are {found}'
+    )
+
+
+class _BadRow(ValueError):
+    """Why a row cannot be used, and how many lines below its first one that shows."""
+
+    def __init__(self, reason: str, below: int = 0) -> None:
+        super().__init__(reason)
+        self.below = below
+
+
+class _MissingColumns(_BadRow):
+    """The row is an object without the columns of any format."""
+
+
+def parse(chunk: Chunk, options: ReadOptions) -> Parsed:
+    """The rows of a chunk, and its bad lines.
+
+    A row without the wanted columns is a bad line like any other, but where no row of a source's first chunk
+    has them, the source is taken to have none.
+
+    Raises:
+        ReferenceError: when the source's first chunk shows none of the columns, naming those that are there.
+    """
+    rows: list[Row] = []
+    bad: list[BadLine] = []
+    empty, lacking = 0, ""
+    for number, item in _items(chunk):
+        try:
+            row = _row(number, item, chunk.kind, options)
+        except _BadRow as error:
+            line = number + (error.below if chunk.kind == "text" else 0)
+            bad.append(BadLine(chunk.source, line, str(error), "row" if chunk.kind == "rows" else "line"))
+            if isinstance(error, _MissingColumns):
+                lacking = lacking or str(error)
+            continue
+        if row is None:
+            empty += 1
+        else:
+            rows.append(row)
+    if lacking and chunk.first == 1 and not rows:
+        raise ReferenceError(f"{chunk.source}: {lacking}")
+    return Parsed(chunk.source, rows, bad, empty)
+
+
+def _items(chunk: Chunk) -> Iterator[tuple[int, Any]]:
+    """The line at which each item of a chunk begins, and the item."""
+    number = chunk.first
+    for item in (chunk.rows if chunk.kind == "rows" else chunk.lines) or ():
+        # The mark that Windows editors put before UTF-8.
+        yield number, item.removeprefix(b"\xef\xbb\xbf") if number == 1 and isinstance(item, bytes) else item
+        number += item.count(b"\n") if chunk.kind == "text" else 1
+
+
+def _row(number: int, item: Any, kind: str, options: ReadOptions) -> Row | None:
+    """The row of an item; None for an empty one."""
+    if kind == "text":
+        text = _string(item, "the text").replace("\r\n", "\n").replace("\r", "\n")
+        return Row(number, text) if text.strip() else None
+    if kind == "json":
+        if not item.strip():
+            return None
+        item = _json(_decoded(item, "the line"))
+    if isinstance(item, Unreadable):
+        raise _BadRow(item.reason)
+    if not isinstance(item, Mapping):
+        raise _BadRow(f"expected an object, found {type(item).__name__}")
+    return _row_of_columns(number, item, options)
+
+
+def _json(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except RecursionError as error:
+        raise _BadRow("JSON nested too deep") from error
+    except ValueError as error:  # JSONDecodeError, or an integer of too many digits
+        raise _BadRow(f"not valid JSON ({error})") from error
+
+
+def _row_of_columns(number: int, row: Mapping[str, Any], options: ReadOptions) -> Row | None:
+    there = columns(row.keys(), options)
+    if not there:
+        raise _MissingColumns(missing_columns(row.keys(), options))
+    filled = columns([name for name in row if row[name] is not None], options)
+    if not filled:
+        raise _BadRow(f'column "{there[0]}" is null')
+    name = filled[0]
+    if name == options.text_column or name == "text":
+        text = _string(row[name], f'column "{name}"')
+        return Row(number, text) if text.strip() else None
+    if name == "prompt":
+        prompt, completion = row["prompt"], row["completion"]
+        if not isinstance(prompt, list) or not isinstance(completion, list):
+            prompt, completion = _string(prompt, 'column "prompt"'), _string(completion, 'column "completion"')
+            return Row(number, completion, prompt=prompt) if completion.strip() else None
+        return _chat(number, [*prompt, *completion], "completion")
+    return _chat(number, row[name], name)
+
+
+def _chat(number: int, turns: Any, column: str) -> Row | None:
+    """A chat counts its last turn if the assistant has it: that is what a rollout's prompt is completed with."""
+    if not isinstance(turns, Sequence) or isinstance(turns, str | bytes):
+        raise _BadRow(f'column "{column}" is {type(turns).__name__}, expected a list of messages')
+    messages = tuple(_message(turn, column) for turn in turns)
+    if not messages or messages[-1]["role"] != "assistant" or not messages[-1]["content"].strip():
+        return None
+    return Row(number, messages[-1]["content"], messages=messages)
+
+
+def _message(turn: Any, column: str) -> Mapping[str, Any]:
+    """A message with `role` and `content`, whichever names it came with; calls of tools may have no content."""
+    if not isinstance(turn, Mapping):
+        raise _BadRow(f'column "{column}" holds {type(turn).__name__}, expected a message')
+    role, content = ("from", "value") if "from" in turn and "role" not in turn else ("role", "content")
+    if role not in turn or content not in turn:
+        raise _BadRow(f'a message of column "{column}" has no "role" and "content" (nor "from" and "value")')
+    others = {name: value for name, value in turn.items() if name not in (role, content)}
+    said = _string(turn[role], f'a role in column "{column}"')
+    text = "" if turn[content] is None else _string(turn[content], f'a content in column "{column}"')
+    return {**others, "role": ROLES.get(said, said), "content": text}
+
+
+def _decoded(raw: bytes, what: str) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        reason = f"{what} is not UTF-8 (byte 0x{raw[error.start]:02x})"
+        raise _BadRow(reason, raw.count(b"\n", 0, error.start)) from error
+
+
+def _string(value: Any, what: str) -> str:
+    """A text without what no tokenizer takes. Parquet files may hold texts as bytes."""
+    text = _decoded(value, what) if isinstance(value, bytes) else value
+    if not isinstance(text, str):
+        raise _BadRow(f"{what} is {type(value).__name__}, expected a string")
+    if "\0" in text:
+        raise _BadRow(f"{what} holds a NUL character", text.count("\n", 0, text.index("\0")))
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _BadRow(f"{what} holds half a surrogate pair") from error
+    return text

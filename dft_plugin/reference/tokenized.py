@@ -1,0 +1,131 @@
+"""Rows of human text as tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dft_plugin.documents import Document
+from dft_plugin.reference.accumulated import ReferenceError
+from dft_plugin.reference.corpus import read
+from dft_plugin.reference.rows import ReadOptions, Row
+
+BATCH = 1 << 20
+"""Characters given to the tokenizer at once: its intermediate results take a few hundred bytes a token."""
+
+
+@dataclass(frozen=True)
+class HumanText:
+    """A document, and the text of its tokens from `start` to `stop`: the completion only, as it was written."""
+
+    document: Document
+    text: str
+
+
+def tokenize(rows: Sequence[Row], tokenizer: Any, source: str = "corpus") -> list[HumanText]:
+    """The tokens of rows, in their order.
+
+    Plain text and completions end with the tokenizer's end-of-text token, as in training; what ends a chat's
+    turn is its template's. A text without any token is left out.
+
+    Args:
+        rows: of one source.
+        tokenizer: of transformers; a fast one takes texts in batches.
+        source: named in errors.
+
+    Raises:
+        ReferenceError: when the tokenizer has no chat template for a chat, or its template refuses one.
+    """
+    end = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
+    made = []
+    for batch in _batches(rows):
+        found: dict[int, Document] = {}
+        found |= _plain(batch, tokenizer, end)
+        found |= _completions(batch, tokenizer, end)
+        found |= _chats(batch, tokenizer, source)
+        made += [HumanText(found[index], row.text) for index, row in enumerate(batch) if found[index].tokens]
+    return made
+
+
+def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    batch: list[Row] = []
+    size = 0
+    for row in rows:
+        batch.append(row)
+        size += len(row.text)
+        if size >= BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _plain(batch: Sequence[Row], tokenizer: Any, end: tuple[int, ...]) -> dict[int, Document]:
+    at = [index for index, row in enumerate(batch) if row.prompt is None and row.messages is None]
+    tokens = [(*ids, *end) for ids in _ids(tokenizer, [batch[index].text for index in at])]
+    return {index: Document(ids, 0, len(ids), False) for index, ids in zip(at, tokens, strict=True)}
+
+
+def _completions(batch: Sequence[Row], tokenizer: Any, end: tuple[int, ...]) -> dict[int, Document]:
+    at = [index for index, row in enumerate(batch) if row.prompt is not None]
+    before = _ids(tokenizer, [batch[index].prompt or "" for index in at])
+    after = _ids(tokenizer, [batch[index].text for index in at], add_special_tokens=False)
+    return {
+        index: Document((*prompt, *ids, *end), len(prompt), len(prompt) + len(ids) + len(end), True)
+        for index, prompt, ids in zip(at, before, after, strict=True)
+    }
+
+
+def _chats(batch: Sequence[Row], tokenizer: Any, source: str) -> dict[int, Document]:
+    """Chats count their last turn, after the template's generation prompt."""
+    at = [(index, row) for index, row in enumerate(batch) if row.messages is not None]
+    whole = _templated(tokenizer, [(row, row.messages or ()) for _, row in at], source, False)
+    before = _templated(tokenizer, [(row, (row.messages or ())[:-1]) for _, row in at], source, True)
+    return {
+        index: Document(tuple(tokens), len(prompt), len(tokens), True)
+        for (index, _), prompt, tokens in zip(at, before, whole, strict=True)
+    }
+
+
+def _ids(tokenizer: Any, texts: list[str], **options: Any) -> list[list[int]]:
+    if not texts:
+        return []
+    options = {**options, "return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
+    found: list[list[int]] = tokenizer(texts, **options)["input_ids"]
+    return found
+
+
+def _templated(
+    tokenizer: Any, chats: Sequence[tuple[Row, Sequence[Any]]], source: str, generation_prompt: bool
+) -> list[list[int]]:
+    rendered = []
+    for row, messages in chats:
+        try:
+            text = tokenizer.apply_chat_template(
+                list(messages), tokenize=False, add_generation_prompt=generation_prompt
+            )
+        except Exception as error:  # templates are programs: they raise what they like
+            raise ReferenceError(
+                f"{source}, line {row.line}: the tokenizer's chat template does not take this chat ({error})"
+            ) from error
+        rendered.append(text)
+    return _ids(tokenizer, rendered, add_special_tokens=False)
+
+
+def read_documents(
+    corpora: str | Path | Sequence[str | Path], tokenizer: Any, options: ReadOptions | None = None
+) -> list[Document]:
+    """Tokenizes a whole corpus: plain text, `prompt` and `completion`, and chats (see `tokenize`).
+
+    Raises:
+        ReferenceError: as `read` and `tokenize`, and when the corpus holds no text.
+    """
+    documents = [
+        human.document for parsed in read(corpora, options) for human in tokenize(parsed.rows, tokenizer, parsed.source)
+    ]
+    if not documents:
+        named = corpora if isinstance(corpora, str | Path) else ", ".join(map(str, corpora))
+        raise ReferenceError(f"{named}: holds no text")
+    return documents
