@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dft_plugin import plugins
-from dft_plugin.reference.accumulated import ReferenceError
+from dft_plugin.reference.errors import ReferenceError
 from dft_plugin.reference.rows import Chunk, ReadOptions, Unreadable, columns, missing_columns
 
 CHUNK = 4 << 20
@@ -70,7 +70,8 @@ def parquet_rows(source: str, options: ReadOptions) -> Iterator[Any]:
     from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(source, buffer_size=CHUNK) as file:
+        # Read as it is decoded: by default a whole row group, which may be the file, is fetched before.
+        with parquet.ParquetFile(source, buffer_size=1 << 20, pre_buffer=False) as file:
             there = file.schema_arrow.names
             wanted = columns(there, options)
             if not wanted:

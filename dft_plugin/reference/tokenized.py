@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dft_plugin.documents import Document
-from dft_plugin.reference.accumulated import ReferenceError
 from dft_plugin.reference.corpus import read
+from dft_plugin.reference.errors import ReferenceError
 from dft_plugin.reference.rows import ReadOptions, Row
 
 BATCH = 1 << 20
@@ -41,10 +41,7 @@ def tokenize(rows: Sequence[Row], tokenizer: Any, source: str = "corpus") -> lis
     end = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
     made = []
     for batch in _batches(rows):
-        found: dict[int, Document] = {}
-        found |= _plain(batch, tokenizer, end)
-        found |= _completions(batch, tokenizer, end)
-        found |= _chats(batch, tokenizer, source)
+        found = _plain(batch, tokenizer, end) | _completions(batch, tokenizer, end) | _chats(batch, tokenizer, source)
         made += [HumanText(found[index], row.text) for index, row in enumerate(batch) if found[index].tokens]
     return made
 
@@ -54,7 +51,7 @@ def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
     size = 0
     for row in rows:
         batch.append(row)
-        size += len(row.text)
+        size += len(row.text) + len(row.prompt or "")
         if size >= BATCH:
             yield batch
             batch, size = [], 0
@@ -80,38 +77,42 @@ def _completions(batch: Sequence[Row], tokenizer: Any, end: tuple[int, ...]) -> 
 
 def _chats(batch: Sequence[Row], tokenizer: Any, source: str) -> dict[int, Document]:
     """Chats count their last turn, after the template's generation prompt."""
-    at = [(index, row) for index, row in enumerate(batch) if row.messages is not None]
-    whole = _templated(tokenizer, [(row, row.messages or ()) for _, row in at], source, False)
-    before = _templated(tokenizer, [(row, (row.messages or ())[:-1]) for _, row in at], source, True)
-    return {
-        index: Document(tuple(tokens), len(prompt), len(tokens), True)
-        for (index, _), prompt, tokens in zip(at, before, whole, strict=True)
-    }
-
-
-def _ids(tokenizer: Any, texts: list[str], **options: Any) -> list[list[int]]:
-    if not texts:
-        return []
-    options = {**options, "return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
-    found: list[list[int]] = tokenizer(texts, **options)["input_ids"]
-    return found
-
-
-def _templated(
-    tokenizer: Any, chats: Sequence[tuple[Row, Sequence[Any]]], source: str, generation_prompt: bool
-) -> list[list[int]]:
-    rendered = []
-    for row, messages in chats:
+    found = {}
+    for index, row in enumerate(batch):
+        if row.messages is None:
+            continue
         try:
-            text = tokenizer.apply_chat_template(
-                list(messages), tokenize=False, add_generation_prompt=generation_prompt
-            )
+            before = _templated(tokenizer, row.messages[:-1], add_generation_prompt=True)
+            tokens = _templated(tokenizer, row.messages)
         except Exception as error:  # templates are programs: they raise what they like
             raise ReferenceError(
                 f"{source}, line {row.line}: the tokenizer's chat template does not take this chat ({error})"
             ) from error
-        rendered.append(text)
-    return _ids(tokenizer, rendered, add_special_tokens=False)
+        found[index] = Document(tuple(tokens), len(before), len(tokens), True)
+    return found
+
+
+def _templated(tokenizer: Any, messages: Sequence[Any], **options: Any) -> list[int]:
+    ids = tokenizer.apply_chat_template(list(messages), tokenize=True, **options)
+    found: list[int] = ids["input_ids"] if hasattr(ids, "keys") else ids  # by transformers' version
+    return found
+
+
+def _ids(tokenizer: Any, texts: list[str], *, add_special_tokens: bool = True) -> list[list[int]]:
+    if not texts:
+        return []
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None and backend.truncation is None and backend.padding is None:
+        # What the call below gives, without the offsets that nobody asked for: a fifth faster.
+        return [found.ids for found in backend.encode_batch_fast(texts, add_special_tokens=add_special_tokens)]
+    options = {
+        "add_special_tokens": add_special_tokens,
+        "return_attention_mask": False,
+        "return_token_type_ids": False,
+        "verbose": False,
+    }
+    found: list[list[int]] = tokenizer(texts, **options)["input_ids"]
+    return found
 
 
 def read_documents(
