@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from dft_plugin import distances
 from dft_plugin.hookspecs import hookimpl
@@ -38,3 +39,10 @@ def dft_distances() -> Sequence[distances.Distance]:
 @hookimpl
 def dft_rollout_engines() -> Sequence[type[RolloutEngine]]:
     return [TransformersEngine]
+
+
+@hookimpl
+def dft_references() -> Mapping[str, Path]:
+    from dft_plugin.reference.domain import shipped
+
+    return shipped()

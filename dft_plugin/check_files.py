@@ -10,12 +10,14 @@ from typing import Any
 import torch
 
 from dft_plugin import plugins
-from dft_plugin.assembly import check_path, cut_windows, make_statistic, sampling_record
 from dft_plugin.check import AXOLOTL, Findings
 from dft_plugin.config import DFTConfig
+from dft_plugin.human_reference import check_path
+from dft_plugin.human_windows import cut_windows, sampling_record
+from dft_plugin.matched import make_statistic
 from dft_plugin.reference import Reference, ReferenceError, read_documents
 from dft_plugin.reference.corpus import read_rows
-from dft_plugin.reference.from_corpus import end_of_text_of, rows_of_head
+from dft_plugin.reference.tokenizer import end_of_text_of, rows_of_head
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.vocabulary import Vocabulary
 
@@ -86,7 +88,7 @@ def make_each(parsed: DFTConfig, vocabulary: Vocabulary, findings: Findings) -> 
     if not parsed.reference.endswith(".safetensors"):  # token frequencies come from the reference's own text
         uniform = torch.full((vocabulary.size,), 1 / vocabulary.size, dtype=torch.float64)
         vocabulary = replace(vocabulary, human_frequency=uniform)
-    elif any(entry.name == "token_frequency" for entry in parsed.statistics):
+    else:
         vocabulary = replace(vocabulary, human_frequency=torch.ones(vocabulary.size, dtype=torch.float64))
     made: list[Statistic] = []
     for entry in parsed.statistics:
@@ -110,14 +112,9 @@ def check_reference(
     if parsed.reference.endswith(".safetensors"):
         loaded = Reference.load(parsed.reference)
         if vocabulary is not None:
-            loaded.check(parsed.reference, statistics, vocabulary.fingerprint, sampling_record(parsed))
-            rows = rows_of_head(name)
-            built = loaded.metadata.get("vocabulary_size", rows)
-            if rows is not None and built != rows:
-                raise ReferenceError(
-                    f"reference {parsed.reference} was built for a head of {built} rows, {name} has {rows}: build "
-                    f"it again with `dft reference build --vocabulary-size {rows}`"
-                )
+            rows = rows_of_head(name) or loaded.vocabulary.size
+            sized = replace(vocabulary, size=rows)
+            loaded.check(parsed.reference, statistics, sized, sampling_record(parsed))
         return
     documents = _read(check_path(parsed.reference), tokenizer)
     if documents is not None:

@@ -103,44 +103,89 @@ def reference() -> None:
 
 
 @reference.command()
-@click.argument("corpus", type=click.Path())
+@click.argument("corpus", nargs=-1, required=True)
 @click.option("--tokenizer", required=True, help="Folder or hub name of the model that will be trained.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The .safetensors file to write.")
 @click.option("--config", type=click.Path(), help="YAML with a dft: block: its statistics, rollout lengths and seed.")
+@click.option("--split", help="Split of a Hugging Face data set.")
+@click.option("--text-column", help="Column that holds plain text; default: text, prompt + completion, or messages.")
+@click.option(
+    "--max-bad",
+    type=click.FloatRange(0, 1),
+    default=0.001,
+    show_default=True,
+    help="Largest share of unreadable rows that is skipped.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one for each core of this machine.")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="ray: a task for each file over a Ray cluster (RAY_ADDRESS, else one on this machine).",
+)
+@click.option("--resume", is_flag=True, help="Go on with an interrupted build.")
 @click.option("--vocabulary-size", type=click.IntRange(min=1), help="Rows of the lm_head, if config.json is not there.")
 @click.option("--from-start", is_flag=True, help="For training data with prompts: texts count from their first token.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @user_errors
 def build(
-    corpus: str,
+    corpus: tuple[str, ...],
     tokenizer: str,
     output: Path,
     config: str | None,
+    split: str | None,
+    text_column: str | None,
+    max_bad: float,
+    workers: int | None,
+    engine: str,
+    resume: bool,
     vocabulary_size: int | None,
     from_start: bool,
     overwrite: bool,
 ) -> None:
-    """Build a reference file from CORPUS (.txt, .jsonl, .json or .parquet)."""
-    from tqdm import tqdm
+    """Build a reference of CORPUS: files (.txt, .jsonl, .json, .parquet, also .gz and .zst), folders, patterns or
+    Hugging Face data set names."""
+    import os
 
     from dft_plugin.config import DFTConfig
-    from dft_plugin.reference.from_corpus import build_file
+    from dft_plugin.reference.build import Request, build_file, progress_bar
+    from dft_plugin.reference.built import built
+    from dft_plugin.reference.rows import ReadOptions
 
-    def progress(total: int) -> Callable[[int], None]:
-        bar = tqdm(total=total, desc="human windows", unit="text")
-        return lambda done: bar.update(done - bar.n) and None
-
-    built = build_file(
+    request = Request(
         corpus,
         output,
-        DFTConfig() if config is None else DFTConfig.from_yaml(config),
         tokenizer,
-        vocabulary_size=vocabulary_size,
-        from_start=from_start,
-        overwrite=overwrite,
-        progress=progress,
+        DFTConfig() if config is None else DFTConfig.from_yaml(config),
+        ReadOptions(split, text_column, max_bad),
+        vocabulary_size,
+        from_start,
+        workers or len(os.sched_getaffinity(0)),
+        engine,
+        overwrite,
+        resume,
     )
-    click.echo(f"{output}: {int(built.windows.sum())} windows, {', '.join(built.folds)}")
+    with progress_bar() as progress:
+        reference, lines = build_file(request, progress)
+    click.echo(built(output, reference, lines), nl=False)
+
+
+@reference.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path())
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The .safetensors file to write.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@user_errors
+def merge(files: tuple[str, ...], output: Path, overwrite: bool) -> None:
+    """Merge references into what one build over all their corpora gives, byte for byte."""
+    from dft_plugin.reference.accumulated import Reference
+    from dft_plugin.reference.build import check_output
+    from dft_plugin.reference.finish import merged
+
+    check_output(output, overwrite)
+    reference = merged({file: Reference.load(file) for file in files})
+    reference.save(output)
+    click.echo(f"{output}: {reference.windows:,} windows of {reference.metadata['documents']:,} documents")
 
 
 def main() -> None:

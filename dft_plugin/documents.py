@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from dft_plugin.texts import Window
+from dft_plugin.written import Booleans, Integers
 
 IGNORED = -100
 """The label of tokens that are not trained on."""
@@ -171,26 +173,59 @@ class WindowSampler:
             for document in self.usable()
         )
 
-    def _cut(self, document: Document, generator: torch.Generator) -> Iterable[Window]:
-        tokens, start, stop = document.tokens, document.start, document.stop
-        if document.prompted:
-            return [Window(tokens[: min(stop, start + self.max_new_tokens)], start, start, True)]
-        first = max(start, 1)  # the very first token can only be a context
-        if self.from_start:
-            return [Window(tokens[: min(stop, first + self.max_new_tokens)], start, first, True)]
+    def _cut(self, document: Document, generator: torch.Generator) -> list[Window]:
+        offset = 0
+        if not (document.prompted or self.from_start):
+            least = max(document.start, 1)
+            offset = int(torch.randint(0, min(self.max_new_tokens, document.stop - least), (1,), generator=generator))
+        cut = spans(document, self.context_tokens, self.max_new_tokens, self.from_start, offset)
         windows = []
-        span = min(self.max_new_tokens, stop - first)
-        offset = int(torch.randint(0, span, (1,), generator=generator))
-        for cut in range(first + offset, stop, self.max_new_tokens):
-            left = max(0, cut - self.context_tokens)
-            whole = left <= start
-            left = 0 if whole else left
-            windows.append(
-                Window(
-                    tokens[left : min(stop, cut + self.max_new_tokens)],
-                    start if whole else 0,
-                    cut - left,
-                    whole,
-                )
-            )
+        for begin, first, end, whole in zip(*(field.tolist() for field in cut), strict=True):
+            left = 0 if whole else begin  # a context keeps all of its prompt
+            windows.append(Window(document.tokens[left:end], begin - left, first - left, whole))
         return windows
+
+
+class Span(NamedTuple):
+    """Windows of a document: indexes into its tokens, as in `Written`."""
+
+    begin: Integers
+    first: Integers
+    end: Integers
+    starts_at_begin: Booleans
+
+    def shifted(self, by: int) -> Span:
+        """The same windows in a document whose tokens stand `by` places further on."""
+        return Span(self.begin + by, self.first + by, self.end + by, self.starts_at_begin)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Span]) -> Span:
+        """Windows of several documents, one after the other."""
+        none = np.zeros(0, dtype=np.int64)
+        empty = cls(none, none, none, none.astype(bool))
+        return cls(*(np.concatenate(fields) for fields in zip(empty, *parts, strict=True)))
+
+
+def spans(document: Document, context_tokens: int, max_new_tokens: int, from_start: bool, offset: int) -> Span:
+    """Cuts a document into windows: after its prompt or from its start one, else one after the other.
+
+    Args:
+        document: tokens and where its text begins and ends.
+        context_tokens: longest prefix of a plain text that is a window's context.
+        max_new_tokens: longest window.
+        from_start: plain texts begin at their first token instead of at a random place.
+        offset: where the first window of a plain text begins, modulo its length.
+    """
+    start, stop = document.start, document.stop
+    # The very first token can only be a context, unless a prompt comes before it.
+    first = np.array([start if document.prompted else max(start, 1)])
+    if document.prompted or from_start:
+        first = first[first < stop]
+        begin = np.full(len(first), start)
+    else:
+        least = int(first[0])
+        span = max(1, min(max_new_tokens, stop - least))
+        first = np.arange(least + offset % span, stop, max_new_tokens)
+        begin = np.maximum(first - context_tokens, start)
+    whole = begin <= start
+    return Span(begin, first, np.minimum(first + max_new_tokens, stop), whole)

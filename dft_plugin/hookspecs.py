@@ -6,7 +6,8 @@ your package's entry-point group `dft_plugin`. The built-ins are registered the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pluggy
@@ -33,3 +34,8 @@ def dft_distances() -> Sequence[Distance]:  # type: ignore[empty-body]
 @hookspec
 def dft_rollout_engines() -> Sequence[type[RolloutEngine]]:  # type: ignore[empty-body]
     """Rollout engines to add: how text is sampled from the live model, under their `name`."""
+
+
+@hookspec
+def dft_references() -> Mapping[str, Path]:  # type: ignore[empty-body]
+    """Tokenizer-independent references to add (`dft_plugin.reference.domain`): name -> file."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from dft_plugin.law import observed_law
 from dft_plugin.objective import Accumulation, Matched, component_distances, mean_distance, mean_floor_ratio
-from dft_plugin.reference import build, floors
 from dft_plugin.reference.human_floor import at_size
+from dft_plugin.reference.human_side import of_windows
 from dft_plugin.texts import Texts, Window
 
 
@@ -40,10 +40,9 @@ class HumanSample:
     def __init__(self, matched: Sequence[Matched], vocabulary_size: int, windows: Sequence[Window]) -> None:
         self.matched = [entry for entry in matched if not entry.statistic.needs_model]
         self.accumulation = Accumulation([entry.statistic for entry in self.matched], vocabulary_size)
-        reference = build(self.accumulation, windows, metadata={})
-        folds = reference.joined(self.accumulation)
-        self.human = folds.sum(0)
-        self.curves = floors(self.accumulation, self.matched, folds, reference.windows)
+        side = of_windows(self.accumulation, windows)
+        self.human = side.total
+        self.curves = side.floors(self.accumulation, self.matched)
 
     def measure(self, texts: Texts) -> dict[str, Measured]:
         """Compares texts with the human sample, statistic by statistic."""

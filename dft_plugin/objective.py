@@ -16,13 +16,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate as running_sum
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from dft_plugin import terms
 from dft_plugin.law import Law, Request
 from dft_plugin.statistics.base import Statistic
-from dft_plugin.texts import Texts
+from dft_plugin.texts import Texts, Window
+from dft_plugin.written import Integers, Written
 
 DistanceFunction = Callable[[Tensor, Tensor], Tensor]
 """(p (..., S), q (S,)) -> (...)."""
@@ -76,8 +79,25 @@ class Accumulation:
         """(B, A) float64: the accumulators of each text."""
         return terms.accumulate(law, plan.layout, plan.texts).double()
 
+    def count(self, written: Written, group: Integers, groups: int) -> npt.NDArray[np.float64]:
+        """(groups, A): the accumulators of written text, summed by group (W,) of windows."""
+        parts: list[npt.NDArray[np.float64]] = []
+        for statistic in self.statistics:
+            counted = statistic.count(written, group, groups)
+            self._sizes[statistic.name] = tuple(part.shape[1] for part in counted)
+            parts += counted
+        return np.concatenate(parts, axis=1)
+
+    @property
+    def size(self) -> int:
+        """A."""
+        if len(self._sizes) < len(self.statistics):  # sizes do not depend on the texts: any will tell
+            self.count(Written.of([Window((0, 0), 0, 1, True)]), np.zeros(1, dtype=np.int64), 1)
+        return sum(sum(sizes) for sizes in self._sizes.values())
+
     def part(self, statistic: Statistic) -> slice:
-        """Where a statistic's accumulators stand among the A; known once a batch was planned."""
+        """Where a statistic's accumulators stand among the A."""
+        assert self.size
         start = 0
         for other in self.statistics:
             size = sum(self._sizes[other.name])
@@ -88,8 +108,8 @@ class Accumulation:
 
     def summarize(self, statistic: Statistic, accumulators: Tensor) -> Mapping[str, Tensor]:
         """The summary of one statistic from accumulators (..., A)."""
-        sizes = self._sizes[statistic.name]
         own = accumulators[..., self.part(statistic)]
+        sizes = self._sizes[statistic.name]
         ends = list(running_sum(sizes))
         pieces = [own[..., end - size : end] for size, end in zip(sizes, ends, strict=True)]
         return statistic.summarize(pieces)

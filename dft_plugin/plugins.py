@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -65,6 +66,17 @@ def distances() -> dict[str, Distance]:
 def rollout_engines() -> dict[str, type[RolloutEngine]]:
     """All rollout engines by name."""
     return _collect("rollout engine", "dft_rollout_engines")
+
+
+def references() -> dict[str, Path]:
+    """All references that come with a package, by the name that `reference:` gives them."""
+    found: dict[str, Path] = {}
+    for listed in reversed(manager().hook.dft_references()):
+        for name, path in listed.items():
+            if name in found and found[name] != path:
+                raise ValueError(f'two plugins register the reference "{name}": rename one of them')
+            found[name] = path
+    return found
 
 
 def statistic(name: str) -> type[Statistic]:

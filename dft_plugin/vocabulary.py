@@ -231,6 +231,15 @@ class Vocabulary:
         return cls(size, events, outside, inside, after, tuple(ends), _fingerprint(tokenizer))
 
 
+def end_of_text_ids(tokenizer: Any, model: Any) -> tuple[int, ...]:
+    """Every id that ends a generated text: the tokenizer's and those of the model's generation config."""
+    ids = set() if tokenizer.eos_token_id is None else {int(tokenizer.eos_token_id)}
+    configured = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    if configured is not None:
+        ids |= {int(token) for token in (configured if isinstance(configured, list | tuple) else [configured])}
+    return tuple(sorted(ids))
+
+
 def word_starts(vocabulary: Vocabulary, tokens: Tensor, begin: Tensor) -> Tensor:
     """(B, T) long: how many words each token begins, for tokens (B, T) long, ids in [0, V), begin (B,) long.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dft_plugin.reference.accumulated import ReferenceError
+from collections.abc import Sequence
+
+from dft_plugin.reference.errors import ReferenceError
 from dft_plugin.reference.rows import BadLine, Parsed
 
 LEAST_JUDGED = 1000
@@ -25,16 +27,20 @@ class BadLines:
         self.kept: list[BadLine] = []
 
     def add(self, parsed: Parsed) -> None:
-        """Counts the rows of a chunk.
+        """Counts the rows of a chunk; see `count`."""
+        self.count(len(parsed.rows), parsed.bad, parsed.empty)
+
+    def count(self, good: int, bad: Sequence[BadLine], empty: int) -> None:
+        """Counts rows.
 
         Raises:
             ReferenceError: naming the first bad lines, once at least `LEAST_JUDGED` rows were seen and the
                 share of bad ones exceeds `max_bad`.
         """
-        self.good += len(parsed.rows)
-        self.bad += len(parsed.bad)
-        self.empty += parsed.empty
-        self.kept = [*self.kept, *parsed.bad][: self.KEPT]
+        self.good += good
+        self.bad += len(bad)
+        self.empty += empty
+        self.kept = [*self.kept, *bad][: self.KEPT]
         if self.good + self.bad + self.empty >= LEAST_JUDGED:
             self.finish()
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from dft_plugin.objective import Accumulation, Matched
-from dft_plugin.reference.accumulated import ReferenceError
+from dft_plugin.reference.errors import ReferenceError
+
+MOST_GROUPS = 64
+REGROUPINGS = 4
+"""How often windows are regrouped: a floor from a few groups alone can be small by chance."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,9 @@ class FloorCurve:
 
 Curves = Mapping[str, Mapping[str, FloorCurve]]
 
+Grouped = Callable[[np.ndarray, int], Tensor]
+"""(group of each window (K,), -1 for none; number of groups) -> (groups, A) accumulators."""
+
 
 def at_size(curves: Curves, sample_size: float) -> dict[str, dict[str, float]]:
     """statistic -> component -> the floor for a sample of that many texts."""
@@ -43,81 +51,97 @@ def at_size(curves: Curves, sample_size: float) -> dict[str, dict[str, float]]:
     }
 
 
-REGROUPINGS = 8
-"""How often the folds are regrouped: a floor from a few groups alone can be small by chance."""
-
-
-def floors(accumulation: Accumulation, matched: Sequence[Matched], folds: Tensor, windows: Tensor) -> Curves:
-    """Human-versus-human floors of each component, by sample size.
-
-    For groups of 1, 2, 4, ... folds, the mean distance of a group from all other folds; a line through
-    these in log-log, each point weighing as many groups as it has. A component in which human samples do
-    not differ at all carries no information and is left out.
-
-    Args:
-        accumulation: of the statistics.
-        matched: statistics with their distances.
-        folds: (F, A) accumulators.
-        windows: (F,) number of windows.
-
-    Returns:
-        statistic -> component -> curve.
-
-    Raises:
-        ReferenceError: when nothing of a statistic can be measured on the human text.
-    """
-    curves: dict[str, dict[str, FloorCurve]] = {}
-    for entry in matched:
-        points: dict[str, list[_Point]] = {}
-        group = 1
-        while group <= len(folds) // 2:
-            for component, point in _between_groups(accumulation, entry, folds, windows, group).items():
-                points.setdefault(component, []).append(point)
-            group *= 2
-        curves[entry.name] = {
-            component: _line(found, float(windows.sum()))
-            for component, found in points.items()
-            if all(point.distance > 1e-12 for point in found)
-        }
-        if not curves[entry.name]:
-            raise ReferenceError(
-                f"the human text shows nothing of {entry.name} (no event of its kind in "
-                f"{int(windows.sum())} windows): leave it out of `statistics`, give other text, or raise "
-                "rollout.max_new_tokens"
-            )
-    return curves
-
-
 @dataclass(frozen=True)
-class _Point:
-    inverse_size: float
+class Point:
+    """The mean distance of samples of `size` windows from the rest of the human text.
+
+    Attributes:
+        size: windows in each sample.
+        others: windows they are compared with.
+        distance: mean over the samples.
+        groups: how many samples there are at once, none sharing a window with another.
+    """
+
+    size: int
+    others: float
     distance: float
     groups: int
 
 
-def _between_groups(
-    accumulation: Accumulation, entry: Matched, folds: Tensor, windows: Tensor, group: int
-) -> dict[str, _Point]:
-    """component -> mean distance of groups of folds from the others."""
-    generator = torch.Generator().manual_seed(group)
-    total, count = folds.sum(0), float(windows.sum())
-    groups = len(folds) // group
-    size = count * group / len(folds)
-    found: dict[str, float] = {}
-    for _ in range(REGROUPINGS if group > 1 else 1):
-        order = torch.randperm(len(folds), generator=generator)[: groups * group]
-        samples = folds[order].reshape(groups, group, -1).sum(1)
-        sampled = accumulation.summarize(entry.statistic, samples)
-        others = accumulation.summarize(entry.statistic, total - samples)
-        for component, value in sampled.items():
-            distance = float(entry.distance(value, others[component]).mean())
-            found[component] = found.get(component, 0.0) + distance / (REGROUPINGS if group > 1 else 1)
-    return {component: _Point(1 / size + 1 / (count - size), distance, groups) for component, distance in found.items()}
+def measured(
+    accumulation: Accumulation,
+    matched: Sequence[Matched],
+    grouped: Grouped,
+    sampled: int,
+    total: Tensor,
+    windows: float,
+) -> dict[str, dict[str, list[Point]]]:
+    """statistic -> component -> distances between disjoint human samples, smallest samples first.
+
+    Args:
+        accumulation: of the statistics.
+        matched: statistics with their distances.
+        grouped: sums the accumulators of sampled windows by group.
+        sampled: K, the number of windows it has, in random order.
+        total: (A,) accumulators of all human windows, the sampled ones among them.
+        windows: how many that is.
+    """
+    found: dict[str, dict[str, list[Point]]] = {entry.name: {} for entry in matched}
+    size = max(2, sampled // MOST_GROUPS)
+    while 2 * size <= sampled:
+        distances: dict[tuple[str, str], list[float]] = {}
+        groups = sampled // size
+        for number in range(1 if groups == MOST_GROUPS else REGROUPINGS):
+            samples = grouped(_grouping(sampled, size, number), groups)
+            others = total - samples
+            for entry in matched:
+                own = accumulation.summarize(entry.statistic, samples)
+                rest = accumulation.summarize(entry.statistic, others)
+                for component, value in own.items():
+                    distance = float(entry.distance(value, rest[component]).mean())
+                    distances.setdefault((entry.name, component), []).append(distance)
+        for (name, component), values in distances.items():
+            point = Point(size, windows - size, sum(values) / len(values), groups)
+            found[name].setdefault(component, []).append(point)
+        size *= 2
+    return found
 
 
-def _line(points: Sequence[_Point], reference: float) -> FloorCurve:
+def _grouping(count: int, size: int, number: int) -> np.ndarray:
+    """(count,) the group of each window: `size` windows a group, -1 for those left over."""
+    order = np.arange(count) if number == 0 else np.random.default_rng(number).permutation(count)
+    group = np.full(count, -1)
+    groups = count // size
+    group[order[: groups * size]] = np.arange(groups * size) // size
+    return group
+
+
+def curves(points: Mapping[str, Mapping[str, Sequence[Point]]], windows: float) -> Curves:
+    """A line through the measured distances in log-log, each point weighing as many groups as it has.
+
+    A component in which human samples do not differ at all carries no information and is left out.
+
+    Raises:
+        ReferenceError: when nothing of a statistic can be measured on the human text.
+    """
+    fitted = {}
+    for name, components in points.items():
+        fitted[name] = {
+            component: _line(found, windows)
+            for component, found in components.items()
+            if all(point.distance > 1e-12 for point in found)
+        }
+        if not fitted[name]:
+            raise ReferenceError(
+                f"the human text shows nothing of {name} (no event of its kind in {int(windows)} windows): leave it "
+                "out of `statistics`, give other text, or raise rollout.max_new_tokens"
+            )
+    return fitted
+
+
+def _line(points: Sequence[Point], reference: float) -> FloorCurve:
     weights = [float(point.groups) for point in points]
-    sizes = [math.log(point.inverse_size) for point in points]
+    sizes = [math.log(1 / point.size + 1 / point.others) for point in points]
     values = [math.log(point.distance) for point in points]
 
     def mean(numbers: Sequence[float]) -> float:
@@ -126,5 +150,28 @@ def _line(points: Sequence[_Point], reference: float) -> FloorCurve:
     mean_size, mean_value = mean(sizes), mean(values)
     spread = mean([(size - mean_size) ** 2 for size in sizes])
     both = mean([(s - mean_size) * (v - mean_value) for s, v in zip(sizes, values, strict=True)])
-    exponent = min(1.0, max(0.0, both / spread))
+    exponent = min(1.0, max(0.0, both / spread)) if spread > 0 else 1.0
     return FloorCurve(mean_value - exponent * mean_size, exponent, reference)
+
+
+def floors(
+    accumulation: Accumulation,
+    matched: Sequence[Matched],
+    grouped: Grouped,
+    sampled: int,
+    total: Tensor,
+    windows: float,
+) -> Curves:
+    """Human-versus-human floors of each component by sample size: `curves` of what is `measured`."""
+    return curves(measured(accumulation, matched, grouped, sampled, total, windows), windows)
+
+
+def grouped_rows(rows: Tensor) -> Grouped:
+    """Sums dense rows (K, A) by group."""
+
+    def grouped(group: np.ndarray, groups: int) -> Tensor:
+        used = torch.as_tensor(group >= 0)
+        of = torch.as_tensor(group)[used]
+        return rows.new_zeros(groups, rows.shape[1]).index_add_(0, of, rows[used])
+
+    return grouped

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -70,10 +71,20 @@ class NgramFrequency(Statistic[NgramOptions]):
         if unknown or not options.n:
             raise ValueError(f"ngram_frequency: n is {list(options.n)}; it takes one or more of 2, 3, 4")
         self.weight = self._token_weight()
-        # One byte per sign: the tables of a 128,000-token vocabulary would fill gigabytes in float32.
-        self.signs = [self._signs(back) for back in range(max(options.n))]
-        self.last = self.signs[0].float() * self.weight[:, None]
-        self._packed: list[Packed] | None = None
+
+    @cached_property
+    def signs(self) -> list[Tensor]:
+        """R_b for b tokens back: (V, size) of +1 and -1, one byte each; float32 would fill gigabytes."""
+        return [self._signs(back) for back in range(max(self.options.n))]
+
+    @cached_property
+    def last(self) -> Tensor:
+        """(V, size): R_0, weighted."""
+        return self.signs[0].float() * self.weight[:, None]
+
+    @cached_property
+    def _packed(self) -> list[Packed]:
+        return [pack_signs(table) for table in self.signs]
 
     def _signs(self, back: int) -> Tensor:
         generator = torch.Generator().manual_seed(1_000_003 * back)
@@ -110,8 +121,6 @@ class NgramFrequency(Statistic[NgramOptions]):
     def count(self, written: Written, group: Integers, groups: int) -> Sequence[Counted]:
         if self.options.weighting != "none":
             return super().count(written, group, groups)
-        if self._packed is None:
-            self._packed = [pack_signs(table) for table in self.signs]
         counted: dict[int, list[Counted]] = {}
         position, of, begin = written.position, group[written.window], written.begin[written.window]
         bits = np.take(self._packed[0], written.drawn, axis=0)

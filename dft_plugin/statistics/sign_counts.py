@@ -34,10 +34,11 @@ def sum_signs(bits: Packed, size: int, group: Integers, groups: int) -> npt.NDAr
         total[0] = len(bits) - 2 * _column_counts(bits)[:size]
         return total
     order = np.argsort(group, kind="stable")
-    edges = np.searchsorted(group[order], np.arange(groups + 1))
-    for number in range(groups):
-        rows = bits[order[edges[number] : edges[number + 1]]]
-        total[number] = len(rows) - 2 * _column_counts(rows)[:size]
+    present, start = np.unique(group[order], return_index=True)
+    if len(present):
+        ones = np.unpackbits(np.ascontiguousarray(bits[order]).view(np.uint8), axis=1)
+        rows = np.diff(np.append(start, len(group)))
+        total[present] = rows[:, None] - 2 * np.add.reduceat(ones, start, axis=0, dtype=np.int64)[:, :size]
     return total
 
 

@@ -38,13 +38,14 @@ from transformers.utils import logging as transformers_logging
 from trl import SFTConfig, SFTTrainer
 
 from dft_plugin import DFTCallback, DFTConfig
-from dft_plugin.assembly import cut_windows, end_of_text_ids, make_statistics, match
 from dft_plugin.documents import Document
+from dft_plugin.human_windows import cut_windows
+from dft_plugin.matched import make_statistics, match_all
 from dft_plugin.measure import HumanSample
 from dft_plugin.rollout import TransformersEngine, continued
 from dft_plugin.sampling import Sampler
 from dft_plugin.texts import Texts, Window, stack
-from dft_plugin.vocabulary import Vocabulary
+from dft_plugin.vocabulary import Vocabulary, end_of_text_ids
 
 BASE_MODEL = Path(__file__).resolve().parents[1] / "base_model"
 
@@ -193,11 +194,11 @@ def main() -> None:
     )
     size = AutoModelForCausalLM.from_pretrained(arguments.model).get_output_embeddings().weight.shape[0]
     vocabulary = Vocabulary.from_tokenizer(tokenizer, size)
-    statistic_list = make_statistics(config, vocabulary)
-    human = HumanSample(match(config, statistic_list), size, windows)
+    statistic_list = make_statistics(config.statistics, vocabulary)
+    human = HumanSample(match_all(config.statistics, statistic_list), size, windows)
     # One half of the human text against the other: what 1 human floor looks like.
     half = len(windows) // 2
-    other_half = HumanSample(match(config, statistic_list), size, windows[half:])
+    other_half = HumanSample(match_all(config.statistics, statistic_list), size, windows[half:])
     human_ratios = {name: one.floor_ratio for name, one in other_half.measure(stack(windows[:half])).items()}
     human_texts = words_of(tokenizer, stack(windows))
     columns: dict[str, Any] = {"human": ({"perplexity": math.nan, **text_figures(human_texts)}, human_ratios)}

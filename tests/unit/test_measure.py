@@ -6,9 +6,10 @@ import statistics
 
 import torch
 
-from dft_plugin.assembly import cut_windows, make_statistics, match
 from dft_plugin.config import parse
 from dft_plugin.documents import Document
+from dft_plugin.human_windows import cut_windows
+from dft_plugin.matched import make_statistics, match_all
 from dft_plugin.measure import HumanSample
 from dft_plugin.texts import Window, stack
 from dft_plugin.vocabulary import Vocabulary
@@ -28,7 +29,9 @@ def test_another_human_sample_is_at_the_floor_and_shuffled_text_is_not() -> None
     tokenizer = tiny.tokenizer()
     size = len(tokenizer)
     config = parse({"statistics": [*COMMON, "novelty", "entropy"]})
-    matched = match(config, make_statistics(config, Vocabulary.from_tokenizer(tokenizer, size)))
+    matched = match_all(
+        config.statistics, make_statistics(config.statistics, Vocabulary.from_tokenizer(tokenizer, size))
+    )
     tokens = [token for text in tiny.paragraphs() for token in tokenizer(text)["input_ids"]]
     windows = windows_of(tokens, 512)
     generator = torch.Generator().manual_seed(0)

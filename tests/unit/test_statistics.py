@@ -387,8 +387,8 @@ class Reseeded(NgramFrequency):
 
     seed = 0
 
-    def _signs(self, n: int, place: int) -> Tensor:
-        generator = torch.Generator().manual_seed(1000 * self.seed + 10 * n + place)
+    def _signs(self, back: int) -> Tensor:
+        generator = torch.Generator().manual_seed(1000 * self.seed + back)
         bits = torch.randint(0, 2, (self.vocabulary.size, self.options.size), generator=generator)
         return bits.float() * 2 - 1
 

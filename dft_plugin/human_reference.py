@@ -1,0 +1,177 @@
+"""What `reference:` names, as the human side of a run: the training set, a corpus, a built file or a shipped domain."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from dft_plugin import plugins
+from dft_plugin.config import DFTConfig
+from dft_plugin.documents import Document
+from dft_plugin.human_windows import cut_windows, sampling_record, token_frequency
+from dft_plugin.matched import make_statistics, match_all
+from dft_plugin.objective import Accumulation, Matched
+from dft_plugin.reference import Reference, ReferenceError, read_documents
+from dft_plugin.reference.domain import Domain
+from dft_plugin.reference.finish import human_side
+from dft_plugin.reference.human_side import HumanSide, of_windows
+from dft_plugin.reference.projection import project
+from dft_plugin.texts import Window
+from dft_plugin.vocabulary import Vocabulary
+
+logger = logging.getLogger("dft_plugin")
+
+
+@dataclass(frozen=True)
+class Matching:
+    """What a run matches.
+
+    Attributes:
+        matched: statistics with their distances.
+        accumulation: of exactly these statistics.
+        side: the human side; parts of statistics measured under the model are zero.
+    """
+
+    matched: list[Matched]
+    accumulation: Accumulation
+    side: HumanSide
+
+
+class HumanReference(Protocol):
+    """Human text to match."""
+
+    def token_frequency(self, vocabulary_size: int) -> Tensor | None:
+        """(V,) float64, or None where it is not known before the statistics are."""
+
+    def matching(self, config: DFTConfig, vocabulary: Vocabulary) -> Matching:
+        """The human side of the configured statistics."""
+
+
+def human_reference(
+    config: DFTConfig, tokenizer: Any, trained_on: Sequence[Document], prompted: bool
+) -> tuple[HumanReference, list[Window]]:
+    """What `reference:` names, and human windows to be scored under the model.
+
+    Args:
+        config: the `dft:` block.
+        tokenizer: of the model.
+        trained_on: documents of the training set.
+        prompted: whether most of them have a prompt.
+
+    Raises:
+        ReferenceError: when it cannot be read or is too short.
+    """
+    name = config.reference
+    if name == "train" or not (name.endswith(".safetensors") or name in plugins.references()):
+        windows = _windows(config, tokenizer, trained_on, prompted)
+        return OfWindows(windows), windows
+    own = cut_windows(config, trained_on, from_start=False, name="the training set")
+    if name in plugins.references():
+        return OfDomain(name, Domain.load(plugins.references()[name]), tokenizer, own), own
+    return OfFile(name, Reference.load(name)), own
+
+
+def _windows(config: DFTConfig, tokenizer: Any, trained_on: Sequence[Document], prompted: bool) -> list[Window]:
+    if config.reference == "train":
+        return cut_windows(config, trained_on, from_start=False, name="the training set")
+    documents = read_documents(check_path(config.reference), tokenizer)
+    return cut_windows(config, documents, from_start=prompted, name=f"reference {config.reference}")
+
+
+def check_path(reference: str) -> str:
+    """The path of a reference that is neither `train`, nor a built file, nor a domain.
+
+    Raises:
+        ReferenceError: when there is no such file, naming what a reference can be.
+    """
+    if not Path(reference).exists():
+        known = ["train", *plugins.references()]
+        raise ReferenceError(
+            f'reference "{reference}": there is no such file.{plugins.nearest(reference, known)} A reference is '
+            f"{', '.join(known)}, a corpus (.txt, .jsonl, .json, .parquet, a folder of these) or a .safetensors file of "
+            "`dft reference build`"
+        )
+    return reference
+
+
+@dataclass(frozen=True)
+class OfWindows:
+    """Human windows, counted at the beginning of the run."""
+
+    windows: Sequence[Window]
+
+    def token_frequency(self, vocabulary_size: int) -> Tensor | None:
+        return token_frequency(self.windows, vocabulary_size)
+
+    def matching(self, config: DFTConfig, vocabulary: Vocabulary) -> Matching:
+        statistics = make_statistics(config.statistics, vocabulary)
+        accumulation = Accumulation(statistics, vocabulary.size)
+        return Matching(match_all(config.statistics, statistics), accumulation, of_windows(accumulation, self.windows))
+
+
+@dataclass(frozen=True)
+class OfFile:
+    """A reference that `dft reference build` wrote."""
+
+    path: str
+    reference: Reference
+
+    def token_frequency(self, vocabulary_size: int) -> Tensor | None:
+        return self.reference.token_frequency if self.reference.vocabulary.size == vocabulary_size else None
+
+    def matching(self, config: DFTConfig, vocabulary: Vocabulary) -> Matching:
+        statistics = make_statistics(config.statistics, vocabulary)
+        self.reference.check(self.path, statistics, vocabulary, sampling_record(config))
+        accumulation = Accumulation(statistics, vocabulary.size)
+        return Matching(
+            match_all(config.statistics, statistics), accumulation, human_side(self.reference.count, accumulation)
+        )
+
+
+@dataclass(frozen=True)
+class OfDomain:
+    """A domain's statistics, projected onto the model's vocabulary; its floors are measured on human windows of the
+    training set, cut and tokenized as the run's own texts are."""
+
+    name: str
+    domain: Domain
+    tokenizer: Any
+    windows: Sequence[Window]
+
+    def token_frequency(self, vocabulary_size: int) -> Tensor | None:
+        return None
+
+    def matching(self, config: DFTConfig, vocabulary: Vocabulary) -> Matching:
+        statistics = make_statistics(config.statistics, vocabulary)
+        projected = project(self.domain, self.tokenizer, vocabulary, statistics, sampling_record(config))
+        left_out = {
+            statistic.name: projected.left_out[statistic.name]
+            for statistic in statistics
+            if not statistic.needs_model and statistic.name in projected.left_out
+        }
+        if left_out and "statistics" in config.model_fields_set:
+            name, reason = next(iter(left_out.items()))
+            raise ReferenceError(
+                f"reference {self.name} holds no {name} ({reason}); it holds {', '.join(projected.totals)}: leave "
+                f"{name} out of `statistics`, or build a reference of texts with `dft reference build`"
+            )
+        for name, reason in left_out.items():
+            logger.warning("dft: reference %s holds no %s (%s): it is not matched", self.name, name, reason)
+        kept = [
+            (entry, statistic)
+            for entry, statistic in zip(config.statistics, statistics, strict=True)
+            if statistic.name not in left_out
+        ]
+        accumulation = Accumulation([statistic for _, statistic in kept], vocabulary.size)
+        own = of_windows(accumulation, self.windows)
+        total = own.total.new_zeros(accumulation.size)
+        for _, statistic in kept:
+            if not statistic.needs_model:
+                total[accumulation.part(statistic)] = projected.totals[statistic.name]
+        side = replace(own, total=total, windows=projected.windows, apart=True)
+        return Matching(match_all(*map(list, zip(*kept, strict=True))), accumulation, side)  # type: ignore[arg-type]

@@ -1,0 +1,55 @@
+"""The human windows that a configuration asks for: contexts to continue, text to count, text to score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dft_plugin.config import DFTConfig
+from dft_plugin.documents import Document, WindowSampler
+from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.human_side import LEAST_WINDOWS
+from dft_plugin.rollout import seed_of
+from dft_plugin.texts import Window
+
+
+def window_sampler(config: DFTConfig, documents: Sequence[Document], *, from_start: bool) -> WindowSampler:
+    rollout = config.rollout
+    return WindowSampler(documents, rollout.context_tokens, rollout.max_new_tokens, from_start)
+
+
+def sampling_record(config: DFTConfig) -> dict[str, int]:
+    """The window lengths a reference file is bound to."""
+    return {
+        "max_new_tokens": config.rollout.max_new_tokens,
+        "context_tokens": config.rollout.context_tokens,
+    }
+
+
+def cut_windows(config: DFTConfig, documents: Sequence[Document], *, from_start: bool, name: str) -> list[Window]:
+    """Human windows, none overlapping another as far as the text reaches.
+
+    Raises:
+        ReferenceError: when the text is too short, saying how many tokens are needed.
+    """
+    sampler = window_sampler(config, documents, from_start=from_start)
+    available = sampler.pieces()
+    tokens = sum(document.stop - document.start for document in sampler.usable())
+    length = config.rollout.max_new_tokens
+    if available < LEAST_WINDOWS:
+        raise ReferenceError(
+            f"{name} has {tokens:,} tokens of human text, {available} windows of {length}; at least "
+            f"{LEAST_WINDOWS} windows are needed, about {LEAST_WINDOWS * length:,} tokens: give more text, or "
+            f"lower rollout.max_new_tokens"
+        )
+    generator = torch.Generator().manual_seed(seed_of(config.seed, 0))
+    return sampler.sample(min(config.reference_windows, available), generator)
+
+
+def token_frequency(windows: Sequence[Window], vocabulary_size: int) -> Tensor:
+    """(V,) float64: relative frequency of each token among the counted ones."""
+    drawn = torch.tensor([token for window in windows for token in window.tokens[window.first :]])
+    counts = torch.bincount(drawn, minlength=vocabulary_size).double()
+    return counts / counts.sum()

@@ -1,0 +1,40 @@
+"""From the `statistics:` of a configuration to statistics on a vocabulary, with the distances they are matched by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from dft_plugin import plugins
+from dft_plugin.config import DFTStatisticConfig
+from dft_plugin.distances import default_options
+from dft_plugin.objective import Matched
+from dft_plugin.statistics.base import Statistic
+from dft_plugin.vocabulary import Vocabulary
+
+
+def make_statistic(entry: DFTStatisticConfig, vocabulary: Vocabulary) -> Statistic:
+    """A configured statistic on a vocabulary.
+
+    Raises:
+        ValueError: when the tokenizer lacks what the statistic needs, naming both.
+    """
+    statistic = plugins.statistic(entry.name)
+    return statistic(vocabulary, statistic.Options.model_validate(entry.own_options))
+
+
+def make_statistics(entries: Sequence[DFTStatisticConfig], vocabulary: Vocabulary) -> list[Statistic]:
+    """Configured statistics; raises as `make_statistic`."""
+    return [make_statistic(entry, vocabulary) for entry in entries]
+
+
+def match(entry: DFTStatisticConfig, statistic: Statistic) -> Matched:
+    """A statistic with the distance and weight its entry gives it."""
+    distance = plugins.distance(entry.distance or statistic.distance)
+    options = {**default_options(distance.name, statistic.support), **entry.distance_options}
+    return Matched(statistic, partial(distance.function, **options), entry.weight)
+
+
+def match_all(entries: Sequence[DFTStatisticConfig], statistics: Sequence[Statistic]) -> list[Matched]:
+    """Each statistic with the distance and weight of its entry."""
+    return [match(entry, statistic) for entry, statistic in zip(entries, statistics, strict=True)]

@@ -1,0 +1,124 @@
+"""Where a corpus is counted: in this process, in processes of this machine, or over a Ray cluster."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from functools import reduce
+from multiprocessing import get_all_start_methods, get_context
+from operator import add
+from pathlib import Path
+from typing import Any
+
+from dft_plugin.reference.corpus import Source, chunks
+from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.mapping import Counted, Job, worker
+from dft_plugin.reference.rows import Chunk
+
+Limit = Callable[[], int | None]
+"""The greatest window key that can still enter the sample."""
+
+
+def local(job: Job, given: Iterable[Chunk], workers: int, limit: Limit) -> Iterator[Counted]:
+    """Counts chunks in this process, or in `workers` others; results come in the order of the chunks.
+
+    At most 2 chunks per worker are under way, so memory does not grow with the corpus.
+
+    Raises:
+        ReferenceError: as the reading, and when a worker dies.
+    """
+    if workers == 1:
+        for chunk in given:
+            yield worker(job).map(chunk, limit())
+        return
+    # A server that forks clean processes: no threads of this one are copied, and libraries are imported once.
+    method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
+    context = get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload(["dft_plugin.reference.mapping", "transformers"])
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
+    waiting: deque[Future[Counted]] = deque()
+    try:
+        for chunk in given:
+            waiting.append(pool.submit(_map, job, chunk, limit()))
+            if len(waiting) >= 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise ReferenceError(
+            f"a worker died, probably for lack of memory ({error}): use fewer --workers than {workers}; --resume goes "
+            "on where the build stopped"
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _map(job: Job, chunk: Chunk, limit: int | None) -> Counted:
+    return worker(job).map(chunk, limit)
+
+
+def _ignore_interrupts() -> None:
+    """Ctrl-C reaches every process of a terminal; the main one tells the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def ray(job: Job, given: Iterable[Source], workers: int) -> Iterator[Counted]:
+    """Counts sources over a Ray cluster, one a task; files must be reachable under the same path everywhere.
+
+    Connects to the cluster that RAY_ADDRESS names, else starts one on this machine.
+
+    Raises:
+        ReferenceError: when Ray is not installed; as the reading.
+    """
+    try:
+        import ray as cluster
+        import ray.data
+    except ImportError as error:
+        raise ReferenceError(
+            "--engine ray needs Ray Data: pip install 'dft-plugin[ray]', or leave --engine out"
+        ) from error
+    started = not cluster.is_initialized()
+    if started:
+        cluster.init(log_to_driver=False, include_dashboard=False, num_cpus=None if _addressed() else workers)
+    try:
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        items = [{"source": pickle.dumps(_everywhere(source)), "job": pickle.dumps(job)} for source in given]
+        counted = ray.data.from_items(items, override_num_blocks=len(items)).map(_count_source, concurrency=workers)
+        for row in counted.iter_rows():
+            result = pickle.loads(row["counted"])
+            if isinstance(result, ReferenceError):
+                raise result
+            yield result
+    finally:
+        if started:
+            cluster.shutdown()
+
+
+def _addressed() -> bool:
+    import os
+
+    return bool(os.environ.get("RAY_ADDRESS"))
+
+
+def _everywhere(source: Source) -> Source:
+    """A file by its whole path: workers have working folders of their own."""
+    return replace(source, name=str(Path(source.name).resolve())) if Path(source.name).exists() else source
+
+
+def _count_source(row: dict[str, Any]) -> dict[str, Any]:
+    job: Job = pickle.loads(row["job"])
+    source: Source = pickle.loads(row["source"])
+    try:
+        parts = [worker(job).map(chunk, None) for chunk in chunks([source], job.options)]
+        count = reduce(add, (part.count for part in parts), worker(job).counter.count([]))
+        bad = [line for part in parts for line in part.bad]
+        result: Any = Counted(count, sum(part.good for part in parts), bad, sum(part.empty for part in parts))
+    except ReferenceError as error:  # Ray would wrap it in a traceback of its own
+        result = error
+    return {"counted": pickle.dumps(result)}

@@ -1,0 +1,107 @@
+"""The human side of a comparison: accumulators, and windows to measure floors on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dft_plugin.objective import Accumulation, Matched
+from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.human_floor import Curves, Grouped, floors
+from dft_plugin.reference.window_sample import SAMPLE, Rows
+from dft_plugin.texts import Window
+from dft_plugin.written import Written
+
+LEAST_WINDOWS = 32
+
+
+@dataclass(frozen=True)
+class HumanSide:
+    """Human text as a model's text is compared with it.
+
+    Attributes:
+        total: (A,) accumulators.
+        windows: how many windows they are of.
+        grouped: sums the accumulators of `sampled` single windows by group.
+        sampled: how many those are.
+        apart: whether the sampled windows are not among those of `total`.
+    """
+
+    total: Tensor
+    windows: float
+    grouped: Grouped
+    sampled: int
+    apart: bool = False
+
+    @property
+    def mean(self) -> Tensor:
+        """(A,) accumulators per window."""
+        return self.total / self.windows
+
+    def floors(self, accumulation: Accumulation, matched: Sequence[Matched]) -> Curves:
+        """Human-versus-human floors; see `human_floor.floors`."""
+        total, windows = self.total, self.windows
+        if self.apart:
+            total, windows = self.grouped(np.zeros(self.sampled, dtype=np.int64), 1)[0], float(self.sampled)
+        return floors(accumulation, matched, self.grouped, self.sampled, total, windows)
+
+
+def of_windows(accumulation: Accumulation, windows: Sequence[Window]) -> HumanSide:
+    """Counts windows, none of which is measured under a model.
+
+    Raises:
+        ReferenceError: when there are too few.
+    """
+    if len(windows) < LEAST_WINDOWS:
+        length = max((len(window.tokens) - window.first for window in windows), default=0)
+        raise ReferenceError(
+            f"the reference has {len(windows)} windows of up to {length} tokens; at least {LEAST_WINDOWS} are "
+            f"needed, about {LEAST_WINDOWS * max(length, 1):,} tokens of human text that differ: give more text, or "
+            "lower rollout.max_new_tokens"
+        )
+    written = Written.of(windows)
+    total = accumulation.count(written, np.zeros(len(written), dtype=np.int64), 1)[0]
+    rows = window_rows(accumulation, windows[:SAMPLE])
+    return HumanSide(torch.from_numpy(total), float(len(windows)), sums_of([rows]), len(rows))
+
+
+CELLS_AT_A_TIME = 1 << 22
+
+
+def window_rows(accumulation: Accumulation, windows: Sequence[Window]) -> Rows:
+    """The accumulators of each window: K sparse rows of A numbers."""
+    size = accumulation.size
+    at_a_time = max(1, CELLS_AT_A_TIME // max(1, size))
+    parts = [Rows.of(np.zeros((0, size)))]
+    for start in range(0, len(windows), at_a_time):
+        written = Written.of(windows[start : start + at_a_time])
+        parts.append(Rows.of(accumulation.count(written, np.arange(len(written)), len(written))))
+    return Rows.joined(parts)
+
+
+def of_totals(
+    accumulation: Accumulation, totals: Mapping[str, Tensor], windows: float, rows: Mapping[str, Rows]
+) -> HumanSide:
+    """From accumulators and rows by statistic, as a reference holds them; zeros where it has none (statistics
+    measured under the model)."""
+    parts, sampled = [], []
+    count = len(next(iter(rows.values())))
+    for statistic in accumulation.statistics:
+        own = accumulation.part(statistic)
+        size = own.stop - own.start
+        parts.append(totals.get(statistic.name, torch.zeros(size, dtype=torch.float64)))
+        sampled.append(rows.get(statistic.name, Rows.of(np.zeros((count, size)))))
+    return HumanSide(torch.cat(parts), windows, sums_of(sampled), count)
+
+
+def sums_of(parts: Sequence[Rows]) -> Grouped:
+    """Sums sparse rows by group, those of several statistics side by side."""
+
+    def grouped(group: np.ndarray, groups: int) -> Tensor:
+        return torch.from_numpy(np.concatenate([rows.summed(group, groups) for rows in parts], axis=1))
+
+    return grouped

@@ -1,0 +1,206 @@
+"""Floors: how far two human samples are apart, by sample size, whatever the statistic and the distance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from dft_plugin import plugins
+from dft_plugin.config import parse
+from dft_plugin.distances import default_options
+from dft_plugin.documents import Document
+from dft_plugin.human_windows import cut_windows
+from dft_plugin.law import observed_law
+from dft_plugin.objective import Accumulation, Matched
+from dft_plugin.reference import ReferenceError
+from dft_plugin.reference.human_floor import Curves, FloorCurve, floors, grouped_rows
+from dft_plugin.reference.human_side import LEAST_WINDOWS, of_windows
+from dft_plugin.reference.window_sample import SAMPLE
+from dft_plugin.statistics.base import Statistic
+from dft_plugin.texts import Texts, Window, stack
+from tests.chain import TOKENS, Chain, vocabulary
+
+NAMES = ("token_frequency", "ngram_frequency", "sentence_length", "punctuation_rhythm", "novelty", "sentence_opening")
+OPTIONS: dict[str, dict[str, Any]] = {
+    "ngram_frequency": {"n": (2,), "size": 64},
+    "sentence_length": {"longest": 8},
+    "punctuation_rhythm": {"longest": 8},
+    "novelty": {"n": (1, 2)},
+}
+
+
+def statistics(names: Sequence[str] = NAMES, **changed: Any) -> list[Statistic]:
+    made = []
+    for name in names:
+        kind = plugins.statistic(name)
+        options = {**OPTIONS.get(name, {}), **changed.get(name, {})}
+        made.append(kind(vocabulary(), kind.Options.model_validate(options)))
+    return made
+
+
+def match(made: Sequence[Statistic], distance: str | None = None) -> list[Matched]:
+    matched = []
+    for statistic in made:
+        chosen = plugins.distance(distance or statistic.distance)
+        options = default_options(chosen.name, statistic.support)
+        matched.append(Matched(statistic, partial(chosen.function, **options)))
+    return matched
+
+
+@cache
+def human(count: int, seed: int = 0) -> tuple[Window, ...]:
+    """Windows as a person would have written them: texts of a chain."""
+    generator = torch.Generator().manual_seed(seed)
+    cut = windows(Chain.random(11, horizon=12).sample(count, generator))
+    # The chain takes its contexts in turn, and so would the folds.
+    return tuple(cut[index] for index in torch.randperm(count, generator=generator).tolist())
+
+
+def windows(texts: Texts) -> tuple[Window, ...]:
+    return tuple(
+        Window(
+            tuple(texts.tokens[row, : int(texts.end[row])].tolist()),
+            int(texts.begin[row]),
+            int(texts.first[row]),
+            bool(texts.starts_at_begin[row]),
+        )
+        for row in range(len(texts))
+    )
+
+
+def accumulated(accumulation: Accumulation, given: Sequence[Window]) -> Tensor:
+    plan = accumulation.plan(stack(given))
+    return accumulation.accumulate(plan, observed_law(plan.texts, plan.request))
+
+
+# Counting windows.
+
+
+@pytest.mark.parametrize("count", [0, 1, LEAST_WINDOWS - 1])
+def test_too_few_windows(count: int) -> None:
+    accumulation = Accumulation(statistics(["token_frequency"]), len(TOKENS))
+    given = [Window((3,) * 41, 0, 1, True)] * count
+    with pytest.raises(ReferenceError, match=f"{count} windows") as caught:
+        of_windows(accumulation, given)
+    assert f"about {LEAST_WINDOWS * (40 if count else 1):,} tokens" in str(caught.value)
+
+
+@pytest.mark.parametrize("count", [32, 71, SAMPLE + 50])
+def test_totals_and_sampled_windows(count: int) -> None:
+    accumulation = Accumulation(statistics(), len(TOKENS))
+    side = of_windows(accumulation, human(count))
+    own = accumulated(accumulation, human(count))
+    torch.testing.assert_close(side.total, own.sum(0))
+    torch.testing.assert_close(side.mean, own.mean(0))
+    assert side.sampled == min(count, SAMPLE)
+    group = np.arange(side.sampled) % 3 - 1  # a third left out
+    summed = side.grouped(group, 2)
+    for number in (0, 1):
+        torch.testing.assert_close(summed[number], own[: side.sampled][torch.from_numpy(group == number)].sum(0))
+
+
+def test_the_run_says_how_many_tokens_are_needed() -> None:
+    config = parse({"rollout": {"max_new_tokens": 50}})
+    short = [Document(tuple([3] * 120), 0, 120, False)]
+    with pytest.raises(ReferenceError, match=r"my text has 120 tokens.*2 windows of 50.*about 1,600 tokens"):
+        cut_windows(config, short, from_start=False, name="my text")
+
+
+# Floors.
+
+
+def test_floor_curve() -> None:
+    curve = FloorCurve(log_scale=0.0, exponent=1.0, reference=1000.0)
+    assert curve.at(10) == pytest.approx(0.1 + 0.001)
+    assert curve.at(1000) == pytest.approx(0.002)
+
+
+# A sample's distance from another falls as 1/n where it is a square, as its root where it is a difference.
+CASES = [
+    ("token_frequency", "jensen_shannon", 1.0),
+    ("token_frequency", "l2", 1.0),
+    ("ngram_frequency", "l2", 1.0),
+    ("sentence_length", "energy", 1.0),
+    ("sentence_length", "wasserstein", 0.5),
+    ("punctuation_rhythm", "energy", 1.0),
+    ("novelty", "energy", 1.0),
+    ("sentence_opening", "jensen_shannon", 1.0),
+]
+
+
+@pytest.mark.parametrize(("name", "distance", "exponent"), CASES, ids=[f"{name}-{how}" for name, how, _ in CASES])
+def test_floors_agree_with_two_disjoint_human_samples(name: str, distance: str, exponent: float) -> None:
+    """Measured from 2048 windows, against drawing small and large human samples that do not overlap.
+
+    The floor is that of a sample against the whole reference; here against one of 20,000 windows.
+    """
+    made = statistics([name])
+    accumulation, matched = Accumulation(made, len(TOKENS)), match(made, distance)
+    measured = []
+    for seed in range(12):  # floors of a single rate are noisy: each may be off by a factor of 3, their mean not
+        measured.append(of_windows(accumulation, human(2048, seed)).floors(accumulation, matched)[name])
+    large = accumulated(accumulation, human(20_000, seed=15)).sum(0)
+    fresh = accumulated(accumulation, human(40_000, seed=16))
+    components = set(accumulation.summarize(made[0], large))
+    for component in components:
+        curves = [replace(curves[component], reference=20_000.0) for curves in measured]
+        target = accumulation.summarize(made[0], large)[component]
+        for size in (64, 256):
+            samples = fresh[: len(fresh) // size * size].view(-1, size, fresh.shape[1]).sum(1)
+            values = matched[0].distance(accumulation.summarize(made[0], samples)[component], target)
+            ratios = [curve.at(size) / float(values.mean()) for curve in curves]
+            assert sum(ratios) / len(ratios) == pytest.approx(1, abs=0.3), (component, size, ratios)
+            assert all(1 / 3 < ratio < 3 for ratio in ratios), (component, size, ratios)
+        for curve in curves:
+            assert curve.at(64) > curve.at(128) > curve.at(1024)
+        assert sum(curve.exponent for curve in curves) / len(curves) == pytest.approx(exponent, abs=0.2)
+
+
+def test_a_component_that_never_varies_has_no_floor() -> None:
+    """No parentheses in the human text: nothing to compare with, and the statistic goes on with its commas."""
+    tables = vocabulary((None, b".", b" a b", b" c", b"(", b",\n"))
+    kind = plugins.statistic("punctuation_rhythm")
+    rhythm = kind(tables, kind.Options(longest=8))  # type: ignore[call-arg]
+    given = [
+        replace(window, tokens=tuple(3 if token == 4 else token for token in window.tokens)) for window in human(256)
+    ]
+    accumulation = Accumulation([rhythm], len(TOKENS))
+    curves = of_windows(accumulation, given).floors(accumulation, match([rhythm]))
+    assert set(curves["punctuation_rhythm"]) == {"comma"}
+
+
+def test_a_statistic_of_which_human_text_shows_nothing() -> None:
+    accumulation = Accumulation(statistics(["sentence_length"]), len(TOKENS))
+    given = [Window((3,) * 12, 0, 1, True)] * 64  # one long sentence, never ended
+    side = of_windows(accumulation, given)
+    with pytest.raises(ReferenceError, match="human text shows nothing of sentence_length"):
+        side.floors(accumulation, match(accumulation.statistics))
+
+
+def test_dense_rows_give_the_floors_of_sparse_ones() -> None:
+    accumulation = Accumulation(statistics(), len(TOKENS))
+    matched = match(accumulation.statistics)
+    side = of_windows(accumulation, human(200))
+    own = accumulated(accumulation, human(200))
+    dense: Curves = floors(accumulation, matched, grouped_rows(own), 200, own.sum(0), 200.0)
+    for name, components in side.floors(accumulation, matched).items():
+        for component, curve in components.items():
+            assert curve.at(64) == pytest.approx(dense[name][component].at(64), rel=1e-9)
+
+
+def test_floors_of_other_text_than_the_total() -> None:
+    """A domain's accumulators come without windows: its floors are those of the windows given with it."""
+    accumulation = Accumulation(statistics(), len(TOKENS))
+    matched = match(accumulation.statistics)
+    side = of_windows(accumulation, human(200))
+    elsewhere = replace(side, total=7 * side.total, windows=1400.0, apart=True)
+    for name, components in side.floors(accumulation, matched).items():
+        for component, curve in components.items():
+            assert elsewhere.floors(accumulation, matched)[name][component] == curve
