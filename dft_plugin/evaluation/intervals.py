@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,17 +21,15 @@ def interval_rows(pool: Pool, kind: str, longest: int) -> Floats:
     ends is at risk up to there (censoring); one that began in a prompt, at an unknown place, is left out.
     """
     rows = np.zeros((len(pool), 2, longest))
-    for row, (text, clipped, cut) in enumerate(zip(pool.texts, pool.clipped, pool.cut, strict=True)):
-        starts = word_starts(clipped)
-        ends, total = marked_words(starts, marks(clipped, kind)), len(starts)
-        whole = np.diff(ends if not starts_afresh(text.prompt, kind) else [0, *ends])
-        for length in whole:
-            rows[row, 0, : longest][length - 1 : length] += 1
-            rows[row, 1, :length] += 1
-        # Text that was cut goes on with another word, so the last age, too, was passed without a mark.
-        if ends or starts_afresh(text.prompt, kind):
-            under_way = total - (ends[-1] if ends else 0)
-            rows[row, 1, : max(0, under_way if cut else under_way - 1)] += 1
+    for row, (text, clipped, starts) in enumerate(zip(pool.texts, pool.clipped, pool.word_starts, strict=True)):
+        ends = marked_words(starts, marks(clipped, kind))
+        borders = [0, *ends] if starts_afresh(text.prompt, kind) else ends
+        for begin, end in itertools.pairwise(borders):
+            rows[row, 0, end - begin - 1 : end - begin] += 1
+            rows[row, 1, : end - begin] += 1
+        # A text that was cut goes on with another word: its last age, too, was passed without a mark.
+        if borders:
+            rows[row, 1, : max(0, len(starts) - borders[-1] - (not pool.cut[row]))] += 1
     return rows
 
 

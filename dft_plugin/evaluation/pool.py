@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dft_plugin.evaluation.texts import Text
-from dft_plugin.evaluation.words import first_words, word_starts
+from dft_plugin.evaluation.words import word_starts
 from dft_plugin.reference.word_scan import Scan, scan
 
 Ints = npt.NDArray[np.int64]
@@ -63,6 +63,7 @@ class Pool:
         measured: how many of them are measured.
         limit: words each text was cut to.
         clipped: their text within the limit.
+        word_starts: where words begin in it, as lengths count them.
         cut: (T,) whether a text goes on after that.
         length: (T,) words of the whole text.
         scan: the compared words of the clipped texts, and where sentences open.
@@ -76,6 +77,7 @@ class Pool:
     measured: int
     limit: int
     clipped: Sequence[str]
+    word_starts: Sequence[Sequence[int]]
     cut: npt.NDArray[np.bool_]
     length: Ints
     scan: Scan
@@ -164,9 +166,12 @@ def make_pool(measured: Sequence[Text], human: Sequence[Text], limit: int, token
         tokenizer: for laws of tokens; None: of words.
     """
     texts = [*measured, *human]
-    heads = [first_words(text.text, limit) for text in texts]
-    clipped = [head for head, _ in heads]
-    lengths = [len(word_starts(text.text)) if cut else None for text, (_, cut) in zip(texts, heads, strict=True)]
+    starts = [word_starts(text.text) for text in texts]
+    clipped = [
+        text.text if len(begins) <= limit else text.text[: begins[limit]].rstrip()
+        for text, begins in zip(texts, starts, strict=True)
+    ]
+    length = np.array([len(begins) for begins in starts], dtype=np.int64)
     scanned = scan(clipped)
     items = np.unique(scanned.hash, return_inverse=True)[1].astype(np.int64)
     start = np.searchsorted(scanned.document, np.arange(len(texts) + 1))
@@ -176,8 +181,9 @@ def make_pool(measured: Sequence[Text], human: Sequence[Text], limit: int, token
         len(measured),
         limit,
         clipped,
-        np.array([cut for _, cut in heads], dtype=bool),
-        np.array([len(word_starts(c)) if n is None else n for c, n in zip(clipped, lengths, strict=True)], np.int64),
+        [begins[:limit] for begins in starts],
+        length > limit,
+        length,
         scanned,
         items,
         start,

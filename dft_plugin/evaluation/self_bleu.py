@@ -56,7 +56,8 @@ def _matches(view: View, n: int) -> Floats:
     matched = np.where(alone, np.minimum(count, second[gram]), count)
     # A text that shares the largest count is matched in full by the other that has it.
     matched = np.where(holds, matched, np.minimum(count, largest[gram]))
-    return np.bincount(text, matched, minlength=len(view))
+    found = np.bincount(text, matched, minlength=len(view))
+    return found.astype(np.float64)
 
 
 def _nearest_other(lengths: Ints) -> Ints:

@@ -42,11 +42,3 @@ def word_starts(text: str) -> list[int]:
 def marks(text: str, kind: str) -> list[int]:
     """Where marks of a kind stand: "sentence_end", "newline" or one of `MARKS`."""
     return [match.start() for match in _PATTERNS[kind].finditer(text)]
-
-
-def first_words(text: str, count: int) -> tuple[str, bool]:
-    """The text up to where its word number `count` + 1 begins, and whether anything was cut off."""
-    for number, match in enumerate(_word().finditer(text)):
-        if number == count:
-            return text[: match.start()].rstrip(), True
-    return text, False

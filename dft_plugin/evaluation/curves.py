@@ -1,0 +1,64 @@
+"""What is drawn: laws of sentence length and punctuation, and word frequency by rank."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dft_plugin.evaluation.intervals import interval_rows, law
+from dft_plugin.evaluation.pool import Floats, Ints, Pool
+from dft_plugin.evaluation.punctuation import LABELS
+from dft_plugin.evaluation.result import Curve
+from dft_plugin.evaluation.words import MARKS
+
+LONGEST = 64
+RANKS = 60
+
+
+def curves(pool: Pool) -> dict[str, Curve]:
+    """The curves of both sides: "sentence length", "punctuation: comma" and the other marks, "rank and frequency"."""
+    found = {"sentence length": _law(pool, "sentence_end", "Sentence length", "words in a sentence")}
+    for kind in MARKS:
+        label = f"Words between {LABELS[kind]}"
+        found[f"punctuation: {kind}"] = _law(pool, kind, label, "words since the last")
+    return {**found, "rank and frequency": _ranks(pool)}
+
+
+def _law(pool: Pool, kind: str, label: str, x_label: str) -> Curve:
+    rows = interval_rows(pool, kind, LONGEST)
+    own, human = (_entries(pool.view(side).total(rows)) for side in (pool.own, pool.human))
+    return Curve(
+        label=label,
+        x_label=x_label,
+        y_label="share",
+        x=tuple(range(1, LONGEST + 2)),
+        texts=own,
+        human=human,
+        open_end=True,
+    )
+
+
+def _entries(summed: Floats) -> tuple[float | None, ...]:
+    if not summed[1].any():  # nothing was ever at risk
+        return (None,) * (LONGEST + 1)
+    return tuple(float(share) for share in law(summed))
+
+
+def _ranks(pool: Pool) -> Curve:
+    counts = [np.sort(pool.view(side).counts(1))[::-1] for side in (pool.own, pool.human)]
+    most = max(int((count > 0).sum()) for count in counts)
+    ranks = np.unique(np.geomspace(1, max(1, most), RANKS).astype(np.int64))
+    own, human = (_frequencies(count, ranks) for count in counts)
+    return Curve(
+        label="Word frequency by rank",
+        x_label="rank",
+        y_label="per million words",
+        x=tuple(map(float, ranks)),
+        texts=own,
+        human=human,
+        log=True,
+    )
+
+
+def _frequencies(counts: Ints, ranks: Ints) -> tuple[float | None, ...]:
+    found = [int(counts[rank - 1]) if rank <= len(counts) else 0 for rank in ranks]
+    return tuple(1e6 * count / float(counts.sum()) if count else None for count in found)
