@@ -1,22 +1,23 @@
 """Counts of phrases in bounded memory: exact while there are few, then a count sketch, whatever the order.
 
 Up to `capacity` types, each has its exact count. Beyond, counts go into a count sketch (Charikar, Chen &
-Farach-Colton 2002): each type adds its count, with a random sign, to one of `WIDTH` cells in each of three rows,
-and the median of its three cells is an unbiased estimate. Sketches are sums, so those of parts add up to that of
-the whole. Names are kept of the `capacity` types with the smallest keys, where
+Farach-Colton 2002): each type adds its count, with a random sign, to one cell in each of three rows, and the
+median of its three cells is an unbiased estimate. Sketches are sums, so those of parts add up to that of the
+whole. Names are kept of the `capacity` types with the smallest keys, where
 
     key(g) = min over the documents d that hold g of  hash(g) XOR hash(d),
 
-the smallest of as many uniform numbers as documents hold g: one in D of P pairs of type and document is kept with
-probability about 1 - exp(-capacity D / P). A minimum, too, is the same however parts are put together.
+the smallest of as many uniform numbers as documents hold g: a type in D of P pairs of type and document is named
+with probability about 1 - exp(-capacity D / P). A minimum, too, is the same however parts are put together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -24,24 +25,24 @@ from dft_plugin.reference.arrays import (
     Hashes,
     Integers,
     Names,
-    narrow,
+    begins_run,
+    packed,
     packed_names,
     runs,
     smallest,
     sums,
+    unpacked,
     unpacked_names,
-    wide,
 )
 from dft_plugin.reference.word_scan import hashes_of
 
-HASH_BITS = 48
-"""Bits that tell types apart: among a billion, a named one has a double with probability 4e-6."""
-ROWS, CELL_BITS = 3, 16  # of the bits of a cell the lowest is the sign; ROWS * CELL_BITS = HASH_BITS
-WIDTH = 1 << (CELL_BITS - 1)
+ROWS, CELL_BITS = 3, 17
+HASH_BITS = ROWS * CELL_BITS  # of each row's bits the first is the sign, the others are the cell
+WIDTH, DOCUMENT_WIDTH = 1 << 16, 1 << 15
+MEDIAN_OF_THREE = 0.67
+"""The standard error of the median of three normal variables, in theirs."""
 _SPARE = np.uint64(64 - HASH_BITS)
 _NONE = np.zeros(0, dtype=np.int64)
-
-
 _ROLL = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -50,16 +51,46 @@ def roll(phrase: Hashes, word: Hashes) -> Hashes:
     return phrase * _ROLL + word
 
 
-def _cells(hashes: Hashes) -> Integers:
-    """(ROWS, T): where types count; even cells count up, odd ones down."""
-    shifts = np.arange(0, HASH_BITS, CELL_BITS, dtype=np.uint64)[:, None]
-    return ((hashes >> shifts) & np.uint64((1 << CELL_BITS) - 1)).astype(np.int64)
+def _count(cells: Integers, hashes: Hashes, weights: Integers | int = 1) -> Integers:
+    """Adds counts of types to (ROWS, 2 WIDTH) cells: one half counts up, the other down."""
+    for row in range(ROWS):
+        at = (hashes >> np.uint64(row * CELL_BITS)) & np.uint64(2 * WIDTH - 1)
+        np.add.at(cells[row], at.view(np.int64), weights)
+    return cells
 
 
-def _sketch(hashes: Hashes, weights: Integers | None = None) -> Integers:
-    """(ROWS, WIDTH): the sketch of types with these counts, default one each."""
-    raw = np.stack([np.bincount(row, weights, 2 * WIDTH) for row in _cells(hashes)])  # exact below 2^53
-    return (raw[:, ::2] - raw[:, 1::2]).astype(np.int64)
+def _sketch(cells: Integers, width: int = WIDTH) -> Integers:
+    """(ROWS, width): what counts up less what counts down."""
+    difference = cells[:, :WIDTH] - cells[:, WIDTH:]
+    return difference.reshape(ROWS, -1, width).sum(1)
+
+
+def _empty() -> Integers:
+    return np.zeros((ROWS, 2 * WIDTH), dtype=np.int64)
+
+
+def _estimate(sketch: Integers, hashes: Hashes) -> tuple[Integers, float]:
+    """(T,) counts of named types, and their standard error.
+
+    What is sure is taken out of the sketch, so that named types do not disturb each other (iterative hard
+    thresholding); what is left in it, of types without a name, is the error.
+    """
+    width = sketch.shape[1]
+    cells = (hashes >> (np.arange(ROWS, dtype=np.uint64) * np.uint64(CELL_BITS))[:, None]).astype(np.int64)
+    rows, sign = np.arange(ROWS)[:, None], 1 - 2 * ((cells >> (CELL_BITS - 1)) & 1)
+    cells &= width - 1
+
+    def found(left: Integers) -> npt.NDArray[np.float64]:
+        median: npt.NDArray[np.float64] = np.median(sign * left[rows, cells], axis=0)
+        return median
+
+    count, left, error = np.zeros(len(hashes), dtype=np.int64), sketch, 0.0
+    for _ in range(6):
+        error = MEDIAN_OF_THREE * float(np.sqrt(np.median((left.astype(np.float64) ** 2).mean(1))))
+        estimate = np.rint(count + found(left)).astype(np.int64)
+        count = np.where(estimate > 4 * error, estimate, 0)
+        left = sketch - _sketch(_count(_empty(), hashes, count), width)
+    return np.rint(count + found(left)).astype(np.int64), error
 
 
 @dataclass(frozen=True)
@@ -71,8 +102,8 @@ class PhraseCounts:
         hash: (T,) ascending, HASH_BITS bits.
         key: (T,) HASH_BITS bits.
         names: (T,) strings, or where they can be found.
-        count, documents: (T,) occurrences, and documents that hold the type, while `sketch` is None.
-        sketch: (2, ROWS, WIDTH) of occurrences and of documents, when there were more than `capacity` types.
+        count, documents: (T,) occurrences, and documents that hold the type, while there is no sketch.
+        sketches: of occurrences and of documents, when there were more than `capacity` types.
     """
 
     capacity: int
@@ -81,89 +112,57 @@ class PhraseCounts:
     names: Names
     count: Integers
     documents: Integers
-    sketch: Integers | None = None
+    sketches: tuple[Integers, Integers] | None = None
 
-    @classmethod
-    def of(cls, capacity: int, hashes: Hashes, document: Hashes, key: Hashes, names: Names) -> PhraseCounts:
-        """Counts T tokens of a batch of documents.
-
-        Args:
-            capacity: most types that are named.
-            hashes: (T,) 64 bits, of which the first HASH_BITS tell types apart.
-            document: (T,) number of the document, below 2^(64 - HASH_BITS).
-            key: (T,) 64 bits, the document's.
-            names: (T,)
-        """
-        packed = hashes >> _SPARE << _SPARE | document
-        order = np.argsort(packed)
-        packed = packed[order]
-        pair, start = runs(packed), runs(packed >> _SPARE)
-        part = cls(
-            capacity,
-            packed[start] >> _SPARE,
-            smallest(((hashes ^ key) >> _SPARE)[order], start),
-            names[order[start]],
-            np.diff(start, append=len(packed)),
-            np.diff(np.searchsorted(pair, start), append=len(pair)),
-        )
-        return cls.merge([part])
+    @property
+    def limit(self) -> int | None:
+        """The greatest key that a type may have to be named in a whole that these counts are a part of."""
+        return int(self.key.max()) if self.sketches and len(self.key) == self.capacity else None
 
     @classmethod
     def merge(cls, parts: Sequence[PhraseCounts]) -> PhraseCounts:
         """The counts of all documents of all parts."""
         capacity = parts[0].capacity
-        sketches = [part.sketch for part in parts if part.sketch is not None]
         hashes, key, names = (
             np.concatenate([getattr(part, name) for part in parts]) for name in ("hash", "key", "names")
         )
-        if sketches:
-            # Where a part names `capacity` types, none with a greater key than these can be named in the whole.
-            limits = [part.key.max() for part in parts if part.sketch is not None and len(part.key) == capacity]
-            kept = np.flatnonzero(key <= min(limits)) if limits else np.arange(len(key))
+        if limits := [part.limit for part in parts if part.limit is not None]:
+            kept = np.flatnonzero(key <= np.uint64(min(limits)))
             hashes, key, names = hashes[kept], key[kept], names[kept]
-        order = np.argsort(hashes, kind="stable")
+        order = np.argsort(hashes)
         start = runs(hashes[order])
-        distinct = hashes[order][start]
-        names = names[order[start]]
-        key = smallest(key[order], start)
-        if not sketches:
+        hashes, names, key = hashes[order[start]], names[order[start]], smallest(key[order], start)
+        if len(hashes) <= capacity and not any(part.sketches for part in parts):
             count, documents = (
                 sums(np.concatenate([getattr(part, name) for part in parts])[order], start)
                 for name in ("count", "documents")
             )
-            if len(distinct) <= capacity:
-                return cls(capacity, distinct, key, names, count, documents)
-        sketches += [
-            np.stack([_sketch(part.hash, part.count), _sketch(part.hash, part.documents)])
-            for part in parts
-            if part.sketch is None
-        ]
-        named = np.sort(np.lexsort((distinct, key))[:capacity])
-        total = np.sum(sketches, axis=0)
-        return cls(capacity, distinct[named], key[named], names[named], _NONE, _NONE, total)
+            return cls(capacity, hashes, key, names, count, documents)
+        named = np.sort(np.lexsort((hashes, key))[:capacity])
+        sketches = [part._sketched() for part in parts]
+        one, other = (np.sum(tables, axis=0) for tables in zip(*sketches, strict=True))
+        return cls(capacity, hashes[named], key[named], names[named], _NONE, _NONE, (one, other))
 
-    def totals(self) -> tuple[Integers, Integers]:
-        """(T,) occurrences of each type and documents that hold it: exact, or the sketch's estimates."""
-        if self.sketch is None:
-            return self.count, self.documents
-        cells = _cells(self.hash)
-        sign = 1 - 2 * (cells & 1)
-        rows = np.arange(ROWS)[:, None]
-        occurrences, documents = (np.median(sign * table[rows, cells >> 1], axis=0) for table in self.sketch)
-        return occurrences.astype(np.int64), documents.astype(np.int64)
+    def _sketched(self) -> tuple[Integers, Integers]:
+        return self.sketches or (
+            _sketch(_count(_empty(), self.hash, self.count)),
+            _sketch(_count(_empty(), self.hash, self.documents), DOCUMENT_WIDTH),
+        )
 
-    @property
-    def error(self) -> float:
-        """The standard error of a count: 0 while counts are exact. It is read off the sketch: most cells hold no
-        frequent type, and show how far the others reach; the median of three has 0.67 of one cell's error."""
-        return 0.0 if self.sketch is None else 0.67 * 1.4826 * float(np.median(np.abs(self.sketch[0])))
+    def totals(self) -> tuple[Integers, Integers, float]:
+        """(T,) occurrences of each type, (T,) documents that hold it, and the occurrences' standard error."""
+        if self.sketches is None:
+            return self.count, self.documents, 0.0
+        count, error = _estimate(self.sketches[0], self.hash)
+        return count, _estimate(self.sketches[1], self.hash)[0], error
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it, for a file."""
         tensors = {"names": packed_names(self.names), "key": torch.from_numpy(self.key.astype(np.int64))}
-        if self.sketch is not None:
-            return {**tensors, "sketch": narrow(self.sketch)}
-        return {**tensors, "count": narrow(self.count), "documents": narrow(self.documents)}
+        if self.sketches is None:
+            return {**tensors, "count": packed(self.count), "documents": packed(self.documents)}
+        one, other = self.sketches
+        return {**tensors, "occurrence_sketch": packed(one), "document_sketch": packed(other)}
 
     @classmethod
     def from_tensors(cls, capacity: int, tensors: Mapping[str, Tensor]) -> PhraseCounts:
@@ -172,49 +171,83 @@ class PhraseCounts:
         rolled = np.zeros(0, dtype=np.uint64)
         for hashes in hashes_of(names.tolist()):
             rolled = roll(rolled, hashes) if len(rolled) else hashes
-        key = wide(tensors["key"]).astype(np.uint64)
-        sketch = wide(tensors["sketch"]) if "sketch" in tensors else None
-        count, documents = (wide(tensors[name]) if sketch is None else _NONE for name in ("count", "documents"))
-        return cls(capacity, rolled >> _SPARE, key, names, count, documents, sketch)
+        own = rolled >> _SPARE, tensors["key"].numpy().astype(np.uint64), names
+        if "count" in tensors:
+            return cls(capacity, *own, unpacked(tensors["count"]), unpacked(tensors["documents"]))
+        one, other = (unpacked(tensors[f"{name}_sketch"]).reshape(ROWS, -1) for name in ("occurrence", "document"))
+        return cls(capacity, *own, _NONE, _NONE, (one, other))
 
 
 class PhraseCounter:
-    """Counts phrases batch by batch; they are named at the end, when it is known which."""
+    """Counts phrases batch by batch; which are named is known at the end only.
 
-    def __init__(self, capacity: int) -> None:
+    Args:
+        capacity: most types that are named.
+        limit: names no types with a greater key, where that of other counts these will be added to is known.
+    """
+
+    def __init__(self, capacity: int, limit: int | None = None) -> None:
+        self.capacity, self.limit = capacity, limit
+        self.first, self.again = _empty(), _empty()  # occurrences, by whether they are a document's first
         none = np.zeros(0, dtype=np.uint64)
-        self.counts = PhraseCounts.of(capacity, none, none, none, _NONE)
-        self.hash: list[Hashes] = []
-        self.key: list[Hashes] = []
-        self.place: list[Integers] = []
+        self.hash, self.key, self.place = [none], [none], [_NONE]  # of what may be named
+        self.types = none if limit is None else None  # all there are, up to `capacity`
+        self.pair = [none]  # the type of each pair of type and document, as long
 
     def add(self, hashes: Hashes, document: Hashes, key: Hashes, place: Integers) -> None:
-        """Counts T phrases of a batch of whole documents: arguments as those of `PhraseCounts.of`."""
-        self.hash.append(hashes >> _SPARE)
-        self.key.append((hashes ^ key) >> _SPARE)
+        """Counts T phrases of a batch of whole documents.
+
+        Args:
+            hashes: (T,) 64 bits, of which the first HASH_BITS tell phrases apart.
+            document: (T,) number of the document in its batch, below 2^(64 - HASH_BITS).
+            key: (T,) 64 bits, the document's.
+            place: (T,) where the phrase stands.
+        """
+        tagged = np.sort(hashes >> _SPARE << _SPARE | document)
+        new = begins_run(tagged)
+        tagged >>= _SPARE
+        pair = tagged[new]
+        _count(self.first, pair)
+        _count(self.again, tagged[~new])
+        key, hashes = (hashes ^ key) >> _SPARE, hashes >> _SPARE
+        if self.types is not None:
+            self.pair.append(pair)
+            self.types = np.unique(np.concatenate([self.types, pair]))
+            if len(self.types) > self.capacity:
+                self.types = None
+        if self.limit is not None:
+            kept = np.flatnonzero(key <= np.uint64(self.limit))
+            key, hashes, place = key[kept], hashes[kept], place[kept]
+        self.hash.append(hashes)
+        self.key.append(key)
         self.place.append(place)
-        if self.counts.sketch is None:
-            part = PhraseCounts.of(self.counts.capacity, hashes, document, key, place)
-            self.counts = PhraseCounts.merge([self.counts, part])
-        else:
-            packed = np.sort(hashes >> _SPARE << _SPARE | document)
-            self.counts.sketch[0] += _sketch(self.hash[-1])
-            self.counts.sketch[1] += _sketch(packed[runs(packed)] >> _SPARE)
 
     def finish(self) -> PhraseCounts:
         """The counts, with places for names."""
-        if self.counts.sketch is None:
-            return self.counts
-        capacity = self.counts.capacity
         hashes, key, place = np.concatenate(self.hash), np.concatenate(self.key), np.concatenate(self.place)
-        size = 2 * capacity
+        if self.types is not None:
+            at = _first(hashes, key, np.arange(len(hashes)))
+            count, documents = (
+                np.bincount(np.searchsorted(self.types, of), minlength=len(at))
+                for of in (hashes, np.concatenate(self.pair))
+            )
+            return PhraseCounts(self.capacity, hashes[at], key[at], place[at], count, documents)
+        at = self._named(hashes, key)
+        sketches = _sketch(self.first + self.again), _sketch(self.first, DOCUMENT_WIDTH)
+        return PhraseCounts(self.capacity, hashes[at], key[at], place[at], _NONE, _NONE, sketches)
+
+    def _named(self, hashes: Hashes, key: Hashes) -> Integers:
+        """Indexes of the `capacity` types with the smallest keys, by hash."""
+        size = self.capacity if self.limit is None else len(key)
         while True:  # until enough of the smallest keys are looked at to hold `capacity` types
-            limit = np.partition(key, size)[size] if size < len(key) else key.max()
-            at = np.flatnonzero(key <= limit)
-            at = at[np.lexsort((key[at], hashes[at]))]
-            at = at[runs(hashes[at])]
-            if len(at) >= capacity or size >= len(key):
-                break
-            size *= 2
-        at = at[np.sort(np.lexsort((hashes[at], key[at]))[:capacity])]
-        return replace(self.counts, hash=hashes[at], key=key[at], names=place[at])
+            size = min(2 * size, len(key))
+            near = key <= np.partition(key, size - 1)[size - 1] if size < len(key) else np.ones(size, dtype=bool)
+            at = _first(hashes, key, np.flatnonzero(near))
+            if len(at) >= self.capacity or size == len(key):
+                return at[np.sort(np.lexsort((hashes[at], key[at]))[: self.capacity])]
+
+
+def _first(hashes: Hashes, key: Hashes, at: Integers) -> Integers:
+    """Of each type at these indexes, the index with the smallest key; by hash."""
+    at = at[np.lexsort((key[at], hashes[at]))]
+    return at[runs(hashes[at])]

@@ -16,12 +16,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dft_plugin.reference.arrays import Hashes, Integers, Names, narrow, packed_names, runs, sums, unpacked_names, wide
+from dft_plugin.reference.arrays import (
+    Hashes,
+    Integers,
+    Names,
+    packed,
+    packed_names,
+    runs,
+    sums,
+    unpacked,
+    unpacked_names,
+)
 from dft_plugin.reference.word_scan import hashes_of
 
 LEVEL_BITS = 6
 LEVELS = 1 << LEVEL_BITS
 HASH_BITS = 48  # bits that tell types apart
+DOCUMENT_BITS = 64 - HASH_BITS - LEVEL_BITS
+MOST_DOCUMENTS = 1 << DOCUMENT_BITS
+_SPARE = np.uint64(64 - HASH_BITS)
 _LEVEL = np.uint64(LEVELS - 1)
 _LEVEL_BITS = np.uint64(LEVEL_BITS)
 
@@ -54,30 +67,41 @@ class SampledCounts:
     documents: Integers
 
     @classmethod
-    def of(cls, capacity: int, hashes: Hashes, level: Integers, document: Integers, names: Names) -> SampledCounts:
-        """Counts T tokens of fewer than 1,024 documents.
+    def none(cls, capacity: int) -> SampledCounts:
+        """The counts of no documents."""
+        none = np.zeros(0, dtype=np.int64)
+        return cls(capacity, 0, none.astype(np.uint64), none, none.astype(np.uint64), none, none)
+
+    @classmethod
+    def of(
+        cls, capacity: int, hashes: Hashes, level: Integers, document: Integers, names: Names, least: int = 0
+    ) -> SampledCounts:
+        """Counts T tokens of a batch of documents, however many types they are of: see `merge`.
 
         Args:
             capacity: most types.
-            hashes, level, document, names: (T,) for each token.
+            hashes: (T,) 64 bits, of which the first HASH_BITS tell types apart.
+            level: (T,) the document's.
+            document: (T,) its number, below MOST_DOCUMENTS.
+            names: (T,)
+            least: documents of a lower level were left out.
         """
-        tag = (level << 10 | document).astype(np.uint64)
-        packed = hashes << np.uint64(64 - HASH_BITS) | tag
-        order = np.argsort(packed)
-        packed = packed[order]
-        row = packed >> np.uint64(10)
-        start, pair = runs(row), runs(packed)
+        tag = (level << DOCUMENT_BITS | document).astype(np.uint64)
+        tagged = hashes >> _SPARE << _SPARE | tag
+        order = np.argsort(tagged)
+        tagged = tagged[order]
+        row = tagged >> np.uint64(DOCUMENT_BITS)
+        start, pair = runs(row), runs(tagged)
         at = runs(row[start] >> _LEVEL_BITS)
-        part = cls(
+        return cls(
             capacity,
-            0,
+            least,
             row[start][at] >> _LEVEL_BITS,
             names[order[start[at]]],
             row[start],
             np.diff(start, append=len(row)),
             np.diff(np.searchsorted(pair, start), append=len(pair)),
         )
-        return cls.merge([part])
 
     @classmethod
     def merge(cls, parts: Sequence[SampledCounts]) -> SampledCounts:
@@ -106,27 +130,30 @@ class SampledCounts:
         names = np.concatenate([part.names for part in parts])[order[np.searchsorted(known, hashes, sorter=order)]]
         return cls(capacity, level, hashes, names, row, count[kept], documents[kept])
 
-    def totals(self) -> tuple[Integers, Integers]:
-        """(T,) occurrences of each type in the documents that count, and how many of them hold it."""
+    def totals(self) -> tuple[Integers, Integers, float]:
+        """(T,) occurrences of each type in the documents that count, (T,) how many of them hold it, and the
+        occurrences' standard error: 0."""
         start = runs(self.row >> _LEVEL_BITS)
-        return sums(self.count, start), sums(self.documents, start)
+        return sums(self.count, start), sums(self.documents, start), 0.0
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it, for a file."""
         return {
             "level": torch.tensor(self.level),
             "names": packed_names(self.names),
-            "rows": narrow(np.diff(runs(self.row >> _LEVEL_BITS), append=len(self.row))),
-            "levels": narrow((self.row & _LEVEL).astype(np.int64)),
-            "count": narrow(self.count),
-            "documents": narrow(self.documents),
+            "rows": packed(np.diff(runs(self.row >> _LEVEL_BITS), append=len(self.row))),
+            "levels": packed((self.row & _LEVEL).astype(np.int64)),
+            "count": packed(self.count),
+            "documents": packed(self.documents),
         }
 
     @classmethod
     def from_tensors(cls, capacity: int, tensors: Mapping[str, Tensor]) -> SampledCounts:
         """What `tensors` gave."""
         names = unpacked_names(tensors["names"])
-        hashes = np.concatenate([np.zeros(0, dtype=np.uint64), *hashes_of(names.tolist())]) >> np.uint64(64 - HASH_BITS)
-        row = np.repeat(hashes, wide(tensors["rows"])) << _LEVEL_BITS | wide(tensors["levels"]).astype(np.uint64)
+        hashes = np.concatenate([np.zeros(0, dtype=np.uint64), *hashes_of(names.tolist())]) >> _SPARE
+        row = np.repeat(hashes, unpacked(tensors["rows"])) << _LEVEL_BITS | unpacked(tensors["levels"]).astype(
+            np.uint64
+        )
         level = int(tensors["level"])
-        return cls(capacity, level, hashes, names, row, wide(tensors["count"]), wide(tensors["documents"]))
+        return cls(capacity, level, hashes, names, row, unpacked(tensors["count"]), unpacked(tensors["documents"]))

@@ -42,9 +42,9 @@ def mixed(values: Hashes) -> Hashes:
 
 
 @cache
-def _tables() -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8]]:
+def _tables() -> tuple[Integers, npt.NDArray[np.uint8]]:
     """Code point -> what it is compared as, and what kind of character that is."""
-    folded = np.arange(0x110000, dtype=np.uint32)
+    folded = np.arange(0x110000)
     kind = np.full(0x110000, OTHER, dtype=np.uint8)
     kind[_LAST_WITH_LETTERS:0x40000] = IDEOGRAPH
     for code in range(_LAST_WITH_LETTERS):
@@ -77,7 +77,11 @@ def _powers() -> tuple[Hashes, Hashes]:
     return power, inverse
 
 
-def _hashes(codes: npt.NDArray[np.uint32], start: Integers, end: Integers) -> Hashes:
+def _codes(text: str) -> Integers:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.int64)
+
+
+def _hashes(codes: Integers, start: Integers, end: Integers) -> Hashes:
     """sum_j c_(start+j) B^j mod 2^64, by differences of a running sum, then mixed."""
     power, inverse = _powers()
     found = np.empty(len(start), dtype=np.uint64)
@@ -86,7 +90,7 @@ def _hashes(codes: npt.NDArray[np.uint32], start: Integers, end: Integers) -> Ha
         offset = block * _BLOCK
         part = codes[offset : offset + _BLOCK + LONGEST]
         running = np.zeros(len(part) + 1, dtype=np.uint64)
-        np.cumsum(part * power[: len(part)], out=running[1:])
+        np.cumsum(part.view(np.uint64) * power[: len(part)], out=running[1:])
         first, last = start[low:high] - offset, end[low:high] - offset
         found[low:high] = (running[last] - running[first]) * inverse[first]
     return mixed(found)
@@ -96,7 +100,7 @@ def hashes_of(names: Sequence[str]) -> list[Hashes]:
     """The hashes of the words of each phrase, as `scan` found them: for phrases of n words, n times (T,)."""
     if not names:
         return []
-    codes = np.frombuffer("\n".join([*names, ""]).encode("utf-32-le"), dtype="<u4")
+    codes = _codes("\n".join([*names, ""]))
     end = np.flatnonzero((codes == ord(" ")) | (codes == ord("\n")))
     start = np.concatenate([[0], end[:-1] + 1])
     return list(_hashes(codes, start, end).reshape(len(names), -1).T)
@@ -166,7 +170,7 @@ def _joined(parts: Sequence[Scan]) -> Scan:
 def _scan(texts: Sequence[str]) -> Scan:
     fold, kind_of = _tables()
     joined = "".join(text + "\n" for text in texts)
-    codes = fold[np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype="<u4")]
+    codes = fold[_codes(joined)]
     kind = kind_of[codes]
     letter, single = kind == LETTER, kind == IDEOGRAPH
     inside = letter.copy()
@@ -183,7 +187,8 @@ def _scan(texts: Sequence[str]) -> Scan:
     stops = np.flatnonzero(kind == STOP)
     follows = kind[np.minimum(stops + 1, len(kind) - 1)]
     stops = stops[(follows == SPACE) | (follows == CLOSER)]
-    before = np.concatenate([borders[:-1] - 1, stops, np.flatnonzero(kind == FULL_WIDTH_STOP)])
-    openings = np.unique(np.searchsorted(start, before))
-    text = codes.tobytes().decode("utf-32-le", "surrogatepass")
-    return Scan(text, len(texts), start, end, _hashes(codes, start, end), document, openings[openings < len(start)])
+    opens = np.zeros(len(start) + 1, dtype=bool)
+    for before in (borders[:-1] - 1, stops, np.flatnonzero(kind == FULL_WIDTH_STOP)):
+        opens[np.searchsorted(start, before)] = True
+    text = codes.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+    return Scan(text, len(texts), start, end, _hashes(codes, start, end), document, np.flatnonzero(opens[:-1]))
