@@ -10,8 +10,8 @@ from itertools import chain
 from pathlib import Path
 
 from dft_plugin.reference import readers
-from dft_plugin.reference.accumulated import ReferenceError
 from dft_plugin.reference.bad_lines import BadLines
+from dft_plugin.reference.errors import ReferenceError
 from dft_plugin.reference.rows import Chunk, Parsed, ReadOptions, Row, parse
 
 SUFFIXES = (".txt", ".jsonl", ".json", ".parquet", ".jsonl.gz", ".txt.gz", ".jsonl.zst", ".txt.zst")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dft_plugin import plugins
-from dft_plugin.reference.accumulated import ReferenceError
+from dft_plugin.reference.errors import ReferenceError
 
 FORMATS = (("text",), ("prompt", "completion"), ("messages",), ("conversations",))
 """The columns that make a row; of several, the first whose values are not null counts."""
