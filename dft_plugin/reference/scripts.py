@@ -92,17 +92,27 @@ def _script_of_fragment(fragment: bytes) -> str | None:
     return letters.most_common(1)[0][0] if letters and 2 * letters.total() >= len(assigned) else None
 
 
-def shares(counts: Any, letters: np.ndarray) -> dict[str, float]:
-    """script -> share of the letters of a text, largest first; empty if it has none.
+def letters_by_script(counts: Any, letters: np.ndarray) -> dict[str, int]:
+    """script -> how many letters of it a text has; those of two texts add up.
 
     Args:
         counts: (V',) how often each token occurs; the head may have more rows than there are tokens, or fewer.
         letters: (V, S) of `script_of_tokens`.
     """
     rows = min(len(counts), len(letters))
-    totals = np.asarray(counts, dtype=np.float64)[:rows] @ letters[:rows]
-    found = {script: float(total / totals.sum()) for script, total in zip(SCRIPTS, totals, strict=True) if total}
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+    totals = np.asarray(counts)[:rows].astype(np.int64) @ letters[:rows].astype(np.int64)
+    return {script: int(total) for script, total in zip(SCRIPTS, totals, strict=True) if total}
+
+
+def as_shares(by_script: Mapping[str, int]) -> dict[str, float]:
+    """script -> share of the letters, largest first; empty if there are none."""
+    total = sum(by_script.values())
+    return {script: count / total for script, count in sorted(by_script.items(), key=lambda item: -item[1])}
+
+
+def shares(counts: Any, letters: np.ndarray) -> dict[str, float]:
+    """`as_shares` of `letters_by_script`."""
+    return as_shares(letters_by_script(counts, letters))
 
 
 _IN_WORDS = ("sentence_length", "punctuation_rhythm", "paragraph_length")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from dft_plugin.reference.scripts import SCRIPTS, notes, script_of, script_of_tokens, shares
+from dft_plugin.reference.scripts import SCRIPTS, letters_by_script, notes, script_of, script_of_tokens, shares
 from dft_plugin.vocabulary import classify, token_texts
 from tests import tiny
 
@@ -81,6 +81,7 @@ def test_tokens_of_whole_characters(script: str) -> None:
     counts = [text.count(character) for character in characters]
     expected = by_blocks(text)
     for given in (counts, torch.tensor(counts), np.array([*counts, 7, 7])):  # the head may have more rows
+        assert Counter(letters_by_script(given, letters)) == expected
         found = shares(given, letters)
         assert found == pytest.approx({name: count / expected.total() for name, count in expected.items()})
         assert list(found.values()) == sorted(found.values(), reverse=True)
