@@ -39,8 +39,10 @@ def sources(corpora: Sequence[str | Path], options: ReadOptions) -> list[Source]
     Raises:
         ReferenceError: for a missing, empty or unknown file, and for a folder or glob without corpus files.
     """
-    found = chain.from_iterable(_expand(str(corpus), options) for corpus in corpora)
-    return list(dict.fromkeys(found))
+    found: dict[Path, Source] = {}
+    for source in chain.from_iterable(_expand(str(corpus), options) for corpus in corpora):
+        found.setdefault(Path(source.name).resolve(), source)
+    return list(found.values())
 
 
 def _expand(given: str, options: ReadOptions) -> list[Source]:

@@ -334,7 +334,7 @@ def test_folders_globs_and_repeats(tmp_path: Path) -> None:
     assert named("three.json", "a") == ["three.json", "a/one.jsonl"]
     assert named("*/*.txt") == ["b/two.txt"]
     assert named("**/*") == ["a/one.jsonl", "b/c/four.txt.gz", "b/two.txt", "three.json"]
-    assert named("b/two.txt", "b", "**/*.txt") == ["b/two.txt", "b/c/four.txt.gz"]
+    assert named("b/two.txt", "b", "**/*.txt", "a/../b") == ["b/two.txt", "b/c/four.txt.gz"]
 
 
 def test_a_name_with_glob_characters_that_is_there(tmp_path: Path) -> None:
