@@ -1,0 +1,279 @@
+"""From a domain to the accumulators of a tokenizer's statistics: what counting its texts' tokens would have given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from dft_plugin.documents import Document, spans
+from dft_plugin.reference.domain import Domain, binned
+from dft_plugin.reference.domain_count import CLASSES
+from dft_plugin.reference.marks import CONTEXTS, LONGEST, WINDOWS
+from dft_plugin.reference.piece_tokens import PieceTokens, piece_tokens
+from dft_plugin.reference.repetition import LONGEST as LONGEST_NGRAM
+from dft_plugin.reference.repetition import probe, within
+from dft_plugin.reference.token_runs import token_runs
+from dft_plugin.statistics.base import Statistic
+from dft_plugin.statistics.frequency import NgramFrequency, TokenFrequency
+from dft_plugin.statistics.intervals import ParagraphLength, PunctuationRhythm, SentenceLength
+from dft_plugin.statistics.novelty import Novelty
+from dft_plugin.statistics.opening import SentenceOpening
+from dft_plugin.vocabulary import Vocabulary
+from dft_plugin.written import Integers, Written
+
+Floats = npt.NDArray[np.float64]
+PSEUDO_WORDS = 60_000
+"""Samples of the letter chain."""
+OFFSETS = 8
+"""Places at which the cutting of a document of each length is tried."""
+
+
+class NotHeld(ValueError):
+    """What a domain cannot say; the message says why."""
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A domain on a vocabulary.
+
+    Attributes:
+        totals: statistic -> (A_k,) float64 accumulators over all of the domain's text, the terms side by side.
+        windows: how many windows of the run's length that is.
+        left_out: statistic -> why the domain does not say it.
+    """
+
+    totals: dict[str, Tensor]
+    windows: float
+    left_out: dict[str, str]
+
+
+def project(
+    domain: Domain,
+    tokenizer: Any,
+    vocabulary: Vocabulary,
+    statistics: Sequence[Statistic],
+    sampling: Mapping[str, int],
+) -> Projection:
+    """Projects a domain onto a tokenizer.
+
+    Args:
+        domain: of human text.
+        tokenizer: a fast one of transformers.
+        vocabulary: its tables.
+        statistics: those wanted, on that vocabulary, with their options.
+        sampling: `max_new_tokens` and `context_tokens` of the run's windows.
+
+    Raises:
+        ReferenceError: when the tokenizer is not a fast one.
+    """
+    tokens = TokenizedDomain(domain, tokenizer, vocabulary, sampling["context_tokens"], sampling["max_new_tokens"])
+    totals: dict[str, Tensor] = {}
+    left_out: dict[str, str] = {}
+    for statistic in statistics:
+        counted = next((count for kind, count in _COUNTS.items() if type(statistic) is kind), None)
+        if counted is None:
+            left_out[statistic.name] = "a domain holds counts of words, from which it cannot be told"
+            continue
+        try:
+            totals[statistic.name] = torch.from_numpy(np.concatenate(counted(tokens, statistic)))
+        except NotHeld as reason:
+            left_out[statistic.name] = str(reason)
+    return Projection(totals, tokens.histories.windows, left_out)
+
+
+@dataclass(frozen=True)
+class TokenizedDomain:
+    """A domain's pieces as tokens.
+
+    Attributes:
+        domain, tokenizer, vocabulary: as in `project`.
+        context_tokens, max_new_tokens: of the run's windows.
+    """
+
+    domain: Domain
+    tokenizer: Any
+    vocabulary: Vocabulary
+    context_tokens: int
+    max_new_tokens: int
+
+    @cached_property
+    def pieces(self) -> PieceTokens:
+        """Of the stored pieces."""
+        return piece_tokens(self.tokenizer, self.domain.pieces.names, self.tokenizer.eos_token_id)
+
+    @cached_property
+    def rare(self) -> tuple[PieceTokens, Floats]:
+        """Of pseudo-words that stand for rare ones, and how many occurrences each stands for."""
+        words = self.domain.letters.sample(PSEUDO_WORDS)
+        return piece_tokens(self.tokenizer, list(words), self.tokenizer.eos_token_id), np.array(list(words.values()))
+
+    @cached_property
+    def frequency(self) -> Floats:
+        """(V,) occurrences of each token."""
+        size = self.vocabulary.size
+        rare, words = self.rare
+        return _spread(self.pieces, self.domain.pieces.count.astype(np.float64), size) + _spread(rare, words, size)
+
+    @cached_property
+    def fertility(self) -> float:
+        """Tokens per chunk between white space, the end of text left out."""
+        ends = self.domain.metadata["documents"] * (self.tokenizer.eos_token_id is not None)
+        return float((self.frequency.sum() - ends) / self.domain.metadata["chunks"])
+
+    @cached_property
+    def histories(self) -> Histories:
+        """The windows that the documents would be cut into."""
+        return Histories.of(self)
+
+
+@dataclass(frozen=True)
+class Histories:
+    """The counted positions of windows.
+
+    Attributes:
+        rows: (H,) positions with h = 0, 1, ... tokens of their window before them.
+        windows: how many windows there are.
+    """
+
+    rows: Floats
+    windows: float
+
+    @classmethod
+    def of(cls, tokens: TokenizedDomain) -> Histories:
+        context, longest = tokens.context_tokens, tokens.max_new_tokens
+        rows, windows = np.zeros(context + longest + 2), 0.0
+        end = tokens.tokenizer.eos_token_id is not None
+        special = tokens.tokenizer.num_special_tokens_to_add() + end
+        for number in np.flatnonzero(tokens.domain.lengths):
+            length = round(2 ** (number / CLASSES) * tokens.fertility) + special
+            share = float(tokens.domain.lengths[number]) / OFFSETS
+            span = min(longest, length - 1)
+            for offset in range(OFFSETS if length > 1 else 0):
+                at = round((offset + 0.5) / OFFSETS * span - 0.5)
+                cut = spans(Document((), 0, length, False), context, longest, False, at)
+                rows += _steps(cut.first - cut.begin, cut.end - cut.begin, len(rows)) * share
+                windows += len(cut.first) * share
+        return cls(rows, windows)
+
+
+def _steps(first: Integers, last: Integers, size: int) -> Floats:
+    """(size,): how many of the ranges first_i ... last_i - 1 hold each number."""
+    edges = np.bincount(first, minlength=size + 1) - np.bincount(last, minlength=size + 1)
+    counts: Floats = np.cumsum(edges[:size]).astype(np.float64)
+    return counts
+
+
+def _spread(tokens: PieceTokens, weight: Floats, size: int) -> Floats:
+    counts: Floats = np.bincount(tokens.tokens, weights=np.repeat(weight, tokens.lengths), minlength=size)[:size]
+    return counts
+
+
+def _token_frequency(tokens: TokenizedDomain, statistic: Any) -> list[Floats]:
+    return [tokens.frequency]
+
+
+def _ngram_frequency(tokens: TokenizedDomain, statistic: Any) -> list[Floats]:
+    counted: list[Floats] = []
+    for number, n in enumerate(statistic.options.n):
+        runs, count = token_runs(tokens.domain, tokens.pieces, n)
+        begin = np.arange(len(runs)) * n
+        only_last = Written(runs.ravel(), begin, begin + n - 1, begin + n, np.zeros(len(runs), dtype=bool))
+        sums = _weighted(statistic, only_last, count)
+        # Runs that are too rare to be stored count as n-grams, and their signs cancel.
+        there = tokens.frequency.sum() - (n - 1) * tokens.domain.metadata["documents"]
+        counted += [sums[2 * number], np.array([there])]
+    return counted
+
+
+def _weighted(statistic: Statistic, written: Written, weight: Integers) -> list[Floats]:
+    """The accumulators of windows that stand for `weight` (W,) windows each: bit by bit, in one count."""
+    bits = max(1, int(weight.max(initial=0)).bit_length())
+    window, bit = np.nonzero(weight[:, None] >> np.arange(bits) & 1)
+    if not len(window):
+        window, bit = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    parts = statistic.count(written.select(window), bit, bits)
+    return [(2.0 ** np.arange(bits)) @ part for part in parts]
+
+
+def _intervals(tokens: TokenizedDomain, statistic: Any) -> list[Floats]:
+    longest, width = statistic.options.longest, statistic.options.width
+    if longest > LONGEST:
+        raise NotHeld(f"longest is {longest}, and a domain tells intervals of up to {LONGEST} words apart")
+    unit = tokens.frequency.sum() / tokens.domain.metadata["words_and_marks"]
+    window = tokens.max_new_tokens / unit
+    row = _between(np.log(WINDOWS), np.log(window))
+    column = _between(np.log(CONTEXTS), np.log(max(tokens.context_tokens, 1) / tokens.max_new_tokens))
+    # No window shows an interval longer than itself.
+    words = (window + tokens.context_tokens / unit) * tokens.domain.metadata["words"]
+    seen = np.arange(1, LONGEST + 1) < words / tokens.domain.metadata["words_and_marks"]
+    counted: list[Floats] = []
+    for kind in statistic.present:
+        counts = np.einsum("w,c,wcka->ka", row, column, tokens.domain.intervals[kind].astype(np.float64))
+        counted += binned(counts * seen, longest, width)
+    return counted
+
+
+def _between(points: Floats, at: float) -> Floats:
+    """(N,) weights of the points (N,) on a line that meet at `at`; outside, the outermost has all."""
+    weights: Floats = np.stack([np.interp(at, points, row) for row in np.eye(len(points))])
+    return weights
+
+
+def _novelty(tokens: TokenizedDomain, statistic: Any) -> list[Floats]:
+    repetition, longest = tokens.domain.repetition, max(statistic.options.n)
+    if repetition is None or longest > LONGEST_NGRAM:
+        raise NotHeld(
+            "how n-grams of tokens come again was not measured for it"
+            if repetition is None
+            else f"it was measured how n-grams of up to {LONGEST_NGRAM} tokens come again"
+        )
+    tokenizer = tokens.tokenizer
+    kind = probe(lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"]))
+    shares = repetition.of(kind, tokens.fertility)
+    rows = tokens.histories.rows
+    counted: list[Floats] = []
+    for n in statistic.options.n:
+        history = np.arange(len(rows))
+        distance = np.minimum(history - (n - 1), statistic.options.reach)
+        inside = rows * (history >= n)
+        counted += [np.array([inside @ within(shares[n - 1], distance)]), np.array([inside.sum()])]
+    return counted
+
+
+def _sentence_opening(tokens: TokenizedDomain, statistic: Any) -> list[Floats]:
+    pieces, openings = tokens.domain.pieces, tokens.domain.openings
+    # What comes after a sentence end inside a piece opens one wherever the piece stands.
+    inside = _weighted(statistic, _apart(tokens.pieces, known=False), pieces.count)[0]
+    whole = _weighted(statistic, _apart(tokens.pieces, known=True), pieces.opening)[0]
+    twice = _weighted(statistic, _apart(tokens.pieces, known=False), pieces.opening)[0]
+    frequency = inside + whole - twice
+    law = frequency * statistic.begins_word.cpu().numpy()
+    # Words that differ may share their first token.
+    alike = float(np.square(law / max(law.sum(), 1e-12)).sum())
+    shared = max(0.0, (alike - openings.alike) / max(1 - openings.alike, 1e-12))
+    repeated = openings.repeated + (openings.after - openings.repeated) * shared
+    return [frequency, np.array([repeated]), np.array([float(openings.after)])]
+
+
+def _apart(tokens: PieceTokens, *, known: bool) -> Written:
+    """Each piece a window of its own; `known`: begun where a sentence begins."""
+    begin, end = tokens.start[:-1], tokens.start[1:]
+    return Written(tokens.tokens, begin, begin, end, np.full(len(begin), known))
+
+
+_COUNTS: dict[type[Statistic], Callable[[TokenizedDomain, Any], list[Floats]]] = {
+    TokenFrequency: _token_frequency,
+    NgramFrequency: _ngram_frequency,
+    SentenceLength: _intervals,
+    PunctuationRhythm: _intervals,
+    ParagraphLength: _intervals,
+    Novelty: _novelty,
+    SentenceOpening: _sentence_opening,
+}
