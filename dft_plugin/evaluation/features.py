@@ -67,7 +67,7 @@ def embeddings(texts: Sequence[str], model: str) -> Vectors:
         TextsError: when sentence-transformers is not installed, or cannot load the model.
     """
     try:
-        from sentence_transformers import SentenceTransformer
+        from sentence_transformers import SentenceTransformer  # type: ignore[import-not-found]
     except ImportError as error:
         raise TextsError("--embedding needs sentence-transformers: pip install sentence-transformers") from error
     try:

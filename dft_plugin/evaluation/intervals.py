@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from dft_plugin.evaluation.pool import Floats, Pool
+from dft_plugin.evaluation.texts import Text
 from dft_plugin.evaluation.words import marks, word_starts
 from dft_plugin.statistics.intervals import kaplan_meier
 
@@ -23,7 +24,7 @@ def interval_rows(pool: Pool, kind: str, longest: int) -> Floats:
     rows = np.zeros((len(pool), 2, longest))
     for row, (text, clipped, starts) in enumerate(zip(pool.texts, pool.clipped, pool.word_starts, strict=True)):
         ends = marked_words(starts, marks(clipped, kind))
-        borders = [0, *ends] if starts_afresh(text.prompt, kind) else ends
+        borders = [0, *ends] if starts_afresh(text, kind) else ends
         for begin, end in itertools.pairwise(borders):
             rows[row, 0, end - begin - 1 : end - begin] += 1
             rows[row, 1, : end - begin] += 1
@@ -39,12 +40,13 @@ def marked_words(starts: Sequence[int], places: Sequence[int]) -> list[int]:
     return before[1:] if before and before[0] == 0 else before
 
 
-def starts_afresh(prompt: str | None, kind: str) -> bool:
-    """Whether an interval begins where the text does: it follows no prompt, or one that ends with the mark."""
-    if prompt is None or not prompt.strip():
+def starts_afresh(text: Text, kind: str) -> bool:
+    """Whether an interval begins where the text does: it answers a chat, follows no prompt, or one that ends with
+    the mark."""
+    if text.messages is not None or text.prompt is None or not text.prompt.strip():
         return True
-    last = marks(prompt, kind)
-    return bool(last) and not word_starts(prompt[last[-1] :])
+    last = marks(text.prompt, kind)
+    return bool(last) and not word_starts(text.prompt[last[-1] :])
 
 
 def law(rows: Floats) -> Floats:

@@ -27,12 +27,13 @@ def log_likelihood_ratio(first: Ints, first_total: int, second: Ints, second_tot
 
 def _term(observed: Ints, expected: Floats) -> Floats:
     positive = (observed > 0) & (expected > 0)
-    ratio = np.divide(observed, expected, out=np.ones(len(observed)), where=positive)
-    found: Floats = observed * np.log(ratio)
-    return found
+    ratio = np.divide(observed, expected, out=np.ones(len(expected)), where=positive)
+    return np.asarray(observed * np.log(ratio), dtype=np.float64)
 
 
 def smoothed_ratio(first: Ints, first_total: int, second: Ints, second_total: int) -> Floats:
-    """((first + 1/2) / first_total) / ((second + 1/2) / second_total): finite where a side has none."""
-    ratio: Floats = ((first + 0.5) / max(1, first_total)) / ((second + 0.5) / max(1, second_total))
+    """The ratio of the two rates, finite where a side has none: one occurrence is added, split between the sides in
+    proportion to their totals, so that 0 against 0 gives 1."""
+    both = max(1, first_total + second_total)
+    ratio: Floats = (first / max(1, first_total) + 1 / both) / (second / max(1, second_total) + 1 / both)
     return ratio

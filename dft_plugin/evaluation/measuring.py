@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from dft_plugin.evaluation import laws, length, lexical, punctuation, scripts, self_bleu, sentences, two_sample
-from dft_plugin.evaluation.features import embeddings, hashed_ngrams
-from dft_plugin.evaluation.pool import Pool, make_pool
+from dft_plugin.evaluation.features import Vectors, embeddings, hashed_ngrams
+from dft_plugin.evaluation.pool import Ints, Pool, make_pool
 from dft_plugin.evaluation.resampling import (
     Replicates,
     distance,
@@ -46,6 +46,7 @@ class Options:
         seed: of resamples, permutations and folds.
         tokenizer: for laws of tokens; None: of words.
         embedding: a sentence-transformers model for the two-sample tests; None: hashed n-grams.
+        mauve: whether MAUVE is computed as well, on the same vectors.
     """
 
     words: int | None = None
@@ -54,6 +55,7 @@ class Options:
     seed: int = 0
     tokenizer: Any = None
     embedding: str | None = None
+    mauve: bool = False
 
 
 def round_down(number: float) -> int:
@@ -136,7 +138,7 @@ def measure(pool: Pool, options: Options, progress: Progress = lambda what, shar
 def _measured(
     family: Figures | Distances, pool: Pool, found: Mapping[str, Replicates], basis: Basis
 ) -> dict[str, Measure]:
-    sizes = (basis.texts, pool.measured)
+    sizes, people = (basis.texts, pool.measured), len(pool) - pool.measured
     specifications = {name: on_basis(one, basis) for name, one in family.specifications.items()}
     if isinstance(family, Distances):
         return {name: distance(one, found.get(name), sizes) for name, one in specifications.items()}
@@ -144,7 +146,10 @@ def _measured(
     for name, one in found.items() if family.sized else ():
         if name in specifications and one.human is not None:
             own[name], human[name] = float(one.texts.mean()), float(np.concatenate([one.stand_in, one.human]).mean())
-    return {name: figure(one, own[name], human[name], found.get(name), sizes) for name, one in specifications.items()}
+    return {
+        name: figure(one, own[name], human[name], found.get(name), sizes, people)
+        for name, one in specifications.items()
+    }
 
 
 def on_basis(specification: Specification, basis: Basis) -> Specification:
@@ -166,7 +171,10 @@ def two_samples(pool: Pool, options: Options, basis: Basis) -> dict[str, Measure
             f"how well a linear classifier on {on} tells held-out texts from human ones; 0.5 is not at all",
             basis=on,
         ),
+        "mauve": Specification("two-sample", "1 - MAUVE", f"1 - MAUVE on {on}", "distance", "", "lower", on),
     }
+    if not options.mauve:
+        del specifications["mauve"]
     specifications = {name: on_basis(one, basis) for name, one in specifications.items()}
     measured, human = pool.own[:KERNEL_TEXTS], pool.human[:KERNEL_TEXTS]
     if min(len(measured), len(human)) // 2 < 2 * two_sample.FOLDS:
@@ -186,7 +194,18 @@ def two_samples(pool: Pool, options: Options, basis: Basis) -> dict[str, Measure
     kernel = two_sample.gaussian_kernel(distances, other)
     mmd = distance(specifications["mmd"], two_sample.mmd_replicates(kernel, drawn), (half, len(own)))
     p_value = two_sample.permutation_p_value(kernel, own, other, options.seed)
+    mauve = _mauve(vectors, own, other, specifications["mauve"], options) if options.mauve else {}
     return {
+        **mauve,
         "mmd": mmd.model_copy(update={"p_value": p_value}),
-        "auc": figure(specifications["auc"], float(auc.texts.mean()), 0.5, auc, (half, 2 * half)),
+        "auc": figure(specifications["auc"], float(auc.texts.mean()), 0.5, auc, (half, 2 * half), len(other)),
     }
+
+
+def _mauve(
+    vectors: Vectors, measured: Ints, human: Ints, specification: Specification, options: Options
+) -> dict[str, Measure]:
+    from dft_plugin.evaluation.mauve import mauve_replicates
+
+    found = mauve_replicates(vectors, measured, human, options.seed)
+    return {"mauve": distance(specification, found, (min(len(measured), len(human)) // 2, len(measured)))}

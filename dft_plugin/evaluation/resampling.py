@@ -113,7 +113,12 @@ def widened(values: Floats, drawn: int, of: int) -> Floats:
 
 
 def figure(
-    specification: Specification, value: float, human: float, found: Replicates | None, sizes: tuple[int, int]
+    specification: Specification,
+    value: float,
+    human: float,
+    found: Replicates | None,
+    sizes: tuple[int, int],
+    human_texts: int,
 ) -> Measure:
     """A figure with its human value, intervals, gap and floor.
 
@@ -123,6 +128,7 @@ def figure(
         human: of all human texts.
         found: its replicates; None if the texts are too few for any.
         sizes: measured texts in a resample, and in all.
+        human_texts: human texts in all.
     """
     if not math.isfinite(value):
         return unmeasured(specification, "the texts hold too little of it")
@@ -130,23 +136,35 @@ def figure(
         note = "too few texts for an interval" if found is None else "the human texts hold too little of it"
         return _made(specification, value=value, human=finite(human), verdict="too small to tell", note=note)
     texts = widened(found.texts, *sizes)
+    spread = texts.std() or _human_spread(found.stand_in, sizes, human_texts)
     gaps, floors = np.abs(texts - found.human), np.abs(found.stand_in - found.human)
     if not np.isfinite([gaps, floors]).all():
         note = "some halves of the texts hold too little of it"
         return _made(specification, value=value, human=human, verdict="too small to tell", note=note)
-    difference = texts - found.human
-    unsure = len(found.texts) < 2 or sizes[0] < FEW_TEXTS or STANDARD_ERRORS * difference.std() > LARGE * abs(human)
+    difference = float((texts - found.human).mean())
+    uncertainty = STANDARD_ERRORS * math.hypot(spread, found.human.std())
+    unsure = sizes[0] < FEW_TEXTS or uncertainty > LARGE * abs(human)
     return _with_floor(
         specification,
         gaps,
         floors,
-        abs(difference.mean()) > STANDARD_ERRORS * difference.std(),
+        abs(difference) > uncertainty,
         unsure,
         value=value,
         interval=interval(texts, value),
         human=human,
         human_interval=interval(found.human, human),
     )
+
+
+def _human_spread(stand_in: Floats, sizes: tuple[int, int], human_texts: int) -> float:
+    """The spread of as many human texts as are measured.
+
+    What never occurs in the measured texts varies over no resample, and might yet occur in the next sample: then it
+    is the human spread that tells whether so many human texts could be without it.
+    """
+    drawn, measured = sizes
+    return float(stand_in.std()) * math.sqrt(drawn / measured / (1 - drawn / human_texts))
 
 
 def distance(specification: Specification, found: Replicates | None, sizes: tuple[int, int]) -> Measure:
@@ -163,7 +181,7 @@ def distance(specification: Specification, found: Replicates | None, sizes: tupl
         specification,
         np.abs(found.texts),
         np.abs(found.stand_in),
-        excess.mean() > STANDARD_ERRORS * excess.std(),
+        float(excess.mean()) > STANDARD_ERRORS * float(excess.std()),
         sizes[0] < FEW_TEXTS,
         value=float(found.texts.mean()),
         interval=interval(found.texts),
@@ -176,7 +194,7 @@ def unmeasured(specification: Specification, why: str) -> Measure:
 
 
 def _with_floor(
-    specification: Specification, gaps: Floats, floors: Floats, differs: np.bool_, unsure: bool, **known: object
+    specification: Specification, gaps: Floats, floors: Floats, differs: bool, unsure: bool, **known: object
 ) -> Measure:
     floor, gap = float(floors.mean()), float(gaps.mean())
     verdict = "differs" if differs else "too small to tell" if unsure else "no difference shown"

@@ -94,8 +94,9 @@ class Example(_Frozen):
 class GiveAway(_Frozen):
     """A word, phrase, opening or construction that the texts use more or less often than human text.
 
-    rate = 1e6 count / words (openings: / sentences). ratio compares the rates, both counts smoothed by 1/2; above
-    1 is over-used. g2 is Dunning's log-likelihood ratio (1993): how much it contributes; entries are sorted by it.
+    rate = 1e6 count / words (openings: / sentences). ratio compares the rates, one occurrence added in proportion to
+    both sides' words; above 1 is over-used. g2 is Dunning's log-likelihood ratio (1993): how much it contributes;
+    the entries of a kind are sorted by it.
     """
 
     kind: Literal["word", "phrase", "opening", "construction"]

@@ -63,7 +63,7 @@ def opening_words(pool: Pool) -> Ints:
     """Indexes into the pool's items of the words that open a sentence; not a text's first if it continues a
     sentence of its prompt."""
     openings = pool.scan.openings
-    continues = np.array([not starts_afresh(text.prompt, "sentence_end") for text in pool.texts], dtype=bool)
+    continues = np.array([not starts_afresh(text, "sentence_end") for text in pool.texts], dtype=bool)
     text = pool.scan.document[openings]
     return openings[~(continues[text] & (openings == pool.start[text]))]
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dft_plugin.reference.rows import Row
 
 
 class TextsError(ValueError):
@@ -14,10 +18,17 @@ class TextsError(ValueError):
 
 @dataclass(frozen=True)
 class Text:
-    """A text, and the prompt it continues, if there was one."""
+    """A text, and what it continues or answers.
+
+    Attributes:
+        text: what is measured.
+        prompt: what came before it; None if nothing did.
+        messages: the turns of a chat before it; None if it is no answer in a chat.
+    """
 
     text: str
     prompt: str | None = None
+    messages: tuple[Mapping[str, Any], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,7 @@ def read_texts(path: str | Path, column: str | None = None) -> Texts:
     empty = 0
     # Whatever a model wrote is measured: bad rows are told of, they do not end the evaluation.
     for parsed in read(path, ReadOptions(text_column=column, max_bad=1.0)):
-        found += [Text(row.text, row.prompt) for row in parsed.rows]
+        found += map(_text, parsed.rows)
         bad += map(str, parsed.bad)
         empty += parsed.empty
     if not found:
@@ -62,6 +73,13 @@ def read_texts(path: str | Path, column: str | None = None) -> Texts:
     if empty:
         notes.append(f"{path}: {empty} empty {'text was' if empty == 1 else 'texts or lines were'} left out")
     return Texts(str(path), found, notes)
+
+
+def _text(row: Row) -> Text:
+    if row.messages is None:
+        return Text(row.text, row.prompt)
+    before = row.messages[:-1]
+    return Text(row.text, str(before[-1]["content"]) if before else None, before)
 
 
 def digest(texts: Sequence[Text]) -> str:

@@ -1,0 +1,246 @@
+"""What `dft evaluate` and `dft compare` do."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dft_plugin.evaluation.compare import Compared, compare, unique_names
+from dft_plugin.evaluation.evaluate import Origin, evaluate, evaluate_together
+from dft_plugin.evaluation.measuring import Options, Progress
+from dft_plugin.evaluation.result import FORMAT, Result, Sampling
+from dft_plugin.evaluation.texts import Text, Texts, TextsError, read_texts
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of `dft evaluate`; see its help."""
+
+    reference: str
+    model: str | None = None
+    texts: str | None = None
+    prompts: str | None = None
+    count: int | None = None
+    adapter: str | None = None
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    max_new_tokens: int = 256
+    prompt_words: int = 16
+    batch_size: int = 32
+    engine: str = "auto"
+    text_column: str | None = None
+    tokenizer: str | None = None
+    words: int | None = None
+    resamples: int = 200
+    embedding: str | None = None
+    mauve: bool = False
+    judge: str | None = None
+    judge_model: str | None = None
+    judge_pairs: int = 200
+    judge_price: tuple[float, float] | None = None
+    judge_key: str = "OPENAI_API_KEY"
+    yes: bool = False
+    seed: int = 0
+    name: str | None = None
+    output: Path = Path("dft-result.json")
+
+    def __post_init__(self) -> None:
+        if (self.model is None) == (self.texts is None):
+            raise TextsError("give a MODEL to generate with, or --texts to measure, one of the two")
+        if self.texts is not None and (self.adapter or self.prompts):
+            raise TextsError("--adapter and --prompts are for a MODEL; --texts exist already")
+        if (self.judge is None) != (self.judge_model is None):
+            raise TextsError("a judge needs both --judge URL and --judge-model NAME")
+
+
+def run(request: Request, confirm: Callable[[str], bool] = lambda question: True) -> Result:
+    """Generates if need be, measures, writes the result; errors are for the user to mend.
+
+    Args:
+        request: what to do.
+        confirm: asked before requests that may cost money.
+    """
+    human = read_texts(request.reference, request.text_column if request.texts else None)
+    if request.texts is not None:
+        found = read_texts(request.texts, request.text_column)
+        texts = replace(found, texts=found.texts[: request.count])
+        tokenizer = _tokenizer(request.tokenizer)
+        origin = Origin(tokenizer=request.tokenizer)
+    else:
+        texts, human, tokenizer, origin = _of_model(request, human)
+    options = Options(
+        words=request.words,
+        resamples=request.resamples,
+        seed=request.seed,
+        tokenizer=tokenizer,
+        embedding=request.embedding,
+        mauve=request.mauve,
+    )
+    name = request.name or Path(request.adapter or request.model or request.texts or "").name.split(".jsonl")[0]
+    with progress_bar() as progress:
+        result = evaluate(name, texts, human, options, origin, progress)
+    result.save(request.output)
+    if request.judge is not None:
+        result = _judged(request, result, texts.texts, human.texts, confirm)
+        result.save(request.output)
+    return result
+
+
+def _judged(
+    request: Request, result: Result, texts: Sequence[Text], human: Sequence[Text], confirm: Callable[[str], bool]
+) -> Result:
+    """The result with the judge's win rate, or a note that it was not asked."""
+    from tqdm import tqdm
+
+    from dft_plugin.evaluation import judge
+
+    assert request.judge is not None and request.judge_model is not None
+    endpoint = judge.Endpoint(request.judge, request.judge_model, os.environ.get(request.judge_key))
+    own, other = judge.pairs(texts, human, request.judge_pairs, result.basis.words, request.seed)
+    asked = judge.questions(own, other, request.seed)
+    path = request.output.with_name(request.output.stem + ".judge.jsonl")
+    expected = judge.estimate(asked, judge.cached(path), endpoint.model, request.judge_price)
+    if expected.requests and not confirm(f"The judge: {expected}. Go on?"):
+        return result.model_copy(update={"notes": (*result.notes, "the judge was not asked")})
+    with tqdm(total=expected.requests, desc="judge", unit="answer") as bar:
+        answers = judge.ask(endpoint, asked, path, lambda done: bar.update(done - bar.n) and None)
+    measure, notes = judge.win_rate(asked, answers, endpoint.model, request.resamples, request.seed)
+    measures = {**result.measures, "judge": measure}
+    return result.model_copy(update={"measures": measures, "notes": (*result.notes, *notes)})
+
+
+def _tokenizer(name: str | None) -> Any:
+    from dft_plugin.evaluation.models import load_tokenizer
+
+    return None if name is None else load_tokenizer(name)
+
+
+def _of_model(request: Request, human: Texts) -> tuple[Texts, Texts, Any, Origin]:
+    """The model's texts, the human texts they are compared with, its tokenizer, and what to record."""
+    from tqdm import tqdm
+
+    from dft_plugin.evaluation import perplexity
+    from dft_plugin.evaluation.generate import Job, generate_texts, transformers_engine, vllm_engine
+    from dft_plugin.evaluation.models import check_there, load
+    from dft_plugin.evaluation.prompts import continuations, read_prompts
+
+    assert request.model is not None
+    check_there(request.model)
+    engine = _engine(request.engine)
+    if request.prompts is None:
+        prompts, human = continuations(human, request.prompt_words)
+    else:
+        prompts = read_prompts(request.prompts, request.prompt_words)
+    loaded = load(request.model, request.adapter)
+    sampling = Sampling(
+        temperature=request.temperature,
+        top_k=request.top_k,
+        top_p=request.top_p,
+        min_p=request.min_p,
+        max_new_tokens=request.max_new_tokens,
+        seed=request.seed,
+        engine=engine,
+    )
+    job = Job(request.model, request.adapter, sampling, request.count or len(prompts), request.batch_size)
+    longest = getattr(loaded.model.config, "max_position_embeddings", None)
+    path = request.output.with_name(request.output.stem + ".texts.jsonl")
+    windows = perplexity.human_windows(human.texts[: perplexity.TEXTS], loaded.tokenizer, longest)
+    with tqdm(total=len(windows), desc="perplexity", unit="text", leave=False) as bar:
+        rows = perplexity.surprisals(loaded, windows, job.sampler, lambda done: bar.update(done - bar.n) and None)
+    with tqdm(total=job.count, desc="generating", unit="text") as bar:
+        generate = transformers_engine(loaded, job) if engine == "transformers" else vllm_engine(job)
+        made = generate_texts(
+            job,
+            prompts,
+            loaded.tokenizer,
+            longest,
+            generate,
+            path,
+            lambda done, total: bar.update(done - bar.n) and None,
+        )
+    chats = {prompt.text: prompt.messages for prompt in prompts}
+    filled = [Text(one.completion, one.prompt, chats[one.prompt]) for one in made if one.completion.strip()]
+    notes = [*loaded.notes]
+    if unfinished := sum(not one.finished for one in made):
+        notes.append(
+            f"{unfinished:,} of {len(made):,} generated texts stopped at --max-new-tokens {request.max_new_tokens}: "
+            "their length is not the model's choice"
+        )
+    if len(filled) < len(made):
+        notes.append(f"{len(made) - len(filled):,} of {len(made):,} generated texts are empty and were left out")
+    if not filled:
+        raise TextsError(f"{request.model}: every generated text is empty")
+    origin = Origin(
+        model=request.model,
+        adapter=request.adapter,
+        tokenizer=request.model,
+        prompts=request.prompts or request.reference,
+        sampling=sampling,
+        measures=perplexity.perplexities(rows, request.resamples, request.seed),
+        notes=notes,
+    )
+    return Texts(str(path), filled), human, loaded.tokenizer, origin
+
+
+def _engine(asked: str) -> str:
+    import torch
+
+    installed = importlib.util.find_spec("vllm") is not None
+    if asked == "vllm" and not installed:
+        raise TextsError("--engine vllm: vllm is not installed; pip install vllm, or --engine transformers")
+    if asked == "auto":
+        return "vllm" if installed and torch.cuda.is_available() else "transformers"
+    return asked
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A bar on stderr that shows what is being measured."""
+    from tqdm import tqdm
+
+    with tqdm(total=100, bar_format="{desc}{percentage:3.0f}% |{bar}| {elapsed}", leave=False) as bar:
+
+        def progress(what: str, share: float) -> None:
+            bar.set_description(what, refresh=False)
+            bar.update(100 * share - bar.n)
+
+        yield progress
+
+
+def is_result(path: str) -> bool:
+    """Whether a file is a result of `dft evaluate` rather than texts."""
+    if not path.endswith(".json") or not Path(path).is_file():
+        return False
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return f'"format":"{FORMAT}"' in file.read(200).replace(" ", "")
+
+
+def compare_files(
+    human: str, others: Sequence[str], column: str | None, options: Options
+) -> tuple[Compared, list[Result]]:
+    """Results side by side, texts among them measured against the human texts first.
+
+    Raises:
+        TextsError, ResultError, ReferenceError: when a file cannot be used.
+    """
+    names = unique_names([Path(other).name.split(".")[0] for other in others])
+    results = {name: Result.load(path) for name, path in zip(names, others, strict=True) if is_result(path)}
+    texts = {name: read_texts(path, column) for name, path in zip(names, others, strict=True) if name not in results}
+    if is_result(human):
+        raise TextsError(
+            f"{human} is a result; the first argument is the human texts: dft compare human.jsonl base.json"
+        )
+    if texts:
+        first = next(iter(results.values()), None)
+        if first is not None and options.words is None:
+            options = replace(options, words=first.basis.words)  # as the results beside them were measured
+        results |= evaluate_together(texts, read_texts(human), options)
+    ordered = [results[name] for name in names]
+    return compare(ordered), ordered
