@@ -1,9 +1,6 @@
 """Counts of phrases in bounded memory: exact while there are few, then a count sketch, whatever the order.
 
-Up to `capacity` types, each has its exact count. Beyond, counts go into a count sketch (Charikar, Chen &
-Farach-Colton 2002): each type adds its count, with a random sign, to one cell in each of three rows, and the
-median of its three cells is an unbiased estimate. Sketches are sums, so those of parts add up to that of the
-whole. Names are kept of the `capacity` types with the smallest keys, where
+Up to `capacity` types, each has its exact count. Beyond, counts are in a `count_sketch`. Names are kept of the `capacity` types with the smallest keys, where
 
     key(g) = min over the documents d that hold g of  hash(g) XOR hash(d),
 
@@ -15,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, reduce
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -34,13 +31,11 @@ from dft_plugin.reference.arrays import (
     unpacked,
     unpacked_names,
 )
+from dft_plugin.reference.count_sketch import HASH_BITS, ROWS, WIDTH, Decoded, add_counts, no_cells, signed
 from dft_plugin.reference.word_scan import hashes_of
 
-ROWS, CELL_BITS = 3, 17
-HASH_BITS = ROWS * CELL_BITS  # of each row's bits the first is the sign, the others are the cell
-WIDTH, DOCUMENT_WIDTH = 1 << 16, 1 << 15
-MEDIAN_OF_THREE = 0.67
-"""The standard error of the median of three normal variables, in theirs."""
+DOCUMENT_WIDTH = WIDTH // 2
+"""Cells of the sketch of documents."""
 _SPARE = np.uint64(64 - HASH_BITS)
 _NONE = np.zeros(0, dtype=np.int64)
 _ROLL = np.uint64(0x9E3779B97F4A7C15)
@@ -51,46 +46,9 @@ def roll(phrase: Hashes, word: Hashes) -> Hashes:
     return phrase * _ROLL + word
 
 
-def _count(cells: Integers, hashes: Hashes, weights: Integers | int = 1) -> Integers:
-    """Adds counts of types to (ROWS, 2 WIDTH) cells: one half counts up, the other down."""
-    for row in range(ROWS):
-        at = (hashes >> np.uint64(row * CELL_BITS)) & np.uint64(2 * WIDTH - 1)
-        np.add.at(cells[row], at.view(np.int64), weights)
-    return cells
-
-
-def _sketch(cells: Integers, width: int = WIDTH) -> Integers:
-    """(ROWS, width): what counts up less what counts down."""
-    difference = cells[:, :WIDTH] - cells[:, WIDTH:]
-    return difference.reshape(ROWS, -1, width).sum(1)
-
-
-def _empty() -> Integers:
-    return np.zeros((ROWS, 2 * WIDTH), dtype=np.int64)
-
-
-def _estimate(sketch: Integers, hashes: Hashes) -> tuple[Integers, float]:
-    """(T,) counts of named types, and their standard error.
-
-    What is sure is taken out of the sketch, so that named types do not disturb each other (iterative hard
-    thresholding); what is left in it, of types without a name, is the error.
-    """
-    width = sketch.shape[1]
-    cells = (hashes >> (np.arange(ROWS, dtype=np.uint64) * np.uint64(CELL_BITS))[:, None]).astype(np.int64)
-    rows, sign = np.arange(ROWS)[:, None], 1 - 2 * ((cells >> (CELL_BITS - 1)) & 1)
-    cells &= width - 1
-
-    def found(left: Integers) -> npt.NDArray[np.float64]:
-        median: npt.NDArray[np.float64] = np.median(sign * left[rows, cells], axis=0)
-        return median
-
-    count, left, error = np.zeros(len(hashes), dtype=np.int64), sketch, 0.0
-    for _ in range(6):
-        error = MEDIAN_OF_THREE * float(np.sqrt(np.median((left.astype(np.float64) ** 2).mean(1))))
-        estimate = np.rint(count + found(left)).astype(np.int64)
-        count = np.where(estimate > 4 * error, estimate, 0)
-        left = sketch - _sketch(_count(_empty(), hashes, count), width)
-    return np.rint(count + found(left)).astype(np.int64), error
+def _hashes_of(names: Sequence[str]) -> Hashes:
+    """The hashes of phrases of as many words each."""
+    return reduce(roll, hashes_of(names), np.zeros(len(names), dtype=np.uint64)) >> _SPARE
 
 
 @dataclass(frozen=True)
@@ -145,16 +103,30 @@ class PhraseCounts:
 
     def _sketched(self) -> tuple[Integers, Integers]:
         return self.sketches or (
-            _sketch(_count(_empty(), self.hash, self.count)),
-            _sketch(_count(_empty(), self.hash, self.documents), DOCUMENT_WIDTH),
+            signed(add_counts(no_cells(), self.hash, self.count)),
+            signed(add_counts(no_cells(), self.hash, self.documents), DOCUMENT_WIDTH),
         )
+
+    @cached_property
+    def decoded(self) -> tuple[Decoded, Decoded]:
+        """Occurrences and documents: exact, or the sketches' estimates."""
+        if self.sketches is None:
+            none = np.zeros((ROWS, 1), dtype=np.int64)
+            return Decoded(self.hash, self.count, none, 0.0), Decoded(self.hash, self.documents, none, 0.0)
+        one, other = (Decoded.of(sketch, self.hash) for sketch in self.sketches)
+        return one, other
 
     def totals(self) -> tuple[Integers, Integers, float]:
         """(T,) occurrences of each type, (T,) documents that hold it, and the occurrences' standard error."""
-        if self.sketches is None:
-            return self.count, self.documents, 0.0
-        count, error = _estimate(self.sketches[0], self.hash)
-        return count, _estimate(self.sketches[1], self.hash)[0], error
+        occurrences, documents = self.decoded
+        return occurrences.count, documents.count, occurrences.error
+
+    def find(self, names: Sequence[str]) -> tuple[Integers, float]:
+        """Occurrences of any types, named or not, none below 0; and their standard error."""
+        occurrences = self.decoded[0]
+        if not names or not len(self.hash):
+            return np.zeros(len(names), dtype=np.int64), occurrences.error
+        return np.maximum(occurrences.find(_hashes_of(names)), 0), occurrences.error
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it, for a file."""
@@ -168,10 +140,7 @@ class PhraseCounts:
     def from_tensors(cls, capacity: int, tensors: Mapping[str, Tensor]) -> PhraseCounts:
         """What `tensors` gave."""
         names = unpacked_names(tensors["names"])
-        rolled = np.zeros(0, dtype=np.uint64)
-        for hashes in hashes_of(names.tolist()):
-            rolled = roll(rolled, hashes) if len(rolled) else hashes
-        own = rolled >> _SPARE, tensors["key"].numpy().astype(np.uint64), names
+        own = _hashes_of(names.tolist()), tensors["key"].numpy().astype(np.uint64), names
         if "count" in tensors:
             return cls(capacity, *own, unpacked(tensors["count"]), unpacked(tensors["documents"]))
         one, other = (unpacked(tensors[f"{name}_sketch"]).reshape(ROWS, -1) for name in ("occurrence", "document"))
@@ -188,7 +157,7 @@ class PhraseCounter:
 
     def __init__(self, capacity: int, limit: int | None = None) -> None:
         self.capacity, self.limit = capacity, limit
-        self.first, self.again = _empty(), _empty()  # occurrences, by whether they are a document's first
+        self.first, self.again = no_cells(), no_cells()  # occurrences, by whether they are a document's first
         none = np.zeros(0, dtype=np.uint64)
         self.hash, self.key, self.place = [none], [none], [_NONE]  # of what may be named
         self.types = none if limit is None else None  # all there are, up to `capacity`
@@ -207,8 +176,8 @@ class PhraseCounter:
         new = begins_run(tagged)
         tagged >>= _SPARE
         pair = tagged[new]
-        _count(self.first, pair)
-        _count(self.again, tagged[~new])
+        add_counts(self.first, pair)
+        add_counts(self.again, tagged[~new])
         key, hashes = (hashes ^ key) >> _SPARE, hashes >> _SPARE
         if self.types is not None:
             self.pair.append(pair)
@@ -233,7 +202,7 @@ class PhraseCounter:
             )
             return PhraseCounts(self.capacity, hashes[at], key[at], place[at], count, documents)
         at = self._named(hashes, key)
-        sketches = _sketch(self.first + self.again), _sketch(self.first, DOCUMENT_WIDTH)
+        sketches = signed(self.first + self.again), signed(self.first, DOCUMENT_WIDTH)
         return PhraseCounts(self.capacity, hashes[at], key[at], place[at], _NONE, _NONE, sketches)
 
     def _named(self, hashes: Hashes, key: Hashes) -> Integers:

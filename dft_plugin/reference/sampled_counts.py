@@ -136,6 +136,13 @@ class SampledCounts:
         start = runs(self.row >> _LEVEL_BITS)
         return sums(self.count, start), sums(self.documents, start), 0.0
 
+    def find(self, names: Sequence[str]) -> tuple[Integers, float]:
+        """Occurrences of any types in the documents that count, and their standard error: 0."""
+        hashes = np.concatenate([np.zeros(0, dtype=np.uint64), *hashes_of(names)]) >> _SPARE
+        at = np.searchsorted(self.hash, hashes)
+        known = np.append(self.hash, ~np.uint64(0))[at] == hashes
+        return np.where(known, np.append(self.totals()[0], 0)[at], 0), 0.0
+
     def tensors(self) -> dict[str, Tensor]:
         """All of it, for a file."""
         return {

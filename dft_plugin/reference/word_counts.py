@@ -146,18 +146,31 @@ class WordCounts:
         Raises:
             ValueError: when n is not 1 to 4.
         """
-        if n == 1:
-            return _sorted(self.words, self.documents, self._scale(self.words))
-        if n not in self.phrases_of:
-            raise ValueError(f"phrases of {n} words are not counted, only of 1, {', '.join(map(str, LENGTHS))}")
-        return _sorted(self.phrases_of[n], self.documents)
+        counts = self._counts(n)
+        return _sorted(counts, self.documents, self._scale(counts))
+
+    def find(self, phrases: Sequence[str], n: int) -> tuple[list[int], float]:
+        """The counts of any phrases of n words, case-folded, whether `phrases` lists them or not; and their standard
+        error, which is 0 where they are exact or those of words."""
+        counts = self._counts(n)
+        found, error = counts.find(phrases)
+        return np.rint(found * self._scale(counts)).astype(np.int64).tolist(), error
+
+    def _counts(self, n: int) -> SampledCounts | PhraseCounts:
+        counts: dict[int, SampledCounts | PhraseCounts] = {1: self.words, **self.phrases_of}
+        if n not in counts:
+            raise ValueError(f"phrases of {n} words are not counted, only of {', '.join(map(str, counts))}")
+        return counts[n]
 
     def openings(self) -> dict[str, int]:
         """First words of sentences, the most frequent first: count, scaled up to all documents."""
         found = _sorted(self.opening_words, self.documents, self._scale(self.opening_words))
         return {name: count for name, (count, _) in found.items()}
 
-    def _scale(self, counts: SampledCounts) -> float:
+    def _scale(self, counts: SampledCounts | PhraseCounts) -> float:
+        """From the documents that were counted to all."""
+        if isinstance(counts, PhraseCounts):
+            return 1.0
         return self.total / max(int(self.words_by_level[counts.level :].sum()), 1)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -185,8 +198,8 @@ class WordCounts:
         )
 
 
-def _sorted(counts: SampledCounts | PhraseCounts, most: int, scale: float = 1.0) -> dict[str, tuple[int, int]]:
-    """Names by count; there are `most` documents, and `scale` is from those that were counted to all."""
+def _sorted(counts: SampledCounts | PhraseCounts, most: int, scale: float) -> dict[str, tuple[int, int]]:
+    """Names by count; `most` is how many documents there are."""
     occurrences, holding, error = counts.totals()
     count, documents = (np.rint(found * scale).astype(np.int64) for found in (occurrences, holding))
     documents = documents.clip(1, np.minimum(count, most))  # estimates may be beyond

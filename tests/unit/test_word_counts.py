@@ -282,3 +282,26 @@ def test_nothing_is_counted_in_no_text() -> None:
     assert all(counts.phrases(n) == {} for n in (1, 2, 3, 4))
     assert isinstance(counts.words, SampledCounts)
     assert isinstance(counts.phrases_of[2], PhraseCounts)
+
+
+def test_any_phrase_is_found_listed_or_not() -> None:
+    texts = paragraphs()
+    counts = count(texts)
+    for n in (1, 2, 4):
+        occurrences, _ = plain_phrases(texts, n)
+        asked = [*list(occurrences)[:50], " ".join(["zzz"] * n)]
+        assert counts.find(asked, n) == ([occurrences[phrase] for phrase in asked], 0.0)
+    assert counts.find([], 2) == ([], 0.0)
+    assert count([]).find(["a b"], 2) == ([0], 0.0)
+
+
+def test_phrases_without_a_name_are_found_in_the_sketch() -> None:
+    texts = zipf_texts(documents=400, words=1000, types=3000)
+    counts = count(texts)
+    occurrences, _ = plain_phrases(texts, 3)
+    named = set(counts.phrases_of[3].names)
+    unnamed = [phrase for phrase in occurrences if phrase not in named][:2000]
+    found, error = counts.find(unnamed, 3)
+    wrong = np.array(found) - np.array([occurrences[phrase] for phrase in unnamed])
+    assert np.sqrt((wrong**2).mean()) < 1.5 * error
+    assert counts.find(list(counts.phrases(3)), 3)[0] == [c for c, _ in counts.phrases(3).values()]
