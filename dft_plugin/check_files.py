@@ -125,6 +125,6 @@ def _read(path: str, tokenizer: Any) -> Any:
     """Documents of a corpus; without a tokenizer it is read and thrown away."""
     if tokenizer is not None:
         return read_documents(path, tokenizer)
-    if not Path(path).is_file() or sum(1 for _ in read_rows(path)) == 0:
-        raise ReferenceError(f"{path}: there is no such file, or it holds no text")
+    if sum(1 for _ in read_rows(path)) == 0:
+        raise ReferenceError(f"{path}: holds no text")
     return None

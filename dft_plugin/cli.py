@@ -116,7 +116,7 @@ def reference() -> None:
     show_default=True,
     help="Largest share of unreadable rows that is skipped.",
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one for each core of this machine.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one for each core.")
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
@@ -146,8 +146,6 @@ def build(
 ) -> None:
     """Build a reference of CORPUS: files (.txt, .jsonl, .json, .parquet, also .gz and .zst), folders, patterns or
     Hugging Face data set names."""
-    import os
-
     from dft_plugin.config import DFTConfig
     from dft_plugin.reference.build import Request, build_file, progress_bar
     from dft_plugin.reference.built import built
@@ -161,7 +159,7 @@ def build(
         ReadOptions(split, text_column, max_bad),
         vocabulary_size,
         from_start,
-        workers or len(os.sched_getaffinity(0)),
+        workers,
         engine,
         overwrite,
         resume,

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 # What a token contains when it carries the event. Apostrophes are no quotes: most are letters ("don't").
 _PATTERNS = {
-    "sentence_end": re.compile("[.!?…。！？؟۔।॥．｡]"),
+    "sentence_end": re.compile("[.!?…。！？؟۔।॥．｡។။]"),
     "comma": re.compile("[,،、，]"),
     "dash": re.compile(r"[—–―]|--|(?<= )-(?![^\W_])"),  # [^\W_] is str.isalnum
     "colon_semicolon": re.compile("[:;：；؛]"),
@@ -122,8 +122,9 @@ def _stand_in(fragment: bytes) -> str:
         return ""
     rest = b"\xa0" * ((2 if lead < 0xE0 else 3 if lead < 0xF0 else 4) - length - 1)
     could_be = [(fragment + bytes([byte]) + rest).decode(errors="ignore") for byte in range(0x80, 0xC0)]
-    letters = [character for character in could_be if character.isalnum()]
-    if 2 * len(letters) < sum(map(bool, could_be)):  # "" is no character
+    assigned = [character for character in could_be if character and unicodedata.category(character) != "Cn"]
+    letters = [character for character in assigned if character.isalnum()]
+    if 2 * len(letters) < len(assigned) or not letters:
         return ""
     return "一" if 2 * sum(map(bool, map(_HAN_OR_KANA.match, letters))) > len(letters) else "é"
 

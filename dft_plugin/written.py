@@ -63,10 +63,38 @@ class Written:
         """Some of the windows, on the same tokens."""
         return Written(self.tokens, self.begin[index], self.first[index], self.end[index], self.starts_at_begin[index])
 
+    def compact(self) -> Written:
+        """The same windows on tokens that hold nothing else."""
+        left = self._left()
+        length = self.end - left
+        shift = np.cumsum(length) - length - left
+        return Written(
+            self.tokens[expand(left, self.end)],
+            self.begin + shift,
+            self.first + shift,
+            self.end + shift,
+            self.starts_at_begin,
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Written]) -> Written:
+        """Windows one after the other, each on its own tokens."""
+        lengths = [len(part.tokens) for part in parts]
+        offsets = [sum(lengths[:number]) for number in range(len(parts))]
+        begin, first, end = (
+            np.concatenate([getattr(part, name) + offset for part, offset in zip(parts, offsets, strict=True)])
+            for name in ("begin", "first", "end")
+        )
+        tokens = np.concatenate([part.tokens for part in parts])
+        return cls(tokens, begin, first, end, np.concatenate([part.starts_at_begin for part in parts]))
+
+    def _left(self) -> Integers:
+        """Where each window's own tokens begin: a text's first token may need one before it."""
+        return np.maximum(np.minimum(self.begin, self.first - 1), 0)
+
     def windows(self) -> list[Window]:
         """Each window by itself, from its first token that belongs to the text."""
-        left = np.minimum(self.begin, self.first - 1)  # a text's first token may need one before it
-        left = np.maximum(left, 0)
+        left = self._left()
         return [
             Window(tuple(self.tokens[at:end].tolist()), int(begin - at), int(first - at), bool(starts))
             for at, begin, first, end, starts in zip(

@@ -14,12 +14,14 @@ from torch import Tensor
 from dft_plugin.reference.container import Kind, narrow, read, write
 from dft_plugin.reference.count import Count
 from dft_plugin.reference.errors import ReferenceError
-from dft_plugin.reference.window_sample import Rows, WindowSample
+from dft_plugin.reference.window_sample import Drawn, Rows, WindowSample
 from dft_plugin.reference.word_counts import WordCounts
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.vocabulary import Vocabulary
 from dft_plugin.vocabulary_tables import from_tensors, to_tensors
+from dft_plugin.written import Written
 
+_WRITTEN = ("tokens", "begin", "first", "end", "starts_at_begin")
 KIND = Kind("dft-plugin reference", 2, "build it again with `dft reference build`")
 
 
@@ -131,14 +133,13 @@ def describe(statistic: Statistic) -> dict[str, Any]:
 def count_tensors(count: Count) -> dict[str, Tensor]:
     """The arrays of a count, in the smallest integers that hold them."""
     arrays: dict[str, np.ndarray] = {"tokens": count.tokens, "lengths": count.lengths, "sample/keys": count.sample.keys}
-    for name, total in count.totals.items():
-        rows = count.sample.rows[name]
-        arrays |= {
-            f"total/{name}": total,
-            f"sample/{name}/offset": rows.offset,
-            f"sample/{name}/index": rows.index,
-            f"sample/{name}/value": rows.value,
-        }
+    arrays |= {f"total/{name}": total for name, total in count.totals.items()}
+    if isinstance(count.sample, Drawn):
+        arrays |= {f"drawn/{name}": getattr(count.sample.windows, name) for name in _WRITTEN}
+    else:
+        for name, rows in count.sample.rows.items():
+            arrays |= {f"sample/{name}/{part}": getattr(rows, part) for part in ("offset", "index", "value")}
+    arrays = {name: array.astype(np.int8) if array.dtype == bool else array for name, array in arrays.items()}
     tensors = {name: narrow(torch.from_numpy(np.ascontiguousarray(array))) for name, array in arrays.items()}
     return tensors | {f"words/{name}": tensor for name, tensor in count.words.tensors().items()}
 
@@ -160,19 +161,17 @@ def count_of(tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> Count
     """The count that `count_tensors` and `numbers_of` describe."""
     arrays = {name: tensor.numpy() for name, tensor in tensors.items() if not name.startswith("words/")}
     totals = {name: arrays[f"total/{name}"].astype(np.float64) for name in _names(arrays)}
-    rows = {
-        name: Rows(
-            arrays[f"sample/{name}/offset"].astype(np.int64),
-            arrays[f"sample/{name}/index"].astype(np.int64),
-            arrays[f"sample/{name}/value"].astype(np.float64),
-            len(totals[name]),
-        )
-        for name in totals
-    }
+    keys = arrays["sample/keys"].astype(np.int64)
+    sample: WindowSample | Drawn
+    if "drawn/tokens" in arrays:
+        tokens, begin, first, end, starts = (arrays[f"drawn/{name}"].astype(np.int64) for name in _WRITTEN)
+        sample = Drawn(keys, Written(tokens, begin, first, end, starts.astype(bool)))
+    else:
+        sample = WindowSample(keys, {name: _rows(arrays, name, len(total)) for name, total in totals.items()})
     return Count(
         totals,
         arrays["tokens"].astype(np.float64),
-        WindowSample(arrays["sample/keys"].astype(np.int64), rows),
+        sample,
         WordCounts.from_tensors(_under(tensors, "words/")),
         arrays["lengths"].astype(np.int64),
         numbers["windows"],
@@ -181,6 +180,11 @@ def count_of(tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> Count
         numbers["empty_documents"],
         int(numbers["content"], 16),
     )
+
+
+def _rows(arrays: Mapping[str, np.ndarray], name: str, size: int) -> Rows:
+    offset, index, value = (arrays[f"sample/{name}/{part}"] for part in ("offset", "index", "value"))
+    return Rows(offset.astype(np.int64), index.astype(np.int64), value.astype(np.float64), size)
 
 
 def _names(arrays: Mapping[str, Any]) -> list[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -22,12 +23,15 @@ from dft_plugin.reference.errors import ReferenceError
 from dft_plugin.reference.finish import finished
 from dft_plugin.reference.mapping import Counted, Job, entries_of, worker
 from dft_plugin.reference.rows import Chunk, ReadOptions
+from dft_plugin.reference.scripts import letters_by_script, script_of_tokens
 from dft_plugin.reference.tokenizer import end_of_text_of, load_tokenizer, rows_of_head
-from dft_plugin.reference.window_sample import SAMPLE
+from dft_plugin.vocabulary import token_texts
 
 INTERRUPTED = Kind("interrupted build of a dft-plugin reference", 1, "delete it and start again without --resume")
 SAVE_EVERY = 30.0
 """Seconds between notes of how far a build has come."""
+LEAST_SHARED = 8 << 20
+"""Bytes of a corpus that are worth starting other processes for."""
 ENGINES = ("local", "ray")
 
 
@@ -43,7 +47,7 @@ class Request:
         options: how the corpora are read.
         vocabulary_size: rows of the model's lm_head; default: what its config.json says, else the tokenizer's.
         from_start: for training data with prompts: texts count from their first token, like answers.
-        workers: processes.
+        workers: processes; None: one for each core, or this one alone for a few megabytes.
         engine: one of `ENGINES`.
         overwrite: whether an existing file is replaced.
         resume: whether to go on with an interrupted build.
@@ -56,7 +60,7 @@ class Request:
     options: ReadOptions = field(default_factory=ReadOptions)
     vocabulary_size: int | None = None
     from_start: bool = False
-    workers: int = 1
+    workers: int | None = 1
     engine: str = "local"
     overwrite: bool = False
     resume: bool = False
@@ -100,22 +104,22 @@ def build_file(
     """
     check_output(request.output, request.overwrite)
     _check_resume(request)
-    job = _job(request)
+    job = make_job(request)
     given = sources(request.corpora, request.options)
     vocabulary = worker(job).vocabulary
     state = _State.start(request, job, given)
-    results = _results(request, job, given, state)
     try:
-        for counted in results:
-            state.add(counted)
-            progress(state.progress)
+        with contextlib.closing(_results(request, job, given, state)) as results:
+            for counted in results:
+                state.add(counted)
+                progress(state.progress)
     except KeyboardInterrupt:
-        results.close()
         state.save()
         raise
     state.lines.finish()
     if not state.count.documents:
         raise ReferenceError(f"{', '.join(request.corpora)}: no text in it")
+    letters = script_of_tokens(token_texts(worker(job).tokenizer)[: vocabulary.size])
     record = {
         "tokenizer_name": Path(request.tokenizer).name,
         "sampling": {
@@ -125,6 +129,7 @@ def build_file(
         "from_start": request.from_start,
         "seed": request.config.seed,
         "corpus": sorted({Path(source.name).name for source in given}),
+        "letters": dict(sorted(letters_by_script(state.count.tokens, letters).items())),
     }
     reference = finished(state.count, vocabulary, entries_of(job), record)
     reference.save(request.output)
@@ -153,7 +158,7 @@ def _check_resume(request: Request) -> None:
         raise ReferenceError(f"{request.output}: no interrupted build of it ({request.notes.name}): leave out --resume")
 
 
-def _job(request: Request) -> Job:
+def make_job(request: Request) -> Job:
     """What workers need.
 
     Raises:
@@ -184,11 +189,15 @@ def _job(request: Request) -> Job:
     )
 
 
-def _results(request: Request, job: Job, given: Sequence[Source], state: _State) -> Iterator[Counted]:
+def _results(request: Request, job: Job, given: Sequence[Source], state: _State) -> Generator[Counted]:
+    workers = request.workers
+    if workers is None:
+        small = 0 < state.progress.total_bytes < LEAST_SHARED
+        workers = 1 if small and request.engine == "local" else len(os.sched_getaffinity(0))
     if request.engine == "ray":
-        return engines.ray(job, given, request.workers)
+        return engines.ray(job, given, workers)
     waiting = islice(state.reading(chunks(given, request.options)), state.chunks, None)
-    return engines.local(job, waiting, request.workers, state.limit)
+    return engines.local(job, waiting, workers, lambda: state.count.limits)
 
 
 @dataclass
@@ -216,10 +225,6 @@ class _State:
         if request.resume:
             state._restore()
         return state
-
-    def limit(self) -> int | None:
-        keys = self.count.sample.keys
-        return int(keys[-1]) if len(keys) == SAMPLE else None
 
     def reading(self, given: Iterator[Chunk]) -> Iterator[Chunk]:
         """The chunks, and how much of each file they are."""
@@ -296,7 +301,8 @@ def progress_bar() -> Iterator[Callable[[Progress], None]]:
         TextColumn("left"),
         TimeRemainingColumn(),
     ]
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None, documents=0, rate=0.0)
         started = time.monotonic()
         before: list[int] = []

@@ -84,7 +84,7 @@ def read(path: str | Path, kind: Kind) -> tuple[dict[str, Tensor], dict[str, Any
         )
     try:
         metadata = json.loads(record.get("content", ""))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ReferenceError(f"reference {path} was altered after it was built ({error}): {kind.remake}") from error
     if record.get("digest") != _digest(tensors, metadata):
         raise ReferenceError(f"reference {path} was altered after it was built (digest differs): {kind.remake}")
@@ -119,7 +119,7 @@ def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(f"{name}{tuple(tensors[name].shape)}{tensors[name].dtype}".encode())
-        digest.update(tensors[name].contiguous().numpy().tobytes())
+        digest.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -8,7 +8,7 @@ adds up to rounding.)
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,15 +16,34 @@ import numpy.typing as npt
 
 from dft_plugin.documents import Document, Span, spans
 from dft_plugin.objective import Accumulation
+from dft_plugin.reference import word_counts
 from dft_plugin.reference.human_side import window_rows
 from dft_plugin.reference.tokenized import HumanText
-from dft_plugin.reference.window_sample import SAMPLE, Rows, WindowSample
+from dft_plugin.reference.window_sample import SAMPLE, Drawn, WindowSample
 from dft_plugin.reference.word_counts import WordCounts
 from dft_plugin.written import Integers, Written
 
 Numbers = npt.NDArray[np.float64]
+LARGEST = np.iinfo(np.int64).max
+TOKENS_AT_A_TIME = 1 << 16
 LENGTHS = 40
 """Documents are sorted by the power of two in their number of tokens."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a count need not look at, as it will be added to one that is known to be within these limits.
+
+    Attributes:
+        key: the greatest key of a window that can still be among the smallest; None: any.
+        words: `WordCounts.limits` of the other count.
+    """
+
+    key: int | None = None
+    words: word_counts.Limits | None = None
+
+
+NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -34,7 +53,7 @@ class Count:
     Attributes:
         totals: statistic -> (A_k,), summed over windows.
         tokens: (V,), how often each token was counted.
-        sample: windows by themselves.
+        sample: windows by themselves, still to be counted while a build goes on.
         words: words, phrases and sentence openings.
         lengths: (LENGTHS,) documents with 2^i to 2^(i+1) - 1 tokens.
         windows, documents, bad_lines, empty_documents: how many.
@@ -43,7 +62,7 @@ class Count:
 
     totals: Mapping[str, Numbers]
     tokens: Numbers
-    sample: WindowSample
+    sample: WindowSample | Drawn
     words: WordCounts
     lengths: Integers
     windows: int
@@ -52,11 +71,17 @@ class Count:
     empty_documents: int
     content: int
 
+    @property
+    def limits(self) -> Limits:
+        """What counts that will be added to this one need not look at."""
+        full = len(self.sample) == SAMPLE
+        return Limits(int(self.sample.keys[-1]) if full else None, self.words.limits)
+
     def __add__(self, other: Count) -> Count:
         return Count(
             {name: own + other.totals[name] for name, own in self.totals.items()},
             self.tokens + other.tokens,
-            self.sample + other.sample,
+            _joined(self.sample, other.sample),
             self.words + other.words,
             self.lengths + other.lengths,
             self.windows + other.windows,
@@ -90,69 +115,86 @@ class Counter:
     cutting: Cutting
 
     def count(
-        self, texts: Sequence[HumanText], *, bad_lines: int = 0, empty_documents: int = 0, limit: int | None = None
+        self,
+        texts: Sequence[HumanText],
+        *,
+        bad_lines: int = 0,
+        empty_documents: int = 0,
+        limits: Limits = NO_LIMITS,
     ) -> Count:
         """Counts texts.
 
         Args:
             texts: human texts.
             bad_lines, empty_documents: skipped on the way; added to the count.
-            limit: leaves windows with a greater key out of the sample, where it is known that they cannot be
-                among the smallest of the whole corpus.
+            limits: of a count that this one will be added to; they change no sum and save time.
         """
         digests = [_digest(text.document, self.cutting.seed) for text in texts]
-        written, keys = self._windows([text.document for text in texts], digests)
-        total = self.accumulation.count(written, np.zeros(len(written), dtype=np.int64), 1)[0]
+        size = self.accumulation.vocabulary_size
+        total, tokens = np.zeros(self.accumulation.size), np.zeros(size)
+        windows = 0
+        none = np.zeros(0, dtype=np.int64)
+        drawn = Drawn(none, Written(none, none, none, none, none.astype(bool)))
+        for written, own in self._batches([text.document for text in texts], digests):
+            total += self.accumulation.count(written, np.zeros(len(written), dtype=np.int64), 1)[0]
+            tokens += np.bincount(written.drawn, minlength=size)
+            low = np.flatnonzero(own <= (LARGEST if limits.key is None else limits.key))
+            drawn += Drawn(own[low], written.select(low))
+            windows += len(written)
         lengths = np.array([text.document.stop - text.document.start for text in texts], dtype=np.float64)
         powers = np.log2(np.maximum(lengths, 1)).astype(np.int64)
         return Count(
             self._by_statistic(total),
-            np.bincount(written.drawn, minlength=self.accumulation.vocabulary_size).astype(np.float64),
-            self._sample(written, keys, limit),
-            WordCounts.of([text.text for text in texts], [digest >> 64 for digest in digests]),
+            tokens,
+            drawn,
+            WordCounts.of([text.text for text in texts], [digest >> 64 for digest in digests], limits.words),
             np.bincount(powers, minlength=LENGTHS),
-            len(written),
+            windows,
             len(texts),
             bad_lines,
             empty_documents,
             sum(digests) % (1 << 128),
         )
 
-    def _windows(self, documents: Sequence[Document], digests: Sequence[int]) -> tuple[Written, Integers]:
-        """The windows of documents, and their keys."""
+    def _batches(self, documents: Sequence[Document], digests: Sequence[int]) -> Iterator[tuple[Written, Integers]]:
+        """The windows of documents and their keys, about as many tokens at a time as fit a processor's cache."""
         cutting = self.cutting
         cut: list[Span] = []
-        keys = [np.zeros(0, dtype=np.uint64)]
+        tokens: list[Integers] = []
+        keys: list[npt.NDArray[np.uint64]] = []
         offset = 0
-        for document, digest in zip(documents, digests, strict=True):
+        for number, (document, digest) in enumerate(zip(documents, digests, strict=True), start=1):
             found = spans(document, cutting.context_tokens, cutting.max_new_tokens, cutting.from_start, digest % 2**32)
-            cut += [found.shifted(offset)]
+            cut.append(found.shifted(offset))
+            tokens.append(np.asarray(document.tokens, dtype=np.int64))
             keys.append(_mixed(np.uint64(digest >> 64) + np.arange(len(found.first), dtype=np.uint64)))
             offset += len(document.tokens)
-        tokens = np.concatenate(
-            [np.zeros(0, dtype=np.int64), *(np.asarray(d.tokens, dtype=np.int64) for d in documents)]
-        )
-        return Written(tokens, *Span.joined(cut)), (np.concatenate(keys) >> np.uint64(1)).astype(np.int64)
-
-    def _sample(self, written: Written, keys: Integers, limit: int | None) -> WindowSample:
-        order = np.argsort(keys, kind="stable")[:SAMPLE]
-        if limit is not None:
-            order = order[keys[order] <= limit]
-        return WindowSample(keys[order], self.rows(written, order))
-
-    def rows(self, written: Written, windows: Integers) -> dict[str, Rows]:
-        """statistic -> the accumulators of each of these windows."""
-        together = window_rows(self.accumulation, written.select(windows).windows())
-        return {
-            statistic.name: together.columns(self.accumulation.part(statistic))
-            for statistic in self.accumulation.statistics
-        }
+            if offset >= TOKENS_AT_A_TIME or number == len(documents):
+                written = Written(np.concatenate(tokens), *Span.joined(cut))
+                yield written, (np.concatenate(keys) >> np.uint64(1)).astype(np.int64)
+                cut, tokens, keys, offset = [], [], [], 0
 
     def _by_statistic(self, accumulators: Numbers) -> dict[str, Numbers]:
         return {
             statistic.name: accumulators[..., self.accumulation.part(statistic)]
             for statistic in self.accumulation.statistics
         }
+
+
+def counted(drawn: Drawn, accumulation: Accumulation) -> WindowSample:
+    """The accumulators of each window drawn."""
+    rows = window_rows(accumulation, drawn.windows)
+    return WindowSample(
+        drawn.keys, {each.name: rows.columns(accumulation.part(each)) for each in accumulation.statistics}
+    )
+
+
+def _joined(one: WindowSample | Drawn, other: WindowSample | Drawn) -> WindowSample | Drawn:
+    if isinstance(one, Drawn) and isinstance(other, Drawn):
+        return one + other
+    assert isinstance(one, WindowSample)
+    assert isinstance(other, WindowSample)
+    return one + other
 
 
 def _digest(document: Document, seed: int) -> int:

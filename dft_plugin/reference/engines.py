@@ -5,26 +5,25 @@ from __future__ import annotations
 import pickle
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from functools import reduce
 from multiprocessing import get_all_start_methods, get_context
-from operator import add
 from pathlib import Path
 from typing import Any
 
 from dft_plugin.reference.corpus import Source, chunks
+from dft_plugin.reference.count import Limits
 from dft_plugin.reference.errors import ReferenceError
 from dft_plugin.reference.mapping import Counted, Job, worker
 from dft_plugin.reference.rows import Chunk
 
-Limit = Callable[[], int | None]
-"""The greatest window key that can still enter the sample."""
+Known = Callable[[], Limits]
+"""The limits of what has been counted so far."""
 
 
-def local(job: Job, given: Iterable[Chunk], workers: int, limit: Limit) -> Iterator[Counted]:
+def local(job: Job, given: Iterable[Chunk], workers: int, known: Known) -> Generator[Counted]:
     """Counts chunks in this process, or in `workers` others; results come in the order of the chunks.
 
     At most 2 chunks per worker are under way, so memory does not grow with the corpus.
@@ -34,18 +33,18 @@ def local(job: Job, given: Iterable[Chunk], workers: int, limit: Limit) -> Itera
     """
     if workers == 1:
         for chunk in given:
-            yield worker(job).map(chunk, limit())
+            yield worker(job).map(chunk, known())
         return
     # A server that forks clean processes: no threads of this one are copied, and libraries are imported once.
     method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
     context = get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload(["dft_plugin.reference.mapping", "transformers"])
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_die_of_interrupts)
     waiting: deque[Future[Counted]] = deque()
     try:
         for chunk in given:
-            waiting.append(pool.submit(_map, job, chunk, limit()))
+            waiting.append(pool.submit(_map, job, chunk, known()))
             if len(waiting) >= 2 * workers:
                 yield waiting.popleft().result()
         while waiting:
@@ -59,16 +58,16 @@ def local(job: Job, given: Iterable[Chunk], workers: int, limit: Limit) -> Itera
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _map(job: Job, chunk: Chunk, limit: int | None) -> Counted:
-    return worker(job).map(chunk, limit)
+def _map(job: Job, chunk: Chunk, limits: Limits) -> Counted:
+    return worker(job).map(chunk, limits)
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches every process of a terminal; the main one tells the others."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _die_of_interrupts() -> None:
+    """Ctrl-C reaches every process of a terminal: workers end at once and in silence, the main one speaks."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def ray(job: Job, given: Iterable[Source], workers: int) -> Iterator[Counted]:
+def ray(job: Job, given: Iterable[Source], workers: int) -> Generator[Counted]:
     """Counts sources over a Ray cluster, one a task; files must be reachable under the same path everywhere.
 
     Connects to the cluster that RAY_ADDRESS names, else starts one on this machine.
@@ -115,10 +114,9 @@ def _count_source(row: dict[str, Any]) -> dict[str, Any]:
     job: Job = pickle.loads(row["job"])
     source: Source = pickle.loads(row["source"])
     try:
-        parts = [worker(job).map(chunk, None) for chunk in chunks([source], job.options)]
-        count = reduce(add, (part.count for part in parts), worker(job).counter.count([]))
-        bad = [line for part in parts for line in part.bad]
-        result: Any = Counted(count, sum(part.good for part in parts), bad, sum(part.empty for part in parts))
+        result: Any = Counted(worker(job).counter.count([]), 0, [], 0)
+        for chunk in chunks([source], job.options):
+            result = result + worker(job).map(chunk, result.count.limits)
     except ReferenceError as error:  # Ray would wrap it in a traceback of its own
         result = error
     return {"counted": pickle.dumps(result)}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from operator import add
 from typing import Any
@@ -15,10 +17,12 @@ from dft_plugin.config import DFTStatisticConfig
 from dft_plugin.matched import make_statistics, match_all
 from dft_plugin.objective import Accumulation, Matched
 from dft_plugin.reference.accumulated import Reference, describe, numbers_of
-from dft_plugin.reference.count import Count
+from dft_plugin.reference.count import Count, counted
 from dft_plugin.reference.errors import ReferenceError
 from dft_plugin.reference.human_floor import measured
 from dft_plugin.reference.human_side import LEAST_WINDOWS, HumanSide, of_totals
+from dft_plugin.reference.scripts import as_shares, notes
+from dft_plugin.reference.window_sample import Drawn, WindowSample, repeated
 from dft_plugin.vocabulary import EVENTS, Vocabulary
 
 LONGEST_LAW = 4096
@@ -35,7 +39,7 @@ def finished(
         count: of all the text.
         vocabulary: it was counted with, on the CPU.
         entries: the configured statistics, in the order of the accumulators; none needs a model.
-        record: what else the file says: tokenizer_name, sampling, from_start, seed, corpus.
+        record: what else the file says: tokenizer_name, sampling, from_start, seed, corpus, letters (by script).
 
     Raises:
         ReferenceError: when there is too little text.
@@ -49,6 +53,8 @@ def finished(
         )
     statistics = make_statistics(entries, vocabulary)
     accumulation = Accumulation(statistics, vocabulary.size)
+    if isinstance(count.sample, Drawn):
+        count = replace(count, sample=counted(count.sample, accumulation))
     side = human_side(count, accumulation)
     laws = {
         statistic.name: {
@@ -65,9 +71,10 @@ def finished(
         "vocabulary_size": vocabulary.size,
         **numbers_of(count),
         "document_tokens": count.lengths.tolist(),
-        "notes": [],
+        "scripts": as_shares(record["letters"]),
+        "notes": notes(as_shares(record["letters"]), [statistic.name for statistic in statistics]),
         "marks": _marks(count, vocabulary),
-        "repeated_windows": round(count.sample.repeated(), 6),
+        "repeated_windows": round(repeated(count.sample.keys), 6),
         "statistics": {statistic.name: describe(statistic) for statistic in statistics},
         "entries": [entry.model_dump(mode="json") for entry in entries],
         "floors": _floors(accumulation, match_all(entries, statistics), side, entries),
@@ -77,6 +84,7 @@ def finished(
 
 def human_side(count: Count, accumulation: Accumulation) -> HumanSide:
     """A count as a model is compared with it."""
+    assert isinstance(count.sample, WindowSample)
     totals: dict[str, Tensor] = {name: torch.from_numpy(total) for name, total in count.totals.items()}
     return of_totals(accumulation, totals, float(count.windows), count.sample.rows)
 
@@ -107,6 +115,10 @@ def merged(references: Mapping[str, Reference]) -> Reference:
     entries = [DFTStatisticConfig.model_validate(entry) for entry in first.metadata["entries"]]
     record = {key: first.metadata[key] for key in ("tokenizer_name", "sampling", "from_start", "seed")}
     record["corpus"] = sorted({corpus for each in references.values() for corpus in each.metadata["corpus"]})
+    letters = Counter[str]()
+    for each in references.values():
+        letters.update(each.metadata["letters"])
+    record["letters"] = dict(sorted(letters.items()))
     count = reduce(add, (each.count for each in references.values()))
     return finished(count, first.vocabulary, entries, record)
 

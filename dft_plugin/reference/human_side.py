@@ -65,20 +65,20 @@ def of_windows(accumulation: Accumulation, windows: Sequence[Window]) -> HumanSi
         )
     written = Written.of(windows)
     total = accumulation.count(written, np.zeros(len(written), dtype=np.int64), 1)[0]
-    rows = window_rows(accumulation, windows[:SAMPLE])
+    rows = window_rows(accumulation, written.select(slice(SAMPLE)).compact())
     return HumanSide(torch.from_numpy(total), float(len(windows)), sums_of([rows]), len(rows))
 
 
 CELLS_AT_A_TIME = 1 << 22
 
 
-def window_rows(accumulation: Accumulation, windows: Sequence[Window]) -> Rows:
-    """The accumulators of each window: K sparse rows of A numbers."""
+def window_rows(accumulation: Accumulation, windows: Written) -> Rows:
+    """The accumulators of each of K windows: sparse rows of A numbers."""
     size = accumulation.size
     at_a_time = max(1, CELLS_AT_A_TIME // max(1, size))
     parts = [Rows.of(np.zeros((0, size)))]
     for start in range(0, len(windows), at_a_time):
-        written = Written.of(windows[start : start + at_a_time])
+        written = windows.select(slice(start, start + at_a_time)).compact()
         parts.append(Rows.of(accumulation.count(written, np.arange(len(written)), len(written))))
     return Rows.joined(parts)
 

@@ -10,7 +10,7 @@ from typing import Any
 from dft_plugin.config import DFTStatisticConfig
 from dft_plugin.matched import make_statistics
 from dft_plugin.objective import Accumulation
-from dft_plugin.reference.count import Count, Counter, Cutting
+from dft_plugin.reference.count import NO_LIMITS, Count, Counter, Cutting, Limits
 from dft_plugin.reference.rows import BadLine, Chunk, ReadOptions, parse
 from dft_plugin.reference.tokenized import tokenize
 from dft_plugin.vocabulary import Vocabulary
@@ -46,6 +46,9 @@ class Counted:
     bad: list[BadLine]
     empty: int
 
+    def __add__(self, other: Counted) -> Counted:
+        return Counted(self.count + other.count, self.good + other.good, self.bad + other.bad, self.empty + other.empty)
+
 
 @dataclass(frozen=True)
 class Worker:
@@ -56,13 +59,13 @@ class Worker:
     vocabulary: Vocabulary
     counter: Counter
 
-    def map(self, chunk: Chunk, limit: int | None) -> Counted:
-        """Parses, tokenizes and counts a chunk; `limit` as for `Counter.count`."""
+    def map(self, chunk: Chunk, limits: Limits = NO_LIMITS) -> Counted:
+        """Parses, tokenizes and counts a chunk; `limits` as for `Counter.count`."""
         parsed = parse(chunk, self.job.options)
         texts = tokenize(parsed.rows, self.tokenizer, chunk.source)
         left_out = len(parsed.rows) - len(texts)
         count = self.counter.count(
-            texts, bad_lines=len(parsed.bad), empty_documents=parsed.empty + left_out, limit=limit
+            texts, bad_lines=len(parsed.bad), empty_documents=parsed.empty + left_out, limits=limits
         )
         return Counted(count, len(parsed.rows), parsed.bad, parsed.empty)
 

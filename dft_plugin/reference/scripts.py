@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from dft_plugin.vocabulary import classify
-
 _BY_NAME = {
     "LATIN": "Latin",
     "CYRILLIC": "Cyrillic",
@@ -117,8 +115,6 @@ def shares(counts: Any, letters: np.ndarray) -> dict[str, float]:
 
 _IN_WORDS = ("sentence_length", "punctuation_rhythm", "paragraph_length")
 _OF_SENTENCES = ("sentence_length", "sentence_opening")
-_ENDS = {"Khmer": "។", "Myanmar": "။"}
-_UNKNOWN_ENDS = {script: mark for script, mark in _ENDS.items() if "sentence_end" not in classify(mark.encode())[3]}
 _CAVEATS: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
     (
         ("Thai", "Lao", "Khmer", "Myanmar"),
@@ -130,11 +126,6 @@ _CAVEATS: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
         _OF_SENTENCES,
         "written without a mark at the end of sentences: a sentence in {statistics} ends only at marks taken from "
         "other scripts (. ! ?)",
-    ),
-    (
-        tuple(_UNKNOWN_ENDS),
-        _OF_SENTENCES,
-        f"where sentences end with {' or '.join(_UNKNOWN_ENDS.values())}: {{statistics}} know only . ! ?",
     ),
     (
         ("Han", "Kana"),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dft_plugin.written import Integers, expand
+from dft_plugin.written import Integers, Written, expand
 
 SAMPLE = 1024
 
@@ -74,6 +74,36 @@ class Rows:
         return total.reshape(groups, self.size)
 
 
+def smallest(keys: Integers) -> Integers:
+    """The places of the `SAMPLE` smallest keys, in ascending order of the keys."""
+    return np.argsort(keys, kind="stable")[:SAMPLE]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Windows that a count has drawn and not yet counted by themselves: most make way for smaller keys.
+
+    Attributes:
+        keys: (K,) in ascending order, 0 <= key < 2^63.
+        windows: K.
+    """
+
+    keys: Integers
+    windows: Written
+
+    @classmethod
+    def of(cls, keys: Integers, windows: Written) -> Drawn:
+        """The smallest of some windows."""
+        kept = smallest(keys)
+        return cls(keys[kept], windows.select(kept).compact())
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __add__(self, other: Drawn) -> Drawn:
+        return Drawn.of(np.concatenate([self.keys, other.keys]), Written.joined([self.windows, other.windows]))
+
+
 @dataclass(frozen=True)
 class WindowSample:
     """The accumulators of K windows.
@@ -91,11 +121,12 @@ class WindowSample:
 
     def __add__(self, other: WindowSample) -> WindowSample:
         keys = np.concatenate([self.keys, other.keys])
-        kept = np.argsort(keys, kind="stable")[:SAMPLE]
+        kept = smallest(keys)
         rows = {name: Rows.joined([own, other.rows[name]]).take(kept) for name, own in self.rows.items()}
         return WindowSample(keys[kept], rows)
 
-    def repeated(self) -> float:
-        """The share of windows whose content is in the sample more than once."""
-        _, counts = np.unique(self.keys, return_counts=True)
-        return float(counts[counts > 1].sum() / max(1, len(self.keys)))
+
+def repeated(keys: Integers) -> float:
+    """The share of windows whose content is in a sample more than once."""
+    _, counts = np.unique(keys, return_counts=True)
+    return float(counts[counts > 1].sum() / max(1, len(keys)))

@@ -51,31 +51,34 @@ def repeating_pairs(texts: Texts, n: int, reach: int) -> tuple[Tensor, Tensor]:
     return torch.div(key, width, rounding_mode="floor"), key % width
 
 
-def latest_repeats(tokens: Integers, longest: int) -> Iterator[Integers]:
-    """For n = 1 ... longest: (T,) index of the end of the latest earlier n-gram equal to the one that ends here;
-    -1 where there is none."""
-    size, width = len(tokens), int(tokens.max(initial=0)) + 1
-    kind = tokens  # equal for equal n-grams, and below the greater of T and V
-    for n in range(1, longest + 1):
-        if n > 1:
-            kind = np.concatenate([[-1], kind[:-1] * width + tokens[1:]])[:size]
-        place, kind_at = _sorted(kind)
-        same = kind_at[1:] == kind_at[:-1]
-        latest = np.full(size, -1)
-        latest[place[1:][same]] = place[:-1][same]
-        yield latest
-        kind = np.empty(size, dtype=np.int64)
-        kind[place] = np.concatenate([[0], np.cumsum(~same)])[:size]
+def repeats(tokens: Integers, longest: int, reach: int) -> Iterator[tuple[Integers, Integers]]:
+    """For n = 1 ... longest: where an n-gram ends that stood at most `reach` tokens before, and where it latest ended.
+
+    An n-gram is repeated only where the (n - 1)-gram before its last token is, so few places are left to look at.
+    """
+    width = int(tokens.max(initial=0)) + 1
+    place, kind = np.arange(len(tokens)), tokens  # places of n-grams, and numbers that are equal for equal ones
+    for _ in range(longest):
+        place, kind = _sorted(place, kind)
+        same = kind[1:] == kind[:-1]
+        close = same & (place[1:] - place[:-1] <= reach)
+        yield place[1:][close], place[:-1][close]
+        either = np.concatenate([close, [False]])[: len(place)]
+        either[1:] |= close
+        number = np.concatenate([[0], np.cumsum(~same)])[: len(place)]
+        inside = either & (place < len(tokens) - 1)
+        place = place[inside] + 1
+        kind = number[inside] * width + tokens[place]
 
 
-def _sorted(kind: Integers) -> tuple[Integers, Integers]:
-    """Places sorted by kind, equal kinds by place, and the kinds in that order."""
-    bits = len(kind).bit_length()
+def _sorted(place: Integers, kind: Integers) -> tuple[Integers, Integers]:
+    """Places and kinds sorted by kind, equal kinds by place."""
+    bits = int(place.max(initial=0)).bit_length()
     if int(kind.max(initial=0)).bit_length() + bits < 63:  # one sort of whole numbers is far faster
-        packed = np.sort(kind << bits | np.arange(len(kind)))
+        packed = np.sort(kind << bits | place)
         return packed & ((1 << bits) - 1), packed >> bits
-    place = np.argsort(kind, kind="stable")
-    return place, kind[place]
+    order = np.lexsort((place, kind))
+    return place[order], kind[order]
 
 
 class Novelty(Statistic[NoveltyOptions]):
@@ -112,11 +115,13 @@ class Novelty(Statistic[NoveltyOptions]):
         counted: dict[int, list[Counted]] = {}
         position, of = written.position, group[written.window]
         begin = written.begin[written.window]
-        for n, latest in enumerate(latest_repeats(written.tokens, max(self.options.n)), start=1):
+        begin_at = np.full(len(written.tokens), len(written.tokens))  # nothing has come before where none counts
+        group_at = np.zeros(len(written.tokens), dtype=np.int64)
+        begin_at[position], group_at[position] = begin, of
+        for n, (end, source) in enumerate(repeats(written.tokens, max(self.options.n), self.options.reach), start=1):
             if n in self.options.n:
-                source = latest[position]
-                repeats = (source - (n - 1) >= begin) & (position - source <= self.options.reach)
-                counted[n] = [size_of(of[repeats], groups), size_of(of[position - n >= begin], groups)]
+                repeated = end[source - (n - 1) >= begin_at[end]]
+                counted[n] = [size_of(group_at[repeated], groups), size_of(of[position - n >= begin], groups)]
         return [part for n in self.options.n for part in counted[n]]
 
     def summarize(self, accumulators: Sequence[Tensor]) -> Mapping[str, Tensor]:

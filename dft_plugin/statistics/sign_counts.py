@@ -38,7 +38,8 @@ def sum_signs(bits: Packed, size: int, group: Integers, groups: int) -> npt.NDAr
     if len(present):
         ones = np.unpackbits(np.ascontiguousarray(bits[order]).view(np.uint8), axis=1)
         rows = np.diff(np.append(start, len(group)))
-        total[present] = rows[:, None] - 2 * np.add.reduceat(ones, start, axis=0, dtype=np.int64)[:, :size]
+        dtype = np.uint8 if rows.max() < 256 else np.int64  # bytes add up without a copy, up to 255 of them
+        total[present] = rows[:, None] - 2.0 * np.add.reduceat(ones, start, axis=0, dtype=dtype)[:, :size]
     return total
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from dft_plugin.config import ConfigError, DFTConfig
 from dft_plugin.host import UnsupportedRunError
-from dft_plugin.reference.from_corpus import build_file
+from dft_plugin.reference.build import Request, build_file
 from dft_plugin_trl.sft import _split, in_every_trainer, read_block
 from tests import tiny
 
@@ -76,7 +76,8 @@ def history(output: Path) -> list[dict[str, Any]]:
 def test_dft_sft_trains_with_the_term(folder: Path) -> None:
     # num_processes is accelerate's, output_dir is given on the command line: both as with `trl sft`.
     reference = folder / "human.safetensors"
-    build_file(folder / "plain.jsonl", reference, DFTConfig.model_validate(BLOCK), str(folder / "model"))
+    config = DFTConfig.model_validate(BLOCK)
+    build_file(Request([str(folder / "plain.jsonl")], reference, str(folder / "model"), config))
     block = {**BLOCK, "reference": str(reference)}
     path = write(folder, "auto", configuration(folder, dft=block, num_processes=1))
     output = folder / "auto"

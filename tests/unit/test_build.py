@@ -144,7 +144,7 @@ def test_ray_gives_the_same_bytes(folder: Path, tmp_path: Path, whole: bytes) ->
     arguments = ["a.jsonl", "b.jsonl.gz", "c.jsonl", "--tokenizer", "model", "-o", str(tmp_path / "x.safetensors")]
     options = ["--config", str(config), "--engine", "ray", "--workers", "2"]
     ran = subprocess.run(
-        [sys.executable, "-c", script, "reference", "build", *arguments, *options],
+        [sys.executable, "-m", "dft_plugin.cli", "reference", "build", *arguments, *options],
         cwd=folder, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
@@ -201,20 +201,13 @@ def test_ctrl_c_leaves_nothing_half_written(folder: Path, tmp_path: Path) -> Non
     line = json.dumps({"text": " ".join(tiny.paragraphs()[:40])})
     (tmp_path / "long.jsonl").write_text("\n".join([line] * 3000))
     output = tmp_path / "x.safetensors"
-    arguments = [
-        str(tmp_path / "long.jsonl"),
-        "--tokenizer",
-        str(folder / "model"),
-        "-o",
-        str(output),
-        "--workers",
-        "2",
-    ]
+    arguments = [str(tmp_path / "long.jsonl"), "--tokenizer", str(folder / "model"), "-o", str(output)]
     running = subprocess.Popen(
-        [sys.executable, "-m", "dft_plugin.cli", "reference", "build", *arguments],
+        [sys.executable, "-m", "dft_plugin.cli", "reference", "build", *arguments, "--workers", "2"],
         stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-    time.sleep(12)
+    time.sleep(8)
+    assert running.poll() is None
     os.killpg(running.pid, signal.SIGINT)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130, said

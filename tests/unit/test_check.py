@@ -10,7 +10,7 @@ import pytest
 
 from dft_plugin.check import PLUGIN, Findings, check, host_of, misspelled_blocks, read_yaml, report
 from dft_plugin.config import ConfigError, DFTConfig
-from dft_plugin.reference.from_corpus import build_file
+from dft_plugin.reference.build import Request, build_file
 from tests import tiny
 
 SMALL = {"rollout": {"max_new_tokens": 16, "context_tokens": 8}}
@@ -154,7 +154,7 @@ def test_settings_at_their_defaults_are_fine(folder: Path) -> None:
         ("nowhere.jsonl", "there is no such file"),
         ("nowhere.safetensors", "there is no such file"),
         ("empty.jsonl", "is empty (0 bytes)"),
-        ("model/model.safetensors", "no reference of dft-plugin"),
+        ("model/model.safetensors", "no dft-plugin reference"),
         ("short.jsonl", "at least 32 windows are needed, about 512 tokens"),
     ],
 )
@@ -171,7 +171,8 @@ def test_reference_near_train(folder: Path) -> None:
 def test_built_reference(folder: Path) -> None:
     built = folder / "human.safetensors"
     block = {**SMALL, "statistics": ["token_frequency", "sentence_length"]}
-    build_file(folder / "human.jsonl", built, DFTConfig.model_validate(block), str(folder / "model"), overwrite=True)
+    config = DFTConfig.model_validate(block)
+    build_file(Request([str(folder / "human.jsonl")], built, str(folder / "model"), config, overwrite=True))
     block["reference"] = str(built)
     assert check(axolotl(folder, dft=block)).problems == []
     said = only_problem(axolotl(folder, dft={**block, "rollout": {"max_new_tokens": 24, "context_tokens": 8}}))

@@ -18,11 +18,7 @@ from click.testing import CliRunner, Result
 from dft_plugin import plugins, schema
 from dft_plugin.cli import commands
 from dft_plugin.config import DFTConfig, DFTRolloutConfig, parse
-from dft_plugin.objective import Accumulation
 from dft_plugin.reference import Reference, ReferenceError
-from dft_plugin.statistics.base import NoOptions
-from dft_plugin.statistics.frequency import TokenFrequency
-from dft_plugin.texts import Window, stack
 from dft_plugin.vocabulary import Vocabulary
 from tests import tiny
 
@@ -169,14 +165,13 @@ def test_reference_build(folder: Path) -> None:
     assert built.exit_code == 0, built.output
     assert "token_frequency, novelty" in built.output
     reference = Reference.load(output)
-    assert set(reference.folds) == {"token_frequency", "novelty"}  # entropy is measured under the model
+    assert set(reference.totals) == {"token_frequency", "novelty"}  # entropy is measured under the model
     # The head has more rows than the tokenizer has tokens.
-    assert reference.folds["token_frequency"].shape[1] == reference.metadata["vocabulary_size"] == tiny.VOCABULARY + 8
+    assert len(reference.totals["token_frequency"]) == reference.metadata["vocabulary_size"] == tiny.VOCABULARY + 8
     assert reference.metadata["sampling"] == {"max_new_tokens": 16, "context_tokens": 32}
-    narrow = Accumulation([TokenFrequency(Vocabulary.from_tokenizer(tiny.tokenizer()), NoOptions())], tiny.VOCABULARY)
-    narrow.plan(stack([Window((5, 6, 7), 0, 1, True)]))
-    with pytest.raises(ReferenceError, match="another number of rows"):
-        reference.joined(narrow)
+    narrow = Vocabulary.from_tokenizer(tiny.tokenizer())
+    with pytest.raises(ReferenceError, match=f"{tiny.VOCABULARY + 8} rows, this model's has {tiny.VOCABULARY}"):
+        reference.check("human.safetensors", [], narrow, {})
     again = dft(*arguments, "-o", str(output))
     assert again.exit_code == 1
     assert again.stderr.endswith("exists: give another name, or --overwrite\n")

@@ -55,7 +55,8 @@ def made_reference(names: Sequence[str] = NAMES, documents: int = 40) -> Referen
     counter = Counter(Accumulation(statistics(names), vocabulary().size), Cutting(4, 24, False, seed=0))
     rows = [Row(number, text) for number, text in enumerate(tiny.paragraphs()[:documents])]
     count = counter.count(tokenize(rows, tiny.tokenizer()))
-    record = {"tokenizer_name": "tiny", "sampling": SAMPLING, "from_start": False, "seed": 0, "corpus": ["text.jsonl"]}
+    record = {"tokenizer_name": "tiny", "sampling": SAMPLING, "from_start": False, "seed": 0}
+    record |= {"corpus": ["text.jsonl"], "letters": {"Latin": 10}}
     return finished(count, vocabulary(), entries(names), record)
 
 
