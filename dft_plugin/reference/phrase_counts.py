@@ -1,6 +1,7 @@
 """Counts of phrases in bounded memory: exact while there are few, then a count sketch, whatever the order.
 
-Up to `capacity` types, each has its exact count. Beyond, counts are in a `count_sketch`. Names are kept of the `capacity` types with the smallest keys, where
+Up to `capacity` types, each has its exact count. Beyond, counts are in a `count_sketch`. Names are kept of the
+`capacity` types with the smallest keys, where
 
     key(g) = min over the documents d that hold g of  hash(g) XOR hash(d),
 
