@@ -39,6 +39,7 @@ class Setting:
         dataloader: the trainer's, for `reference: train` and `prompts: train`; None where there is none.
         processes: the data-parallel ones.
         autocast: context manager of mixed precision.
+        documents: of the training set, where they are known; otherwise the dataloader's data set is read.
     """
 
     model: nn.Module
@@ -46,6 +47,7 @@ class Setting:
     dataloader: Any
     processes: Processes
     autocast: Callable[[], AbstractContextManager[None]] = nullcontext
+    documents: Sequence[Document] | None = None
 
 
 def assemble(config: DFTConfig, setting: Setting) -> DistributionTerm:
@@ -111,6 +113,8 @@ def _measure_under_model(term: DistributionTerm, matched: Sequence[Matched], set
 
 
 def _training_documents(config: DFTConfig, setting: Setting) -> list[Document]:
+    if setting.documents is not None:
+        return list(setting.documents)
     if setting.dataloader is None:
         return []
     # Rows enough for every window, were each row as short as one.

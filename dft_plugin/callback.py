@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from dft_plugin import host
 from dft_plugin.assembly import Setting, assemble
 from dft_plugin.backward import Attachment, choose_backward
 from dft_plugin.config import DFTConfig, parse
+from dft_plugin.gathering import Gathering, can_be_read_once
 from dft_plugin.gradients import GradientSnapshot, average, finite, scale_, trainable
+from dft_plugin.language_model import decoder_of
 from dft_plugin.metrics import Metrics
 from dft_plugin.rollout import describe, forked_rng, seed_of
 from dft_plugin.term import DistributionTerm, Evaluation
@@ -66,6 +69,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         self._pending_weight = 0.0
         self._seen = False
         self._trainer: Any = None
+        self.gathering: Gathering | None = None
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> DFTCallback:
@@ -83,26 +87,47 @@ class DFTCallback(TrainerCallback, ExportableState):
         self.backward = choose_backward(trainer.accelerator, self.config)
         accelerator = trainer.accelerator
         processes = host.processes(accelerator)
-        setting = Setting(
+        dataloader = kwargs["train_dataloader"]
+        self.setting = Setting(
             model,
             kwargs.get("processing_class") or kwargs.get("tokenizer"),
-            kwargs["train_dataloader"],
+            dataloader,
             processes,
             accelerator.autocast,
         )
-        started = time.perf_counter()
-        with forked_rng(next(model.parameters()).device, seed_of(self.config.seed)):
-            self.term = assemble(self.config, setting)
         self.parameters = trainable(model)
         self.snapshot = GradientSnapshot(self.parameters)
-        self.attachment = Attachment(self.term.decoder) if self.backward == "attached" else None
+        self.attachment = Attachment(decoder_of(model)) if self.backward == "attached" else None
+        if can_be_read_once(dataloader.dataset):
+            self.gathering = Gathering(self.config, processes)
+            self.gathering.release = host.on_inputs(trainer, self.gathering.take)
+            self._say(f"dft: the data set can be read only once: the term acts after {self.gathering.wanted} windows")
+        else:
+            self._assemble(state)
+
+    def _assemble(self, state: Any) -> None:
+        started = time.perf_counter()
+        with forked_rng(next(self.setting.model.parameters()).device, seed_of(self.config.seed)):
+            self.term = assemble(self.config, self.setting)
         self._restore(state)
-        if processes.rank == 0:
-            print(self._active_line(time.perf_counter() - started), file=sys.stderr, flush=True)
+        self._say(self._active_line(time.perf_counter() - started))
+
+    def _say(self, line: str) -> None:
+        if self.setting.processes.rank == 0:
+            print(line, file=sys.stderr, flush=True)
+
+    def _gathered(self, state: Any) -> bool:
+        """Whether the term is there; where the data set is read once it is made when enough text has come by."""
+        if self.gathering is not None and self.gathering.windows() >= self.gathering.wanted:
+            self.setting = replace(self.setting, documents=self.gathering.finished())
+            self.gathering = None
+            self._assemble(state)
+        return self.gathering is None
 
     def _active_line(self, seconds: float) -> str:
         config = self.config
-        names = ", ".join(entry.name for entry in config.statistics)
+        assert self.term is not None
+        names = ", ".join(entry.name for entry in self.term.objective.matched)
         return (
             f"dft: Distribution Fine-Tuning is active: {names}; reference {config.reference}; weight "
             f"{config.weight}; {config.rollout.batch_size} texts of up to {config.rollout.max_new_tokens} tokens "
@@ -124,7 +149,7 @@ class DFTCallback(TrainerCallback, ExportableState):
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._pending, self._seen = None, False
         weight = self.weight_at(state.global_step)
-        if weight is None:
+        if not self._gathered(state) or weight is None:
             return
         assert self.term is not None
         started = time.perf_counter()
@@ -238,8 +263,13 @@ class DFTCallback(TrainerCallback, ExportableState):
             raise DistributionTermError(
                 f"training ended after {state.global_step} steps without the distribution term having acted "
                 f"(start_step {self.config.start_step}, interval {self.config.rollout.interval}, "
-                f"{self.skipped} steps skipped)"
+                f"{self.skipped} steps skipped{self._waited()})"
             )
+
+    def _waited(self) -> str:
+        if self.gathering is None:
+            return ""
+        return f"; {self.gathering.windows()} of {self.gathering.wanted} human windows had come by"
 
     # ---- checkpoints ---------------------------------------------------------------------------------
 

@@ -133,6 +133,22 @@ def before_clipping(trainer: Any, ready: Callable[[], None]) -> None:
     accelerator.clip_grad_norm_ = clip_grad_norm_
 
 
+def on_inputs(trainer: Any, take: Callable[[Any], None]) -> Callable[[], None]:
+    """Calls `take` with the inputs of each training step; returns what ends that."""
+    original = _unhooked(trainer.training_step)
+
+    def training_step(model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        take(inputs)
+        return original(model, inputs, *args, **kwargs)
+
+    def release() -> None:
+        trainer.training_step = original
+
+    training_step.dft_original = original  # type: ignore[attr-defined]
+    trainer.training_step = training_step
+    return release
+
+
 def _unhooked(function: Callable[..., Any]) -> Callable[..., Any]:
     """Without the hook that an earlier `train()` on the same trainer left."""
     original: Callable[..., Any] = getattr(function, "dft_original", function)

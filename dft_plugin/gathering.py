@@ -1,0 +1,54 @@
+"""Human text from the batches that training takes, where the data set can be read only once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from dft_plugin.config import DFTConfig
+from dft_plugin.documents import Document, from_batch
+from dft_plugin.human_windows import window_sampler
+from dft_plugin.term import Processes
+
+ENOUGH_WINDOWS = 512
+
+
+def can_be_read_once(dataset: Any) -> bool:
+    """Whether reading a data set before training would take its rows away from training: it is its own iterator."""
+    return not hasattr(dataset, "__len__") and iter(dataset) is dataset
+
+
+class Gathering:
+    """Keeps the documents of every batch until they make enough windows.
+
+    Args:
+        config: the `dft:` block; `ENOUGH_WINDOWS` windows are enough, or `reference_windows` if that is less.
+        processes: the data-parallel ones; each sees its own batches.
+        release: called once nothing more is to be kept.
+    """
+
+    def __init__(self, config: DFTConfig, processes: Processes, release: Callable[[], None] = lambda: None) -> None:
+        self.config, self.processes, self.release = config, processes, release
+        self.documents: list[Document] = []
+        self.wanted = min(config.reference_windows, ENOUGH_WINDOWS)
+
+    def take(self, inputs: Any) -> None:
+        """Keeps a batch's documents."""
+        self.documents += from_batch(inputs)
+
+    def windows(self) -> int:
+        """How many windows the documents of all processes make."""
+        own = window_sampler(self.config, self.documents, from_start=False).pieces()
+        return int(self.processes.reduce(torch.tensor(float(own))))
+
+    def finished(self) -> list[Document]:
+        """The documents of all processes, in the same order on each."""
+        self.release()
+        if self.processes.count == 1:
+            return self.documents
+        from accelerate.utils import gather_object
+
+        found: list[Document] = gather_object(self.documents)
+        return found

@@ -1,0 +1,87 @@
+"""A data set that can be read only once: the human side comes from the batches as training takes them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArguments
+
+from dft_plugin import DFTCallback
+from dft_plugin.callback import DistributionTermError
+from dft_plugin.gathering import can_be_read_once
+from tests import tiny
+from tests.training import term_options
+
+
+class Once(torch.utils.data.IterableDataset):
+    """Rows of a stream: its own iterator."""
+
+    def __init__(self, rows: Iterator[dict[str, Any]]) -> None:
+        self.rows = rows
+        self.taken = 0
+
+    def __iter__(self) -> Once:
+        return self
+
+    def __next__(self) -> dict[str, Any]:
+        row = next(self.rows)
+        self.taken += 1
+        return row
+
+
+def stream(count: int) -> Once:
+    tokenizer = tiny.tokenizer()
+    rows = itertools.cycle(tiny.plain_rows(count))
+    return Once({"input_ids": tokenizer(row["text"])["input_ids"]} for row in rows)
+
+
+def train(folder: Path, data: Once, steps: int, **options: Any) -> tuple[Trainer, DFTCallback]:
+    callback = DFTCallback(**term_options(weight=0.5, **options))
+    arguments = TrainingArguments(
+        output_dir=str(folder), max_steps=steps, per_device_train_batch_size=4, logging_steps=1, report_to=[],
+        save_strategy="steps", save_steps=2, use_cpu=True, disable_tqdm=True, dataloader_num_workers=0,
+    )  # fmt: skip
+    collator = DataCollatorForLanguageModeling(tiny.tokenizer(), mlm=False)
+    trainer = Trainer(
+        tiny.model(), arguments, collator, train_dataset=data,
+        processing_class=tiny.tokenizer(), callbacks=[callback],
+    )  # fmt: skip
+    trainer.train()
+    return trainer, callback
+
+
+def test_the_term_acts_once_enough_has_come_by(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = stream(60)
+    trainer, callback = train(tmp_path, data, steps=10, reference_windows=96)
+    assert data.taken < 60  # training alone has read it, a little ahead
+    said = capsys.readouterr().err
+    assert "the term acts after 96 windows" in said
+    assert "Distribution Fine-Tuning is active" in said
+    lines = [line for line in trainer.state.log_history if "loss" in line]
+    acted = ["dft/loss" in line for line in lines]
+    assert not acted[0]  # nothing had come by
+    assert acted[-1]
+    assert acted == sorted(acted)
+    assert callback.acted == sum(acted)
+    assert callback.term is not None
+    assert len(callback.term.contexts) == 96
+
+
+def test_a_run_that_ends_before_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DistributionTermError, match=r"of 512 human windows had come by"):
+        train(tmp_path, stream(60), steps=2, reference_windows=2048)
+
+
+def test_which_data_sets_are_read_once() -> None:
+    from datasets import Dataset
+
+    rows = Dataset.from_list(tiny.plain_rows(4))
+    assert can_be_read_once(stream(3))
+    assert not can_be_read_once(rows)
+    assert not can_be_read_once(rows.to_iterable_dataset())
+    assert not can_be_read_once([{"input_ids": [1, 2]}])
