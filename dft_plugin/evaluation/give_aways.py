@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -20,53 +21,87 @@ from dft_plugin.reference.word_scan import hashes_of
 PHRASES = (2, 3, 4, 5)
 LEAST_TEXTS = 3
 """Texts that must use it, so that one text's topic is no habit."""
-CERTAIN = 10.83
-"""Of the ratio over texts, chi-squared with one degree of freedom at p = 0.001: a word that a few texts repeat is no
-habit either."""
+CHANCE = 0.05
+"""Of listing anything at all that both sides use alike."""
 LISTED: dict[str, int] = {"word": 60, "phrase": 60, "opening": 30}
 SAME_PHRASE = 0.5
 """A phrase inside a listed one is left out where at least this share of its uses are inside it."""
 
 
 @dataclass(frozen=True)
-class Counts:
-    """How often each of K things occurs on the two sides.
+class Side:
+    """How often each of K things occurs in the texts of one side.
 
     Attributes:
-        own, human: (K,) occurrences.
-        own_texts, human_texts: (K,) texts they occur in.
-        own_total, human_total: words, or sentences, they are counted among.
+        count: (K,) occurrences.
+        texts: (K,) texts it occurs in.
+        rate, square: (K,) sums over texts of its share of the text's words, and of the squared share.
+        total: words (or sentences) of all texts.
+        size: number of texts.
     """
 
-    own: Ints
-    human: Ints
-    own_texts: Ints
-    human_texts: Ints
-    own_total: int
-    human_total: int
+    count: Ints
+    texts: Ints
+    rate: Floats
+    square: Floats
+    total: int
+    size: int
 
-    def g2(self) -> Floats:
-        """(K,) Dunning's log-likelihood ratio."""
-        return log_likelihood_ratio(self.own, self.own_total, self.human, self.human_total)
+    @property
+    def mean(self) -> Floats:
+        """(K,) mean share of a text's words."""
+        return self.rate / self.size
 
-    def certain(self, texts: int, human_texts: int) -> Ints:
-        """Those that enough texts of the two sides show, the strongest first."""
-        over_texts = log_likelihood_ratio(self.own_texts, texts, self.human_texts, human_texts)
-        enough = np.maximum(self.own_texts, self.human_texts) >= LEAST_TEXTS
-        # Both must point the same way.
-        more = self.own * self.human_total > self.human * self.own_total
-        more_texts = self.own_texts * human_texts > self.human_texts * texts
-        g2 = self.g2()
-        found = np.flatnonzero(enough & (over_texts >= CERTAIN) & (g2 >= CERTAIN) & (more == more_texts))
-        return found[np.argsort(-g2[found], kind="stable")]
+    @property
+    def variance(self) -> Floats:
+        """(K,) of that mean."""
+        return np.maximum(0, self.square / self.size - self.mean**2) / self.size
+
+
+def sides(thing: Ints, text: Ints, count: Ints, totals: Ints, kinds: int, measured: int) -> tuple[Side, Side]:
+    """The measured and the human side of entries (thing, text, count), with the words of each text."""
+    found = []
+    for own, texts in ((text < measured, slice(measured)), (text >= measured, slice(measured, None))):
+        rate = count[own] / totals[text[own]]
+        found.append(
+            Side(
+                np.bincount(thing[own], count[own], kinds).astype(np.int64),
+                np.bincount(thing[own], minlength=kinds),
+                np.bincount(thing[own], rate, kinds).astype(np.float64),
+                np.bincount(thing[own], rate**2, kinds).astype(np.float64),
+                int(totals[texts].sum()),
+                len(totals[texts]),
+            )
+        )
+    return found[0], found[1]
+
+
+def certain(own: Side, human: Side) -> Ints:
+    """The things that the two sides surely use differently, the largest log-likelihood ratio first.
+
+    That ratio takes each occurrence for independent, so that a word which one text repeats looks like a habit. So
+    it must show over texts as well: in how many use it, or in the mean of their shares (Welch's t). All are judged
+    at chi-squared's quantile for as many things as were looked at (Bonferroni).
+    """
+    enough = np.maximum(own.texts, human.texts) >= LEAST_TEXTS
+    needed = NormalDist().inv_cdf(1 - CHANCE / 2 / max(1, int(enough.sum()))) ** 2
+    g2 = log_likelihood_ratio(own.count, own.total, human.count, human.total)
+    over_texts = log_likelihood_ratio(own.texts, own.size, human.texts, human.size)
+    more = own.count * human.total > human.count * own.total
+    same_way = more == (own.texts * human.size > human.texts * own.size)
+    variance = own.variance + human.variance
+    t_squared = np.divide((own.mean - human.mean) ** 2, variance, out=np.zeros(len(g2)), where=variance > 0)
+    over = ((over_texts >= needed) & same_way) | ((t_squared >= needed) & (more == (own.mean > human.mean)))
+    found = np.flatnonzero(enough & (g2 >= needed) & over)
+    return found[np.argsort(-g2[found], kind="stable")]
 
 
 def give_aways(pool: Pool) -> list[GiveAway]:
     """Everything the two sides use differently, each kind sorted by how much it contributes."""
-    found = _listed(pool, "word", *_grams(pool, 1))
-    phrases = [entry for n in PHRASES for entry in _listed(pool, "phrase", *_grams(pool, n), at_most=300)]
+    found = _listed("word", *_grams(pool, 1))
+    phrases = [entry for n in PHRASES for entry in _listed("phrase", *_grams(pool, n), at_most=300)]
     found += without_parts(sorted(phrases, key=lambda entry: -entry.g2))[: LISTED["phrase"]]
-    found += _listed(pool, "opening", *_openings(pool))
+    found += _listed("opening", *_openings(pool))
     shown = [entry.model_copy(update={"examples": tuple(_examples(pool, entry))}) for entry in found]
     return [*shown, *constructions(pool)]
 
@@ -75,42 +110,38 @@ Kind = Literal["word", "phrase", "opening"]
 Spell = Callable[[Ints], Sequence[str]]
 
 
-def _grams(pool: Pool, n: int) -> tuple[Counts, Spell]:
-    sides = [pool.view(pool.own), pool.view(pool.human)]
+def _grams(pool: Pool, n: int) -> tuple[tuple[Side, Side], Spell]:
     grams = pool.grams(n)
-    own, human = (side.counts(n) for side in sides)
-    own_texts, human_texts = (np.bincount(grams.gram[side.entries(n)], minlength=grams.types) for side in sides)
-    own_total, human_total = (int(pool.words[side.index].sum()) for side in sides)
-    found = Counts(own, human, own_texts, human_texts, own_total, human_total)
-    return found, lambda indexes: pool.spelled(n, indexes)
+    text = np.repeat(np.arange(len(pool)), np.diff(grams.start))
+    counted = sides(grams.gram, text, grams.count, pool.words, grams.types, pool.measured)
+    return counted, lambda indexes: pool.spelled(n, indexes)
 
 
-def _openings(pool: Pool) -> tuple[Counts, Spell]:
+def _openings(pool: Pool) -> tuple[tuple[Side, Side], Spell]:
     at = opening_words(pool)
     kinds, first, opener = np.unique(pool.items[at], return_index=True, return_inverse=True)
     text = pool.scan.document[at]
-    sides = (text < pool.measured, text >= pool.measured)
-    own, human = (np.bincount(opener[side], minlength=len(kinds)) for side in sides)
-    once = [np.unique(opener[side] * len(pool) + text[side]) // len(pool) for side in sides]
-    own_texts, human_texts = (np.bincount(openers, minlength=len(kinds)) for openers in once)
-    found = Counts(own, human, own_texts, human_texts, *(int(side.sum()) for side in sides))
-    return found, lambda indexes: pool.scan.phrases(at[first[indexes]])
+    pair, count = np.unique(opener * len(pool) + text, return_counts=True)
+    sentences = np.bincount(text, minlength=len(pool))
+    counted = sides(pair // len(pool), pair % len(pool), count, sentences, len(kinds), pool.measured)
+    return counted, lambda indexes: pool.scan.phrases(at[first[indexes]])
 
 
-def _listed(pool: Pool, kind: Kind, counts: Counts, spell: Spell, at_most: int | None = None) -> list[GiveAway]:
-    chosen = counts.certain(pool.measured, len(pool) - pool.measured)[: at_most or LISTED[kind]]
-    g2 = counts.g2()
-    ratio = smoothed_ratio(counts.own, counts.own_total, counts.human, counts.human_total)
+def _listed(kind: Kind, counted: tuple[Side, Side], spell: Spell, at_most: int | None = None) -> list[GiveAway]:
+    own, human = counted
+    chosen = certain(own, human)[: at_most or LISTED[kind]]
+    g2 = log_likelihood_ratio(own.count, own.total, human.count, human.total)
+    ratio = smoothed_ratio(own.count, own.total, human.count, human.total)
     return [
         GiveAway(
             kind=kind,
             text=name,
-            count=int(counts.own[i]),
-            human_count=int(counts.human[i]),
-            documents=int(counts.own_texts[i]),
-            human_documents=int(counts.human_texts[i]),
-            rate=1e6 * float(counts.own[i]) / max(1, counts.own_total),
-            human_rate=1e6 * float(counts.human[i]) / max(1, counts.human_total),
+            count=int(own.count[i]),
+            human_count=int(human.count[i]),
+            documents=int(own.texts[i]),
+            human_documents=int(human.texts[i]),
+            rate=1e6 * float(own.count[i]) / max(1, own.total),
+            human_rate=1e6 * float(human.count[i]) / max(1, human.total),
             ratio=float(ratio[i]),
             g2=float(g2[i]),
         )

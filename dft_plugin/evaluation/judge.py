@@ -121,11 +121,16 @@ def estimate(
     asked: Sequence[Question], answers: Mapping[str, str], model: str, price: tuple[float, float] | None
 ) -> Estimate:
     """Counts requests and tokens, about four characters each; price: of a million tokens in, and out."""
-    new = [question for question in asked if question.key(model) not in answers]
+    new = _unanswered(asked, answers, model)
     tokens_in = sum(len(message["content"]) for question in new for message in question.messages) // CHARACTERS_A_TOKEN
     tokens_out = ANSWER_TOKENS * len(new)
     cost = None if price is None else (tokens_in * price[0] + tokens_out * price[1]) / 1e6
-    return Estimate(len(new), len(asked) - len(new), tokens_in, tokens_out, cost)
+    return Estimate(len(new), len({question.key(model) for question in asked}) - len(new), tokens_in, tokens_out, cost)
+
+
+def _unanswered(asked: Sequence[Question], answers: Mapping[str, str], model: str) -> list[Question]:
+    """The questions without an answer, each once."""
+    return list({key: question for question in asked if (key := question.key(model)) not in answers}.values())
 
 
 def cached(path: Path) -> dict[str, str]:
@@ -150,7 +155,7 @@ def ask(
             only the rest.
     """
     answers = cached(path)
-    new = [question for question in asked if question.key(endpoint.model) not in answers]
+    new = _unanswered(asked, answers, endpoint.model)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file, ThreadPoolExecutor(endpoint.workers) as pool:
         _end_line(path, file)

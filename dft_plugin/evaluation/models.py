@@ -27,13 +27,14 @@ def load(name: str, adapter: str | None = None) -> Loaded:
             belongs to another base model.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     check_there(name)
     tokenizer = load_tokenizer(name)
     try:
         model = AutoModelForCausalLM.from_pretrained(name, dtype="auto")
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise TextsError(f"{name}: cannot be loaded as a causal language model ({_first_line(error)})") from error
     notes: tuple[str, ...] = ()
     if adapter is not None:
@@ -73,6 +74,7 @@ def with_adapter(model: Any, name: str, adapter: str) -> tuple[Any, tuple[str, .
     """
     from peft import PeftModel
     from peft.utils import get_peft_model_state_dict, load_peft_weights
+    from safetensors import SafetensorError
 
     described = Path(adapter) / "adapter_config.json"
     if not described.is_file():
@@ -82,7 +84,7 @@ def with_adapter(model: Any, name: str, adapter: str) -> tuple[Any, tuple[str, .
     try:
         adapted = PeftModel.from_pretrained(model, adapter)
         saved = set(load_peft_weights(adapter, device="cpu"))
-    except (ValueError, RuntimeError, KeyError, OSError) as error:
+    except (ValueError, RuntimeError, KeyError, OSError, SafetensorError) as error:
         raise TextsError(f"{mismatch} ({_first_line(error)})") from error
     # PEFT leaves out weights of layers that the model lacks, and keeps untrained ones where the file has none.
     if strays := saved ^ set(get_peft_model_state_dict(adapted)):

@@ -101,7 +101,8 @@ def _judged(
 
     from dft_plugin.evaluation import judge
 
-    assert request.judge is not None and request.judge_model is not None
+    assert request.judge is not None
+    assert request.judge_model is not None
     endpoint = judge.Endpoint(request.judge, request.judge_model, os.environ.get(request.judge_key))
     own, other = judge.pairs(texts, human, request.judge_pairs, result.basis.words, request.seed)
     asked = judge.questions(own, other, request.seed)

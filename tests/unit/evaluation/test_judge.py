@@ -1,0 +1,190 @@
+"""The judge, against a local server that answers like an OpenAI-compatible endpoint."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dft_plugin.evaluation import judge
+from dft_plugin.evaluation.texts import Text, TextsError
+
+
+class Stub:
+    """Prefers the longer text, the first of two as long; fails as it is told to."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.failures: list[int] = []
+        self.headers: list[str | None] = []
+        self.answer: str | None = None
+        self.fail_after: int | None = None
+        self.lock = threading.Lock()
+
+    def reply(self, body: dict[str, Any], key: str | None) -> tuple[int, dict[str, Any]]:
+        with self.lock:
+            self.requests.append(body)
+            self.headers.append(key)
+            if self.failures:
+                return self.failures.pop(), {"error": {"message": "not now"}}
+            if self.fail_after is not None and len(self.requests) > self.fail_after:
+                return 401, {"error": {"message": "no credit"}}
+        shown = body["messages"][1]["content"]
+        first, second = shown.removeprefix("Text A:\n\n").split("\n\n---\n\n")[:2]
+        second = second.removeprefix("Text B:\n\n")
+        said = self.answer or ("A." if len(first) >= len(second) else "**B**")
+        return 200, {"choices": [{"message": {"content": said}}]}
+
+
+@pytest.fixture
+def stub() -> Stub:
+    return Stub()
+
+
+@pytest.fixture
+def url(stub: Stub) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            assert self.path == "/v1/chat/completions"
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            status, content = stub.reply(body, self.headers.get("Authorization"))
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(content).encode())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+    server.shutdown()
+    server.server_close()
+
+
+def endpoint(url: str, **options: Any) -> judge.Endpoint:
+    return judge.Endpoint(url, "stub-model", **{"workers": 4, "pause": 0.01, **options})
+
+
+OWN = ["long enough text " * 3] * 6 + ["x"] * 6
+HUMAN = ["shorter"] * 12
+
+
+def test_win_rate_averages_both_orders(stub: Stub, url: str, tmp_path: Path) -> None:
+    asked = judge.questions(OWN, HUMAN, seed=0)
+    assert len(asked) == 24
+    orders = [question.own_first for question in asked]
+    assert orders != sorted(orders)
+    answers = judge.ask(endpoint(url, key="secret"), asked, tmp_path / "judge.jsonl")
+    measure, notes = judge.win_rate(asked, answers, "stub-model", 100, seed=0)
+    assert measure.value == 50
+    assert measure.human == 50
+    assert measure.verdict == "no difference shown"
+    assert "100% of pairs" in notes[0]
+    assert stub.headers[0] == "Bearer secret"
+    assert stub.requests[0]["temperature"] == 0
+    wins, _ = judge.win_rate(
+        always := judge.questions(OWN[:6] * 4, HUMAN[:6] * 4, 1),
+        judge.ask(endpoint(url), always, tmp_path / "b.jsonl"),
+        "stub-model", 100, 0,
+    )  # fmt: skip
+    assert (wins.value, wins.verdict) == (100, "differs")
+
+
+def test_a_judge_that_always_says_a_sees_no_difference(stub: Stub, url: str, tmp_path: Path) -> None:
+    stub.answer = "A"
+    asked = judge.questions(OWN, HUMAN, seed=0)
+    measure, notes = judge.win_rate(
+        asked, judge.ask(endpoint(url), asked, tmp_path / "j.jsonl"), "stub-model", 100, seed=0
+    )
+    assert measure.value == 50
+    assert "0% of pairs" in notes[0]
+
+
+def test_unclear_answers_are_counted_and_left_out(stub: Stub, url: str, tmp_path: Path) -> None:
+    stub.answer = "Both are fine, A and B."
+    asked = judge.questions(OWN, HUMAN, seed=0)
+    measure, notes = judge.win_rate(
+        asked, judge.ask(endpoint(url), asked, tmp_path / "j.jsonl"), "stub-model", 100, seed=0
+    )
+    assert measure.verdict == "cannot be measured"
+    assert "24 of 24 answers" in notes[0]
+
+
+def test_answers_are_kept_and_not_asked_again(stub: Stub, url: str, tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "judge.jsonl"
+    own = [f"text number {i}" for i in range(12)]
+    asked = judge.questions(own, HUMAN, seed=0)
+    stub.fail_after = 10
+    with pytest.raises(TextsError, match=r"refuses: 401.*no credit"):
+        judge.ask(endpoint(url, workers=1), asked, path)
+    kept = judge.cached(path)
+    assert len(kept) == 10
+    with path.open("a") as file:
+        file.write('{"key": "cut o')
+    stub.fail_after = None
+    before = len(stub.requests)
+    estimate = judge.estimate(asked, judge.cached(path), "stub-model", (10.0, 30.0))
+    assert (estimate.requests, estimate.cached) == (14, 10)
+    answers = judge.ask(endpoint(url), asked, path)
+    assert len(stub.requests) == before + 14
+    assert kept.items() <= answers.items()
+    assert judge.ask(endpoint(url), asked, path) == answers
+    assert len(stub.requests) == before + 14
+    # Another judge is another question.
+    assert judge.estimate(asked, answers, "other-model", None).requests == 24
+
+
+def test_what_may_pass_is_tried_again(stub: Stub, url: str, tmp_path: Path) -> None:
+    stub.failures = [429, 503, 500]
+    asked = judge.questions(["one", "two"], HUMAN[:2], seed=0)
+    assert len(judge.ask(endpoint(url), asked, tmp_path / "j.jsonl")) == 4
+    assert len(stub.requests) == 7
+
+
+def test_an_endpoint_that_is_not_there(tmp_path: Path) -> None:
+    asked = judge.questions(OWN[:1], HUMAN[:1], seed=0)
+    with pytest.raises(TextsError, match=r"did not answer in 6 tries.*run it again"):
+        judge.ask(endpoint("http://127.0.0.1:9/v1", pause=0.001), asked, tmp_path / "j.jsonl")
+
+
+def test_cost_is_estimated_from_characters() -> None:
+    asked = judge.questions(["a" * 4000], ["b" * 4000], seed=0)
+    found = judge.estimate(asked, {}, "m", (2.0, 8.0))
+    assert found.requests == 2
+    assert 4000 < found.tokens_in < 4400
+    assert found.cost == pytest.approx((2 * found.tokens_in + 8 * 32) / 1e6)
+    assert "2 requests" in str(found)
+    assert judge.estimate(asked, {}, "m", None).cost is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "letter"),
+    [
+        ("A", "A"),
+        ("b.", "B"),
+        ("**B**", "B"),
+        ("Text A", "A"),
+        ("(a)", "A"),
+        ("A or B", None),
+        ("neither", None),
+        ("", None),
+    ],
+)
+def test_answers(answer: str, letter: str | None) -> None:
+    assert judge.preference(answer) == letter
+
+
+def test_pairs_share_prompts_where_there_are_any() -> None:
+    own = [Text(f"own {i} and more", prompt=f"p{i}") for i in range(5)]
+    human = [Text(f"human {i}", prompt=f"p{i}") for i in (3, 1)]
+    assert judge.pairs(own, human, 10, 2, 0) == (["own 1", "own 3"], ["human 1", "human 3"])
+    mine, theirs = judge.pairs([Text(f"o{i}") for i in range(9)], [Text(f"h{i}") for i in range(4)], 3, 5, seed=0)
+    assert len(mine) == len(theirs) == 3
+    assert len(set(mine)) == len(set(theirs)) == 3
