@@ -185,16 +185,18 @@ def _openings(a: Description, b: Description) -> Iterator[Difference]:
         ratio = smoothed_ratio(one, a.sentences, other, b.sentences)
         order = [i for i in np.argsort(-sure).tolist() if sure[i] >= SURE and abs(math.log(ratio[i])) >= NOTICEABLE]
         for i in order[:OPENINGS]:
-            shares = (_one_in(int(one[i]), a.sentences), _one_in(int(other[i]), b.sentences))
-            said = f'{shares[0]} opens with "{words[i]}" instead of {shares[1].replace(" sentence", "")}'
+            share, instead = _share(int(one[i]), a.sentences), _share(int(other[i]), b.sentences)
+            said = f'sentences that open with "{words[i]}": {share} instead of {instead}'
             yield Difference(abs(math.log(ratio[i])), said)
     if a.repeated_opening and b.repeated_opening:
         said = f"{percent(a.repeated_opening)} of the sentences open as the one before did, instead of "
         yield Difference(_size(a.repeated_opening, b.repeated_opening), said + percent(b.repeated_opening))
 
 
-def _one_in(count: int, total: int) -> str:
-    return f"one sentence in {total / count:,.0f}" if count else "no sentence"
+def _share(count: int, total: int) -> str:
+    if not count:
+        return "none"
+    return f"one in {total / count:,.0f}" if total >= 2 * count else percent(count / total)
 
 
 def _repetition(a: Description, b: Description) -> Iterator[Difference]:

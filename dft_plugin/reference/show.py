@@ -45,7 +45,7 @@ def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[str
     from rich.table import Table
 
     made = Table(
-        title=title,
+        title=None if title is None else _escaped(title),
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD if any(columns) else None,
