@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -97,93 +96,16 @@ def sft(arguments: tuple[str, ...]) -> None:
     sys.exit(launch(arguments))
 
 
-@commands.group()
-def reference() -> None:
-    """Reference files: the statistics of human text, computed once."""
+def _add_groups() -> None:
+    """Commands in files of their own, which take `user_errors` from this one."""
+    from dft_plugin.evaluation.commands import compare, evaluate
+    from dft_plugin.reference_commands import reference
+
+    for command in (evaluate, compare, reference):
+        commands.add_command(command)
 
 
-@reference.command()
-@click.argument("corpus", nargs=-1, required=True)
-@click.option("--tokenizer", required=True, help="Folder or hub name of the model that will be trained.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The .safetensors file to write.")
-@click.option("--config", type=click.Path(), help="YAML with a dft: block: its statistics, rollout lengths and seed.")
-@click.option("--split", help="Split of a Hugging Face data set.")
-@click.option("--text-column", help="Column that holds plain text; default: text, prompt + completion, or messages.")
-@click.option(
-    "--max-bad",
-    type=click.FloatRange(0, 1),
-    default=0.001,
-    show_default=True,
-    help="Largest share of unreadable rows that is skipped.",
-)
-@click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one for each core.")
-@click.option(
-    "--engine",
-    type=click.Choice(["local", "ray"]),
-    default="local",
-    show_default=True,
-    help="ray: a task for each file over a Ray cluster (RAY_ADDRESS, else one on this machine).",
-)
-@click.option("--resume", is_flag=True, help="Go on with an interrupted build.")
-@click.option("--vocabulary-size", type=click.IntRange(min=1), help="Rows of the lm_head, if config.json is not there.")
-@click.option("--from-start", is_flag=True, help="For training data with prompts: texts count from their first token.")
-@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
-@user_errors
-def build(
-    corpus: tuple[str, ...],
-    tokenizer: str,
-    output: Path,
-    config: str | None,
-    split: str | None,
-    text_column: str | None,
-    max_bad: float,
-    workers: int | None,
-    engine: str,
-    resume: bool,
-    vocabulary_size: int | None,
-    from_start: bool,
-    overwrite: bool,
-) -> None:
-    """Build a reference of CORPUS: files (.txt, .jsonl, .json, .parquet, also .gz and .zst), folders, patterns or
-    Hugging Face data set names."""
-    from dft_plugin.config import DFTConfig
-    from dft_plugin.reference.build import Request, build_file, progress_bar
-    from dft_plugin.reference.built import built
-    from dft_plugin.reference.rows import ReadOptions
-
-    request = Request(
-        corpus,
-        output,
-        tokenizer,
-        DFTConfig() if config is None else DFTConfig.from_yaml(config),
-        ReadOptions(split, text_column, max_bad),
-        vocabulary_size,
-        from_start,
-        workers,
-        engine,
-        overwrite,
-        resume,
-    )
-    with progress_bar() as progress:
-        reference, lines = build_file(request, progress)
-    click.echo(built(output, reference, lines), nl=False)
-
-
-@reference.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path())
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The .safetensors file to write.")
-@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
-@user_errors
-def merge(files: tuple[str, ...], output: Path, overwrite: bool) -> None:
-    """Merge references into what one build over all their corpora gives, byte for byte."""
-    from dft_plugin.reference.accumulated import Reference
-    from dft_plugin.reference.build import check_output
-    from dft_plugin.reference.finish import merged
-
-    check_output(output, overwrite)
-    reference = merged({file: Reference.load(file) for file in files})
-    reference.save(output)
-    click.echo(f"{output}: {reference.windows:,} windows of {reference.metadata['documents']:,} documents")
+_add_groups()
 
 
 def main() -> None:

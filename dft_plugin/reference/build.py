@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,6 +20,7 @@ from dft_plugin.reference.bad_lines import BadLines
 from dft_plugin.reference.container import Kind, read, write
 from dft_plugin.reference.corpus import Source, chunks, sources
 from dft_plugin.reference.count import Count, Cutting
+from dft_plugin.reference.description import Description, describe
 from dft_plugin.reference.errors import ReferenceError
 from dft_plugin.reference.finish import finished
 from dft_plugin.reference.mapping import Counted, Job, entries_of, worker
@@ -135,6 +137,23 @@ def build_file(
     reference.save(request.output)
     request.notes.unlink(missing_ok=True)
     return reference, state.lines
+
+
+def describe_corpus(corpus: str, tokenizer: str | None, progress: Callable[[Progress], None]) -> Description:
+    """What the reference of a corpus would say, without keeping it.
+
+    Raises:
+        ReferenceError: as `build_file`, and without a tokenizer.
+    """
+    if tokenizer is None:
+        raise ReferenceError(
+            f"{corpus} is no reference file but a corpus, and its statistics are counted in a model's tokens: add "
+            "--tokenizer, or build a reference of it first with `dft reference build`"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        request = Request([corpus], Path(folder) / "audited.safetensors", tokenizer, DFTConfig(), workers=None)
+        reference, _ = build_file(request, progress)
+    return describe(reference, corpus)
 
 
 def check_output(output: Path, overwrite: bool) -> None:
