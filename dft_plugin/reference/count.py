@@ -57,6 +57,7 @@ class Count:
         words: words, phrases and sentence openings.
         lengths: (LENGTHS,) documents with 2^i to 2^(i+1) - 1 tokens.
         windows, documents, bad_lines, empty_documents: how many.
+        counted_words: words begun at counted positions; `words` has those of whole documents.
         content: the sum of all documents' digests, modulo 2^128.
     """
 
@@ -66,6 +67,7 @@ class Count:
     words: WordCounts
     lengths: Integers
     windows: int
+    counted_words: int
     documents: int
     bad_lines: int
     empty_documents: int
@@ -85,6 +87,7 @@ class Count:
             self.words + other.words,
             self.lengths + other.lengths,
             self.windows + other.windows,
+            self.counted_words + other.counted_words,
             self.documents + other.documents,
             self.bad_lines + other.bad_lines,
             self.empty_documents + other.empty_documents,
@@ -132,7 +135,7 @@ class Counter:
         digests = [_digest(text.document, self.cutting.seed) for text in texts]
         size = self.accumulation.vocabulary_size
         total, tokens = np.zeros(self.accumulation.size), np.zeros(size)
-        windows = 0
+        windows = counted_words = 0
         none = np.zeros(0, dtype=np.int64)
         drawn = Drawn(none, Written(none, none, none, none, none.astype(bool)))
         for written, own in self._batches([text.document for text in texts], digests):
@@ -141,6 +144,7 @@ class Counter:
             low = np.flatnonzero(own <= (LARGEST if limits.key is None else limits.key))
             drawn += Drawn(own[low], written.select(low))
             windows += len(written)
+            counted_words += self._words(written)
         lengths = np.array([text.document.stop - text.document.start for text in texts], dtype=np.float64)
         powers = np.log2(np.maximum(lengths, 1)).astype(np.int64)
         return Count(
@@ -150,11 +154,16 @@ class Counter:
             WordCounts.of([text.text for text in texts], [digest >> 64 for digest in digests], limits.words),
             np.bincount(powers, minlength=LENGTHS),
             windows,
+            counted_words,
             len(texts),
             bad_lines,
             empty_documents,
             sum(digests) % (1 << 128),
         )
+
+    def _words(self, written: Written) -> int:
+        words, window = written.words(self.accumulation.statistics[0].vocabulary), np.arange(len(written))
+        return int((words.before(window, written.end) - words.before(window, written.first)).sum())
 
     def _batches(self, documents: Sequence[Document], digests: Sequence[int]) -> Iterator[tuple[Written, Integers]]:
         """The windows of documents and their keys, about as many tokens at a time as fit a processor's cache."""
