@@ -20,7 +20,7 @@ from torch import Tensor
 from dft_plugin.reference.container import Kind, narrow, read, write
 from dft_plugin.reference.domain_words import DomainWords
 from dft_plugin.reference.letters import LetterChain
-from dft_plugin.reference.marks import CONTEXTS, WINDOWS
+from dft_plugin.reference.marks import CONTEXTS, KINDS, WIDTHS, WINDOWS
 from dft_plugin.reference.packing import pack_integers, pack_names, unpack_integers, unpack_names
 from dft_plugin.reference.repetition import Repetition
 from dft_plugin.statistics.base import ratio
@@ -90,8 +90,8 @@ class Domain:
         pieces: counts of pieces.
         phrases: n -> counts of runs of n pieces, n = 2, 3, 4; the most frequent ones.
         letters: what stands for rarer words.
-        intervals: event -> (W, C, 2, 256) events by age in words and intervals at risk by age, in windows of
-            `marks.WINDOWS` words and marks after contexts of `marks.CONTEXTS` times that.
+        intervals: words to a bin -> event -> (W, C, 2, bins) events by age in words and intervals at risk by age, in
+            windows of `marks.WINDOWS` words and marks after contexts of `marks.CONTEXTS` times that.
         openings: how alike sentences open.
         lengths: (L,) documents by number of pieces, four classes to each doubling.
         repetition: how n-grams come again, by kind of tokenizer; None where that was not measured.
@@ -101,7 +101,7 @@ class Domain:
     pieces: PieceCounts
     phrases: Mapping[int, Phrases]
     letters: LetterChain
-    intervals: Mapping[str, Integers]
+    intervals: Mapping[int, Mapping[str, Integers]]
     openings: Openings
     lengths: Integers
     repetition: Repetition | None
@@ -119,9 +119,9 @@ class Domain:
         for statistic in (SentenceLength, PunctuationRhythm, ParagraphLength):
             options = statistic.Options()
             for kind in statistic.kinds:
-                counted = self.intervals[kind][-1, -1]
+                counted = self.intervals[options.width][kind][-1, -1]
                 if counted[0].any():
-                    events, at_risk = binned(counted, options.longest, options.width)
+                    events, at_risk = binned(counted, options.width, options.longest, options.width)
                     law = kaplan_meier(torch.from_numpy(events), torch.from_numpy(at_risk))
                     found.setdefault(statistic.name, {})[kind] = law
         if self.openings.after:
@@ -151,8 +151,12 @@ class Domain:
         letters = LetterChain(
             unpack_names(tensors["letters/sequences"]), whole("letters/count"), int(tensors["letters/words"])
         )
-        kinds = [name.removeprefix("intervals/") for name in tensors if name.startswith("intervals/")]
-        intervals = {kind: whole(f"intervals/{kind}").reshape(len(WINDOWS), len(CONTEXTS), 2, -1) for kind in kinds}
+        intervals = {
+            width: {
+                kind: whole(f"intervals/{width}/{kind}").reshape(len(WINDOWS), len(CONTEXTS), 2, -1) for kind in KINDS
+            }
+            for width in WIDTHS
+        }
         repeated, after = tensors["openings/counts"].tolist()
         openings = Openings(repeated, after, float(tensors["openings/alike"]))
         curves = {name.removeprefix("repetition/"): tensors[name] for name in tensors if name.startswith("repetition/")}
@@ -187,8 +191,9 @@ class Domain:
         yield "letters/sequences", pack_names(self.letters.sequences)
         yield "letters/count", pack_integers(self.letters.count)
         yield "letters/words", torch.tensor(self.letters.words)
-        for kind, counted in self.intervals.items():
-            yield f"intervals/{kind}", pack_integers(counted.ravel())
+        for width, by_kind in self.intervals.items():
+            for kind, counted in by_kind.items():
+                yield f"intervals/{width}/{kind}", pack_integers(counted.ravel())
         yield "openings/counts", torch.tensor([self.openings.repeated, self.openings.after])
         yield "openings/alike", torch.tensor(self.openings.alike, dtype=torch.float64)
         yield "lengths", pack_integers(self.lengths)
@@ -201,16 +206,21 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(FOLDER.glob("*.safetensors"))}
 
 
-def binned(counted: Any, longest: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+def binned(counted: Any, ages: int, longest: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Events and intervals at risk, (bins,) float64 each, in bins of `width` words up to `longest`.
 
     An interval is at risk in a bin once, when it enters it; ages beyond those counted have none.
+
+    Args:
+        counted: (2, N) events and intervals at risk, in bins of `ages` words, of which `width` is a multiple.
+        ages: words to a bin there.
+        longest, width: options of an interval statistic.
     """
-    bins = -(-longest // width)
-    events, at_risk = np.zeros((2, bins * width))
-    held = min(counted.shape[1], bins * width)
+    bins, together = -(-longest // width), width // ages
+    events, at_risk = np.zeros((2, bins * together))
+    held = min(counted.shape[1], bins * together)
     events[:held], at_risk[:held] = counted[:, :held]
-    return events.reshape(bins, width).sum(1), at_risk.reshape(bins, width)[:, 0].copy()
+    return events.reshape(bins, together).sum(1), at_risk.reshape(bins, together)[:, 0].copy()
 
 
 def _by_frequency(count: Integers) -> Integers:

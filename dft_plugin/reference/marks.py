@@ -6,6 +6,7 @@ same counts as tokens do: one definition of a sentence end, of a word and of an 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,9 +25,12 @@ from dft_plugin.written import Booleans, Integers, Words, Written, expand
 KINDS = tuple(event for event in EVENTS if event != "end_of_text")
 LONGEST = 256
 """Ages in words that are told apart."""
-WINDOWS = (32, 64, 128, 256, 512, 1024)
+WINDOWS = (32, 45, 64, 91, 128, 181, 256, 362, 512, 724, 1024)
 """Lengths of the windows that intervals are counted in, in words and marks: how long intervals can be seen, and how
 often the text's beginning is, depends on it."""
+WIDTHS = (1, 8)
+"""Words to a bin: the interval statistics' defaults. An interval is at risk in a bin from its beginning only, so that
+wide bins are not quite sums of narrow ones."""
 CONTEXTS = (0.25, 1.0)
 """Their contexts, as parts of that."""
 CUTS = 2
@@ -78,18 +82,22 @@ class MarkedText:
         """How many words there are."""
         return int(self.written.words(self.vocabulary).started.sum())
 
-    def intervals(self) -> dict[str, Integers]:
-        """event -> (WINDOWS, CONTEXTS, 2, LONGEST): events by age in words from 1 on and intervals at risk by age,
-        as windows of each length show them."""
-        found = {kind: np.zeros((len(WINDOWS), len(CONTEXTS), 2, LONGEST), dtype=np.int64) for kind in KINDS}
+    def intervals(self) -> dict[int, dict[str, Integers]]:
+        """words to a bin -> event -> (WINDOWS, CONTEXTS, 2, bins): events by age in words from 1 on and intervals at
+        risk by age, as windows of each length show them."""
+        shape = (len(WINDOWS), len(CONTEXTS), 2)
+        found = {
+            width: {kind: np.zeros((*shape, LONGEST // width), dtype=np.int64) for kind in KINDS} for width in WIDTHS
+        }
         for row, column, seed in np.ndindex(len(WINDOWS), len(CONTEXTS), CUTS):
             windows = self._windows(WINDOWS[row], round(WINDOWS[row] * CONTEXTS[column]), seed)
             elapsed = windows.words(self.vocabulary).before
             group = np.zeros(len(windows), dtype=np.int64)
-            for kind, counts in found.items():
-                event = self.events(kind)
-                counted = count_intervals(windows, event, elapsed, group, 1, bins=LONGEST, width=1, minimum=1)
-                counts[row, column] += np.concatenate(counted).astype(np.int64)
+            for width, kind in itertools.product(WIDTHS, KINDS):
+                counted = count_intervals(
+                    windows, self.events(kind), elapsed, group, 1, bins=LONGEST // width, width=width, minimum=1
+                )
+                found[width][kind][row, column] += np.concatenate(counted).astype(np.int64)
         return found
 
     def _windows(self, longest: int, context: int, seed: int) -> Written:

@@ -15,8 +15,9 @@ from torch import Tensor
 from dft_plugin.documents import Document, spans
 from dft_plugin.reference.domain import Domain, binned
 from dft_plugin.reference.domain_count import CLASSES
-from dft_plugin.reference.marks import CONTEXTS, LONGEST, WINDOWS
+from dft_plugin.reference.marks import CONTEXTS, LONGEST, WIDTHS, WINDOWS
 from dft_plugin.reference.piece_tokens import PieceTokens, piece_tokens
+from dft_plugin.reference.pieces import START
 from dft_plugin.reference.repetition import LONGEST as LONGEST_NGRAM
 from dft_plugin.reference.repetition import probe, within
 from dft_plugin.reference.token_runs import token_runs
@@ -208,15 +209,16 @@ def _intervals(tokens: TokenizedDomain, statistic: Any) -> list[Floats]:
         raise NotHeld(f"longest is {longest}, and a domain tells intervals of up to {LONGEST} words apart")
     unit = tokens.frequency.sum() / tokens.domain.metadata["words_and_marks"]
     window = tokens.max_new_tokens / unit
-    row = _between(np.log(WINDOWS), np.log(window))
+    row = _between(-1 / np.array(WINDOWS), -1 / window)
     column = _between(np.log(CONTEXTS), np.log(max(tokens.context_tokens, 1) / tokens.max_new_tokens))
     # No window shows an interval longer than itself.
-    words = (window + tokens.context_tokens / unit) * tokens.domain.metadata["words"]
-    seen = np.arange(1, LONGEST + 1) < words / tokens.domain.metadata["words_and_marks"]
+    words = tokens.domain.metadata["words"] / tokens.domain.metadata["words_and_marks"]
+    reach = (window + tokens.context_tokens / unit) * words
+    ages = max(held for held in WIDTHS if width % held == 0)
     counted: list[Floats] = []
     for kind in statistic.present:
-        counts = np.einsum("w,c,wcka->ka", row, column, tokens.domain.intervals[kind].astype(np.float64))
-        counted += binned(counts * seen, longest, width)
+        counts = np.einsum("w,c,wcka->ka", row, column, tokens.domain.intervals[ages][kind].astype(np.float64))
+        counted += binned(counts * (1 + np.arange(counts.shape[1]) * ages < reach), ages, longest, width)
     return counted
 
 
@@ -249,10 +251,12 @@ def _novelty(tokens: TokenizedDomain, statistic: Any) -> list[Floats]:
 
 def _sentence_opening(tokens: TokenizedDomain, statistic: Any) -> list[Floats]:
     pieces, openings = tokens.domain.pieces, tokens.domain.openings
+    # Hardly any window begins where its document does.
+    later = np.array([name[0] != START for name in pieces.names], dtype=bool)
     # What comes after a sentence end inside a piece opens one wherever the piece stands.
     inside = _weighted(statistic, _apart(tokens.pieces, known=False), pieces.count)[0]
-    whole = _weighted(statistic, _apart(tokens.pieces, known=True), pieces.opening)[0]
-    twice = _weighted(statistic, _apart(tokens.pieces, known=False), pieces.opening)[0]
+    whole = _weighted(statistic, _apart(tokens.pieces, known=True), pieces.opening * later)[0]
+    twice = _weighted(statistic, _apart(tokens.pieces, known=False), pieces.opening * later)[0]
     frequency = inside + whole - twice
     law = frequency * statistic.begins_word.cpu().numpy()
     # Words that differ may share their first token.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -70,6 +71,28 @@ class Repetition:
             arrays["fertility"].astype(np.float64),
             arrays["share"].astype(np.float64),
         )
+
+
+def measure(texts: Sequence[str], tokenizers: Mapping[str, Sequence[Any]]) -> Repetition:
+    """Measures texts.
+
+    Args:
+        texts: documents.
+        tokenizers: kind -> `tokenizers.Tokenizer`s of growing vocabularies.
+    """
+    measured = []
+    chunks = sum(len(text.split()) for text in texts)
+    for kind in tokenizers.values():
+        largest = kind[-1]
+        probes = probe(lambda text, largest=largest: len(largest.encode(text, add_special_tokens=False).ids))  # type: ignore[misc]
+        for tokenizer in kind:
+            end = tokenizer.get_vocab_size()  # each document ends with a token, as in training
+            found = [[*row.ids, end] for row in tokenizer.encode_batch(texts, add_special_tokens=False)]
+            documents = np.concatenate([[0], np.cumsum([len(row) for row in found])])
+            tokens = np.array([token for row in found for token in row], dtype=np.int64)
+            measured.append((probes, (len(tokens) - len(texts)) / chunks, shares(tokens, documents)))
+    probed, fertility, share = zip(*measured, strict=True)
+    return Repetition(np.array(probed), np.array(fertility), np.stack(share))
 
 
 def probe(tokens_of: Callable[[str], int]) -> tuple[int, ...]:
