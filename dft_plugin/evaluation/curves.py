@@ -24,13 +24,14 @@ def curves(pool: Pool) -> dict[str, Curve]:
 
 
 def _law(pool: Pool, kind: str, label: str, x_label: str) -> Curve:
-    rows = interval_rows(pool, kind, LONGEST)
+    longest = min(LONGEST, pool.limit)  # nothing is seen beyond
+    rows = interval_rows(pool, kind, longest)
     own, human = (_entries(pool.view(side).total(rows)) for side in (pool.own, pool.human))
     return Curve(
         label=label,
         x_label=x_label,
         y_label="share",
-        x=tuple(range(1, LONGEST + 2)),
+        x=tuple(range(1, longest + 2)),
         texts=own,
         human=human,
         open_end=True,
@@ -39,7 +40,7 @@ def _law(pool: Pool, kind: str, label: str, x_label: str) -> Curve:
 
 def _entries(summed: Floats) -> tuple[float | None, ...]:
     if not summed[1].any():  # nothing was ever at risk
-        return (None,) * (LONGEST + 1)
+        return (None,) * (summed.shape[1] + 1)
     return tuple(float(share) for share in law(summed))
 
 

@@ -25,7 +25,7 @@ SHOWN = 6
 SHOWN_CHARACTERS = 4000
 REPEATED = 0.01
 """Share of texts that occur more than once which is worth telling."""
-WITHOUT_SPACES = {"Thai", "Lao", "Khmer", "Myanmar"}
+WITHOUT_SPACES = frozenset({"Thai", "Lao", "Khmer", "Myanmar"})
 WORTH_TELLING = 0.05
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "peft", "vllm", "sentence-transformers", "mauve-text")
 
@@ -172,12 +172,13 @@ def _notes(texts: Texts, human: Texts, pool: Pool) -> list[str]:
 
 
 def _script_notes(pool: Pool) -> list[str]:
-    letters: Counter[str] = sum((scripts(text) for text in pool.clipped), Counter())
-    spaceless = sum(letters[name] for name in WITHOUT_SPACES)
+    letters: Counter[str] = sum((scripts(pool.clipped[i]) for i in pool.own), Counter())
+    telling = [name for name, count in letters.items() if count > WORTH_TELLING * letters.total()]
     notes = []
-    if spaceless > WORTH_TELLING * max(1, letters.total()):
-        named = ", ".join(sorted(name for name in WITHOUT_SPACES if letters[name]))
-        notes.append(f"{named}: written without spaces between words, so that measures in words count whole phrases")
-    if letters and letters["Latin"] < (1 - WORTH_TELLING) * letters.total():
-        notes.append("the constructions (not X but Y, and others made of words) are English only")
+    if spaceless := ", ".join(sorted(WITHOUT_SPACES.intersection(telling))):
+        notes.append(
+            f"{spaceless}: written without spaces between words, so that measures in words count whole phrases"
+        )
+    if set(telling) - {"Latin"}:
+        notes.append("the constructions made of words (not X but Y, as if) are English only")
     return notes

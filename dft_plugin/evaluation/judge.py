@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dft_plugin.evaluation.resampling import LEAST_TEXTS, STANDARD_ERRORS, interval
+from dft_plugin.evaluation.resampling import LEAST_TEXTS, interval, standard_errors
 from dft_plugin.evaluation.result import Measure
 from dft_plugin.evaluation.texts import Text, TextsError
 from dft_plugin.evaluation.words import word_starts
@@ -257,7 +257,7 @@ def win_rate(
     generator = np.random.default_rng(seed)
     halves = np.array([100 * generator.permutation(scores)[: len(scores) // 2].mean() for _ in range(resamples)])
     value, gaps = 100 * float(scores.mean()), np.abs(halves - 50)
-    differs = abs(value - 50) > STANDARD_ERRORS * float(halves.std())
+    differs = abs(value - 50) > standard_errors(len(scores)) * float(halves.std())
     return (
         Measure.model_validate(
             {

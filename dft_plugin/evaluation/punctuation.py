@@ -52,7 +52,7 @@ def rhythm(pool: Pool) -> tuple[Distances, Floats]:
 
     The mean over the kinds, each weighed by how many such intervals the human sample has.
     """
-    rows = np.stack([interval_rows(pool, kind, LONGEST) for kind in MARKS], axis=1)
+    rows = np.stack([interval_rows(pool, kind, min(LONGEST, pool.limit)) for kind in MARKS], axis=1)
 
     def distance(view: View, human: View) -> dict[str, float]:
         own, other = view.total(rows), human.total(rows)

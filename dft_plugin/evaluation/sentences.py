@@ -25,7 +25,8 @@ def mean_and_variance(length_law: Floats) -> tuple[float, float]:
 
 def lengths(pool: Pool) -> tuple[Figures, Distances, Floats]:
     """Mean, variance and Wasserstein distance of words per sentence; and the rows that laws are made of."""
-    rows = interval_rows(pool, "sentence_end", LONGEST)
+    # Nothing is seen beyond the limit: what is longer counts as one word more than that.
+    rows = interval_rows(pool, "sentence_end", min(LONGEST, pool.limit))
 
     def figures(view: View) -> dict[str, float]:
         summed = view.total(rows)

@@ -15,7 +15,7 @@ from dft_plugin.evaluation.pool import Pool, make_pool
 from dft_plugin.evaluation.texts import Text
 
 CORPORA = Path(__file__).resolve().parents[3] / "../shared/data/corpora"
-WORDS = ["a", "the", "cat", "dog", "tree", "river", "sees", "finds", "under", "over", "slowly", "green", "old", "house", "bird", "it", "and", "but", "with", "of"]
+WORDS = "a the cat dog tree river sees finds under over slowly green old house bird it and but with of".split()  # noqa: SIM905
 
 
 def made_up(count: int, seed: int, *, words: int = 60, favourite: str | None = None) -> list[Text]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 from dft_plugin.evaluation import resampling
 from dft_plugin.evaluation.measuring import Options, basis_of, common_words, measure, prepare, round_down
@@ -113,6 +114,12 @@ def test_what_never_occurs_is_not_called_rarer_than_human_by_chance() -> None:
     common[:320] = 1
     made = resampling.figure(SPECIFICATION, 0.0, 0.8, replicates_of(np.zeros(40), common, drawn), (20, 40), 400)
     assert made.verdict == "differs"
+
+
+@pytest.mark.parametrize("texts", [6, 11, 41, 2001])
+def test_fewer_texts_need_more_standard_errors(texts: int) -> None:
+    exact = student.ppf((1 + resampling.SURE) / 2, texts - 1)
+    assert resampling.standard_errors(texts) == pytest.approx(exact, rel=0.05)
 
 
 def test_missing_values_make_honest_entries() -> None:

@@ -1,0 +1,133 @@
+"""`dft evaluate` and `dft compare` from the command line, with a real model where there is one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from dft_plugin.cli import commands
+from dft_plugin.evaluation import result as results
+from tests import tiny
+from tests.unit.evaluation.samples import CORPORA, corpus, made_up
+
+MODEL = CORPORA.parent / "models" / "stories260K"
+
+
+def texts(path: Path, count: int, seed: int, favourite: str | None = None) -> str:
+    rows = [{"text": text.text} for text in made_up(count, seed, favourite=favourite)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def dft(*arguments: str) -> Result:
+    return CliRunner().invoke(commands, arguments)
+
+
+def test_the_commands_import_nothing_heavy() -> None:
+    code = (
+        "import sys, dft_plugin.cli; "
+        "print([name for name in ('torch', 'numpy', 'transformers', 'rich', 'pydantic') if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+def test_texts_from_a_file(tmp_path: Path) -> None:
+    human, mine = texts(tmp_path / "human.jsonl", 60, 1), texts(tmp_path / "mine.jsonl", 40, 2, "delve")
+    output = tmp_path / "out" / "r.json"
+    found = dft("evaluate", "--texts", mine, "--reference", human, "--resamples", "20", "-n", "30", "-o", str(output))
+    assert found.exit_code == 0, found.output
+    result = results.Result.load(output)
+    assert result.name == "mine"
+    assert result.provenance.texts.texts == 30
+    assert result.provenance.human.texts == 60
+    assert "delve" in found.output
+    assert "vocabulary" in found.output
+    assert str(output) in found.output.replace("\n", "")
+
+
+def test_errors_are_one_line_and_exit_code_one(tmp_path: Path) -> None:
+    human = texts(tmp_path / "human.jsonl", 10, 1)
+    for arguments in (
+        ["evaluate", "--reference", human],
+        ["evaluate", str(tmp_path / "no-model"), "--reference", human],
+        ["evaluate", "--texts", "nothing.jsonl", "--reference", human],
+        ["compare", human, "nothing.json"],
+    ):
+        found = dft(*arguments)
+        assert found.exit_code == 1
+        assert found.output.startswith("Error: ")
+        assert len(found.output.splitlines()) == 1
+
+
+def test_comparing_texts_and_results(tmp_path: Path) -> None:
+    human = texts(tmp_path / "human.jsonl", 80, 1)
+    base, tuned = texts(tmp_path / "base.jsonl", 50, 2, "delve"), texts(tmp_path / "tuned.jsonl", 40, 3)
+    shown = dft("compare", human, base, tuned, "--resamples", "30")
+    assert shown.exit_code == 0, shown.output
+    assert "base" in shown.output
+    assert "the first 40 of 50 texts" in " ".join(shown.output.split())
+    for name in ("base", "tuned"):
+        arguments = ["--texts", str(tmp_path / f"{name}.jsonl"), "--reference", human, "--resamples", "30", "-n", "40"]
+        assert dft("evaluate", *arguments, "--words", "50", "-o", str(tmp_path / f"{name}.json")).exit_code == 0
+    again = dft("compare", human, str(tmp_path / "base.json"), str(tmp_path / "tuned.json"))
+    assert "median gap closed" in " ".join(again.output.split())
+    mixed = dft("compare", human, str(tmp_path / "base.json"), tuned, "--resamples", "30")
+    assert mixed.exit_code == 0, mixed.output
+    assert "not measured against" not in mixed.output
+    assert "?" not in mixed.output.split("In brackets")[0]
+
+
+def test_a_tiny_model_is_generated_from_and_measured(tmp_path: Path) -> None:
+    tiny.model().save_pretrained(tmp_path / "model")
+    tiny.tokenizer().save_pretrained(tmp_path / "model")
+    human = tmp_path / "human.jsonl"
+    human.write_text("".join(json.dumps(row) + "\n" for row in tiny.plain_rows(30)))
+    output = tmp_path / "r.json"
+    arguments = [
+        str(tmp_path / "model"), "--reference", str(human), "-n", "24", "--max-new-tokens", "24", "--batch-size", "8",
+        "--temperature", "0.8", "--top-p", "0.9", "--resamples", "10", "--prompt-words", "5", "-o", str(output),
+    ]  # fmt: skip
+    found = dft("evaluate", *arguments)
+    assert found.exit_code == 0, found.output
+    result = results.Result.load(output)
+    assert result.provenance.model == str(tmp_path / "model")
+    assert result.provenance.sampling is not None
+    assert result.provenance.sampling.top_p == 0.9
+    assert result.provenance.sampling.engine == "transformers"
+    assert result.measures["perplexity"].value is not None
+    assert result.measures["covered"].value is not None
+    assert result.measures["jensen-shannon"].label.startswith("tokens")
+    assert result.samples.texts[0].prompt == result.samples.human[0].prompt
+    assert result.samples.human[0].text.startswith(" ")
+    written = tmp_path / "r.texts.jsonl"
+    assert len(written.read_text().splitlines()) == 24
+    before = written.stat().st_mtime_ns
+    assert dft("evaluate", *arguments).exit_code == 0
+    assert written.stat().st_mtime_ns == before  # nothing was generated a second time
+    assert results.Result.load(output).measures == result.measures
+
+
+@pytest.mark.skipif(not MODEL.is_dir(), reason="no stories260K next to the checkout")
+def test_a_real_model_is_told_from_human_fairy_tales(tmp_path: Path) -> None:
+    human = tmp_path / "human.jsonl"
+    human.write_text("".join(json.dumps({"text": row["text"][:1500]}) + "\n" for row in corpus("children")[:150]))
+    for name, temperature in (("cold", "0.4"), ("warm", "1.0")):
+        found = dft(
+            "evaluate", str(MODEL), "--reference", str(human), "-n", "64", "--max-new-tokens", "80",
+            "--resamples", "40", "--temperature", temperature, "--name", name, "-o", str(tmp_path / f"{name}.json"),
+        )  # fmt: skip
+        assert found.exit_code == 0, found.output
+    cold, warm = (results.Result.load(tmp_path / f"{name}.json") for name in ("cold", "warm"))
+    for name in ("jensen-shannon", "mmd", "auc", "sentence length"):
+        assert warm.measures[name].verdict == "differs"
+    # The same model and human text, so the same perplexity; the colder it is sampled, the more it repeats itself.
+    assert cold.measures["perplexity"] == warm.measures["perplexity"]
+    assert cold.measures["distinct-2"].value < warm.measures["distinct-2"].value  # type: ignore[operator]
+    compared = dft("compare", str(human), str(tmp_path / "cold.json"), str(tmp_path / "warm.json"))
+    assert compared.exit_code == 0, compared.output
