@@ -23,6 +23,7 @@ from dft_plugin.reference.window_sample import SAMPLE, Drawn, WindowSample
 from dft_plugin.reference.word_counts import WordCounts
 from dft_plugin.written import Integers, Written
 
+Tokens = npt.NDArray[np.int32]
 Numbers = npt.NDArray[np.float64]
 LARGEST = np.iinfo(np.int64).max
 TOKENS_AT_A_TIME = 1 << 16
@@ -132,13 +133,14 @@ class Counter:
             bad_lines, empty_documents: skipped on the way; added to the count.
             limits: of a count that this one will be added to; they change no sum and save time.
         """
-        digests = [_digest(text.document, self.cutting.seed) for text in texts]
+        arrays = [np.asarray(text.document.tokens, dtype=np.int32) for text in texts]
+        digests = [_digest(text.document, own, self.cutting.seed) for text, own in zip(texts, arrays, strict=True)]
         size = self.accumulation.vocabulary_size
         total, tokens = np.zeros(self.accumulation.size), np.zeros(size)
         windows = counted_words = 0
         none = np.zeros(0, dtype=np.int64)
         drawn = Drawn(none, Written(none, none, none, none, none.astype(bool)))
-        for written, own in self._batches([text.document for text in texts], digests):
+        for written, own in self._batches([text.document for text in texts], arrays, digests):
             total += self.accumulation.count(written, np.zeros(len(written), dtype=np.int64), 1)[0]
             tokens += np.bincount(written.drawn, minlength=size)
             low = np.flatnonzero(own <= (LARGEST if limits.key is None else limits.key))
@@ -165,21 +167,23 @@ class Counter:
         words, window = written.words(self.accumulation.statistics[0].vocabulary), np.arange(len(written))
         return int((words.before(window, written.end) - words.before(window, written.first)).sum())
 
-    def _batches(self, documents: Sequence[Document], digests: Sequence[int]) -> Iterator[tuple[Written, Integers]]:
+    def _batches(
+        self, documents: Sequence[Document], arrays: Sequence[Tokens], digests: Sequence[int]
+    ) -> Iterator[tuple[Written, Integers]]:
         """The windows of documents and their keys, about as many tokens at a time as fit a processor's cache."""
         cutting = self.cutting
         cut: list[Span] = []
-        tokens: list[Integers] = []
+        tokens: list[Tokens] = []
         keys: list[npt.NDArray[np.uint64]] = []
         offset = 0
-        for number, (document, digest) in enumerate(zip(documents, digests, strict=True), start=1):
+        for number, (document, own, digest) in enumerate(zip(documents, arrays, digests, strict=True), start=1):
             found = spans(document, cutting.context_tokens, cutting.max_new_tokens, cutting.from_start, digest % 2**32)
             cut.append(found.shifted(offset))
-            tokens.append(np.asarray(document.tokens, dtype=np.int64))
+            tokens.append(own)
             keys.append(_mixed(np.uint64(digest >> 64) + np.arange(len(found.first), dtype=np.uint64)))
             offset += len(document.tokens)
             if offset >= TOKENS_AT_A_TIME or number == len(documents):
-                written = Written(np.concatenate(tokens), *Span.joined(cut))
+                written = Written(np.concatenate(tokens).astype(np.int64), *Span.joined(cut))
                 yield written, (np.concatenate(keys) >> np.uint64(1)).astype(np.int64)
                 cut, tokens, keys, offset = [], [], [], 0
 
@@ -206,11 +210,10 @@ def _joined(one: WindowSample | Drawn, other: WindowSample | Drawn) -> WindowSam
     return one + other
 
 
-def _digest(document: Document, seed: int) -> int:
+def _digest(document: Document, tokens: Tokens, seed: int) -> int:
     """128 bits of what a document says, and of where its text begins and ends."""
     place = f"{seed} {document.start} {document.stop} {document.prompted}".encode()
-    content = np.asarray(document.tokens, dtype=np.int32).tobytes()
-    return int.from_bytes(hashlib.blake2b(content, digest_size=16, key=place).digest(), "big")
+    return int.from_bytes(hashlib.blake2b(tokens.tobytes(), digest_size=16, key=place).digest(), "big")
 
 
 def _mixed(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
