@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
-from dft_plugin import host
+from dft_plugin import host, run_report
 from dft_plugin.assembly import Setting, assemble
 from dft_plugin.backward import Attachment, choose_backward
 from dft_plugin.config import DFTConfig, parse
@@ -25,6 +25,7 @@ from dft_plugin.gradients import GradientSnapshot, average, finite, scale_, trai
 from dft_plugin.language_model import decoder_of
 from dft_plugin.metrics import Metrics
 from dft_plugin.rollout import describe, forked_rng, seed_of
+from dft_plugin.run_report import RunReport
 from dft_plugin.term import DistributionTerm, Evaluation
 
 logger = logging.getLogger("dft_plugin")
@@ -70,6 +71,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         self._seen = False
         self._trainer: Any = None
         self.gathering: Gathering | None = None
+        self.report: RunReport | None = None
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> DFTCallback:
@@ -110,6 +112,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         with forked_rng(next(self.setting.model.parameters()).device, seed_of(self.config.seed)):
             self.term = assemble(self.config, self.setting)
         self._restore(state)
+        self.report = run_report.begin(self.config, self.setting, self.term, self._trainer, state)
         self._say(self._active_line(time.perf_counter() - started))
 
     def _say(self, line: str) -> None:
@@ -265,6 +268,9 @@ class DFTCallback(TrainerCallback, ExportableState):
                 f"(start_step {self.config.start_step}, interval {self.config.rollout.interval}, "
                 f"{self.skipped} steps skipped{self._waited()})"
             )
+
+        if self.report is not None:
+            self.report.finish(self._trainer, state)
 
     def _waited(self) -> str:
         if self.gathering is None:

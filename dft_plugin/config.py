@@ -85,7 +85,8 @@ class DFTConfig(BaseModel):
     reference: str = Field(
         default="train",
         description="the human text to match: `train` (the training set's own completions), a .txt, .jsonl, "
-        ".json or .parquet file of texts, or a .safetensors reference built by `dft reference build`",
+        ".json or .parquet file or a folder of texts, a .safetensors reference built by `dft reference build`, or a "
+        "shipped domain: news, fiction, academic, legal, children",
     )
     reference_windows: int = Field(
         default=2048,
@@ -131,6 +132,17 @@ class DFTConfig(BaseModel):
     )
     sample_every: int = Field(
         default=200, ge=0, description="acting steps between the sample texts in the log; 0: none"
+    )
+    report: bool | Literal["auto"] = Field(
+        default="auto",
+        description="whether the run ends with dft-report.html and dft-result.json (before and after) in the output "
+        "directory and a section in the model card; `auto`: where the extra `report` is installed",
+    )
+    report_texts: int = Field(
+        default=256,
+        ge=32,
+        le=100_000,
+        description="texts sampled before and after for the report, from the evaluation set's contexts if there is one",
     )
     seed: int = Field(default=0, ge=0, description="seed of contexts, rollouts and human windows")
 

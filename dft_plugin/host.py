@@ -149,6 +149,27 @@ def on_inputs(trainer: Any, take: Callable[[Any], None]) -> Callable[[], None]:
     return release
 
 
+def evaluation_dataloader(trainer: Any) -> Any:
+    """Of the evaluation set, or of the first where there are several; None where there is none."""
+    dataset = getattr(trainer, "eval_dataset", None)
+    if isinstance(dataset, dict):
+        dataset = next(iter(dataset.values()), None)
+    return None if dataset is None else trainer.get_eval_dataloader(dataset)
+
+
+def after_model_card(trainer: Any, add: Callable[[], None]) -> None:
+    """Calls `add` whenever the trainer has written its model card again, as it does for a push to the hub."""
+    original = _unhooked(trainer.create_model_card)
+
+    def create_model_card(*args: Any, **kwargs: Any) -> Any:
+        written = original(*args, **kwargs)
+        add()
+        return written
+
+    create_model_card.dft_original = original  # type: ignore[attr-defined]
+    trainer.create_model_card = create_model_card
+
+
 def _unhooked(function: Callable[..., Any]) -> Callable[..., Any]:
     """Without the hook that an earlier `train()` on the same trainer left."""
     original: Callable[..., Any] = getattr(function, "dft_original", function)

@@ -93,8 +93,8 @@ def check_path(reference: str) -> str:
         known = ["train", *plugins.references()]
         raise ReferenceError(
             f'reference "{reference}": there is no such file.{plugins.nearest(reference, known)} A reference is '
-            f"{', '.join(known)}, a corpus (.txt, .jsonl, .json, .parquet, a folder of these) or a .safetensors file of "
-            "`dft reference build`"
+            f"{', '.join(known)}, a corpus (.txt, .jsonl, .json, .parquet, a folder of these) or a .safetensors file "
+            "of `dft reference build`"
         )
     return reference
 

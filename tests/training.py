@@ -28,6 +28,7 @@ TINY_TERM: dict[str, Any] = {
     "reference_windows": 64,
     "rollout": {"batch_size": 6, "micro_batch_size": 4, "max_new_tokens": 16, "context_tokens": 32},
     "sample_every": 0,
+    "report": False,
 }
 """Small enough for a second per step; micro_batch_size does not divide batch_size."""
 

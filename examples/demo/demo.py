@@ -178,7 +178,7 @@ def main() -> None:
 
     rollout = {"temperature": arguments.temperature, "max_new_tokens": 96, "batch_size": 32}
     options = json.loads(arguments.dft)
-    options = {**options, "rollout": {**rollout, **options.get("rollout", {})}}
+    options = {"report": False, **options, "rollout": {**rollout, **options.get("rollout", {})}}
     config = DFTConfig.model_validate({"seed": arguments.seed, **options})
     tokenizer = AutoTokenizer.from_pretrained(arguments.model)
     train, held_out = pages()

@@ -188,6 +188,7 @@ from tests import tiny
 assert dft_word_length.__file__.startswith(sys.argv[1]), dft_word_length.__file__
 assert plugins.statistic("word_length") is dft_word_length.WordLength  # found by its entry point alone
 callback = DFTCallback(
+    report=False,
     statistics=["token_frequency", {"word_length": {"longest": 5}}],
     weight=0.5,
     rollout={"batch_size": 4, "micro_batch_size": 2, "max_new_tokens": 8, "context_tokens": 4},

@@ -1,0 +1,188 @@
+"""Before and after: what the model writes at the beginning and the end of a run, measured beside human text."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from dft_plugin import host
+from dft_plugin.assembly import Setting
+from dft_plugin.config import DFTConfig
+from dft_plugin.documents import from_dataloader
+from dft_plugin.human_windows import window_sampler
+from dft_plugin.rollout import forked_rng, seed_of
+from dft_plugin.term import DistributionTerm
+from dft_plugin.texts import Window
+
+if TYPE_CHECKING:
+    from dft_plugin.evaluation.result import Result
+    from dft_plugin.evaluation.texts import Texts
+
+logger = logging.getLogger("dft_plugin")
+
+LEAST_TEXTS = 32
+BEFORE = "dft-before.jsonl"
+RESULT = "dft-result.json"
+REPORT = "dft-report.html"
+SEED = 0x5EED
+
+
+def wanted(config: DFTConfig) -> bool:
+    """Whether a run ends with a report: as configured, or where the extra that it needs is installed."""
+    return importlib.util.find_spec("sklearn") is not None if config.report == "auto" else bool(config.report)
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """Human windows whose contexts the report continues.
+
+    Attributes:
+        windows: a context and what a human wrote after it.
+        held_out: whether they come from an evaluation set, which is not trained on.
+    """
+
+    windows: Sequence[Window]
+    held_out: bool
+
+
+def contexts(config: DFTConfig, term: DistributionTerm, evaluation: Any) -> Contexts:
+    """`report_texts` windows: of the evaluation set if there is one, else of the training set.
+
+    Args:
+        config: the `dft:` block.
+        term: whose contexts are those of the training set.
+        evaluation: the trainer's evaluation dataloader, or None.
+    """
+    if evaluation is not None:
+        documents = from_dataloader(evaluation, limit=4 * config.report_texts)
+        sampler = window_sampler(config, documents, from_start=False)
+        count = min(config.report_texts, sampler.pieces())
+        if count >= LEAST_TEXTS:
+            generator = torch.Generator().manual_seed(seed_of(config.seed, SEED))
+            return Contexts(sampler.sample(count, generator), held_out=True)
+    # The last ones: windows stand in random order.
+    return Contexts(term.contexts[-config.report_texts :], held_out=False)
+
+
+def begin(config: DFTConfig, setting: Setting, term: DistributionTerm, trainer: Any, state: Any) -> RunReport | None:
+    """The report of a run, with what the model writes before it; None where there is to be none.
+
+    Args:
+        config, setting, term: of the run; the first process writes the report.
+        trainer: the host's.
+        state: the trainer's, which tells whether the run goes on from a checkpoint.
+    """
+    if setting.processes.rank != 0 or not wanted(config):
+        return None
+    chosen = contexts(config, term, host.evaluation_dataloader(trainer))
+    if len(chosen.windows) < LEAST_TEXTS:
+        return None
+    report = RunReport(config, term, setting.tokenizer, Path(trainer.args.output_dir), chosen)
+    with forked_rng(term.device, config.seed):
+        report.before(resumed=state.global_step > 0)
+    return report
+
+
+class RunReport:
+    """Samples the model before and after training, and writes the report.
+
+    Args:
+        config: the `dft:` block.
+        term: samples the live model.
+        tokenizer: of the model.
+        folder: the run's output directory.
+        chosen: contexts to continue.
+    """
+
+    def __init__(self, config: DFTConfig, term: DistributionTerm, tokenizer: Any, folder: Path, chosen: Contexts):
+        self.config, self.term, self.tokenizer, self.folder, self.chosen = config, term, tokenizer, folder, chosen
+        self.results: list[Result] = []
+
+    def before(self, resumed: bool) -> None:
+        """Keeps what the model writes now; a resumed run keeps what it wrote at the beginning."""
+        path = self.folder / BEFORE
+        if resumed and path.is_file():
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        rows = [json.dumps(row, ensure_ascii=False) for row in self._sample()]
+        path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+    def finish(self, trainer: Any, state: Any) -> None:
+        """Writes the report at the end of a run, and its section whenever the trainer writes its model card."""
+        try:
+            with forked_rng(self.term.device, self.config.seed):
+                self.after(state)
+            host.after_model_card(trainer, self.add_to_model_card)
+        except Exception:  # a trained model must not be lost for a report
+            logger.exception("dft: the report could not be written; the run itself ended well")
+
+    def after(self, trainer_state: Any) -> None:
+        """Measures what the model writes now beside what it wrote before, and writes the files."""
+        from dft_plugin.evaluation.report.html import write_report
+
+        if not (self.folder / BEFORE).is_file():
+            logger.warning("dft: no report: %s is not there", self.folder / BEFORE)
+            return
+        self.results = self._results()
+        self.results[-1].save(self.folder / RESULT)
+        history = {"log_history": trainer_state.log_history}
+        write_report(self.folder / REPORT, self.results, trainer_state=history)
+        self.add_to_model_card()
+
+    def add_to_model_card(self) -> None:
+        """Adds the results to the README.md in the output directory."""
+        from dft_plugin.evaluation.model_card import add_section
+
+        add_section(self.folder, self.results)
+
+    def _results(self) -> list[Result]:
+        from dft_plugin.evaluation.evaluate import evaluate_together
+        from dft_plugin.evaluation.measuring import Options
+        from dft_plugin.evaluation.texts import Text, Texts
+
+        def texts(name: str, rows: Sequence[dict[str, str]]) -> Texts:
+            return Texts(name, [Text(row["text"], row["prompt"]) for row in rows], [])
+
+        lines = (self.folder / BEFORE).read_text(encoding="utf-8").splitlines()
+        columns = {
+            "before training": texts("before training", [json.loads(line) for line in lines]),
+            "after training": texts("after training", self._sample()),
+        }
+        found = evaluate_together(columns, texts("human", self._human()), Options(seed=self.config.seed))
+        note = "" if self.chosen.held_out else "the contexts are of the training set: no evaluation set was given"
+        return [
+            result.model_copy(update={"notes": (*result.notes, *([note] if note else []))}) for result in found.values()
+        ]
+
+    def _sample(self) -> list[dict[str, str]]:
+        term, rows = self.term, []
+        size = term.settings.micro_batch_size
+        for start in range(0, len(self.chosen.windows), size):
+            windows = self.chosen.windows[start : start + size]
+            prompts = [window.tokens[: window.first] for window in windows]
+            with term.autocast():
+                generated = term.engine.generate(
+                    term.model, prompts, term.sampler, term.settings.max_new_tokens, term.end_of_text,
+                    seed_of(self.config.seed, SEED, start),
+                )  # fmt: skip
+            rows += [self._row(prompt, tokens) for prompt, tokens in zip(prompts, generated, strict=True)]
+        return rows
+
+    def _human(self) -> list[dict[str, str]]:
+        return [
+            self._row(window.tokens[: window.first], window.tokens[window.first :]) for window in self.chosen.windows
+        ]
+
+    def _row(self, prompt: Sequence[int], text: Sequence[int]) -> dict[str, str]:
+        decode = self.tokenizer.decode
+        return {
+            "prompt": decode(list(prompt), skip_special_tokens=True),
+            "text": decode(list(text), skip_special_tokens=True),
+        }

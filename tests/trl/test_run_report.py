@@ -1,0 +1,87 @@
+"""The report at the end of a run: before and after, in the output directory and the model card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import Dataset
+from trl import SFTConfig, SFTTrainer
+
+from dft_plugin import DFTCallback
+from dft_plugin.evaluation.result import Result
+from tests import tiny
+from tests.training import term_options
+
+pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+
+
+def train(folder: Path, *, evaluate: bool = False, steps: int = 3, resume: bool = False, **options: Any) -> SFTTrainer:
+    rows = tiny.plain_rows(60, characters=600)
+    arguments = SFTConfig(
+        output_dir=str(folder), max_steps=steps, per_device_train_batch_size=2, logging_steps=1, report_to=[],
+        save_strategy="steps", save_steps=2, use_cpu=True, disable_tqdm=True, max_length=128, seed=3,
+    )  # fmt: skip
+    trainer = SFTTrainer(
+        model=tiny.model(), args=arguments, train_dataset=Dataset.from_list(rows[:40]),
+        eval_dataset=Dataset.from_list(rows[40:]) if evaluate else None,
+        processing_class=tiny.tokenizer(), callbacks=[DFTCallback(**term_options(weight=0.5, **options))],
+    )  # fmt: skip
+    trainer.train(resume_from_checkpoint=resume or None)
+    return trainer
+
+
+@pytest.mark.parametrize("evaluate", [False, True])
+def test_files_of_a_run(tmp_path: Path, evaluate: bool) -> None:
+    trainer = train(tmp_path, evaluate=evaluate, report=True, report_texts=40)
+    result = Result.load(tmp_path / "dft-result.json")
+    assert result.name == "after training"
+    before = [json.loads(line) for line in (tmp_path / "dft-before.jsonl").read_text().splitlines()]
+    assert result.provenance.texts.texts == len(before) <= 40
+    said = " ".join(result.notes)
+    assert ("no evaluation set was given" in said) != evaluate
+    page = (tmp_path / "dft-report.html").read_text()
+    assert "before training" in page
+    assert "after training" in page
+    card = (tmp_path / "README.md").read_text()
+    assert "dft-plugin" in card
+    assert card.count("## Distribution Fine-Tuning") == 1
+    trainer.create_model_card()  # as a push to the hub does
+    card = (tmp_path / "README.md").read_text()
+    assert card.count("## Distribution Fine-Tuning") == 1
+
+
+def test_without_a_report(tmp_path: Path) -> None:
+    train(tmp_path, report=False)
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith("dft-")]
+
+
+def test_a_resumed_run_keeps_what_was_written_at_its_beginning(tmp_path: Path) -> None:
+    train(tmp_path, report=True, report_texts=40, steps=2)
+    before = (tmp_path / "dft-before.jsonl").read_bytes()
+    train(tmp_path, report=True, report_texts=40, steps=4, resume=True)
+    assert (tmp_path / "dft-before.jsonl").read_bytes() == before
+
+
+def test_a_report_changes_nothing_of_the_run(tmp_path: Path) -> None:
+    losses = []
+    for report in (True, False):
+        trainer = train(tmp_path / str(report), report=report, report_texts=40)
+        losses.append([line["loss"] for line in trainer.state.log_history if "loss" in line])
+    assert losses[0] == losses[1]
+
+
+def test_a_report_that_fails_leaves_the_run_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from dft_plugin.run_report import RunReport
+
+    def broken(self: RunReport, trainer_state: Any) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(RunReport, "after", broken)
+    trainer = train(tmp_path, report=True, report_texts=40)
+    assert trainer.state.global_step == 3
+    assert "the report could not be written" in caplog.text
