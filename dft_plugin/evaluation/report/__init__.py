@@ -1,0 +1,1 @@
+"""The HTML report of results: `html.render` and `html.write_report`."""

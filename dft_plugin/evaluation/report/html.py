@@ -1,0 +1,117 @@
+"""The report: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from dft_plugin import __version__
+from dft_plugin.evaluation.compare import compare, unique_names
+from dft_plugin.evaluation.report import comparison, laws, numbers
+from dft_plugin.evaluation.report.charts import symbol
+from dft_plugin.evaluation.report.habits import CHARTED, habits
+from dft_plugin.evaluation.report.samples import side_by_side
+from dft_plugin.evaluation.report.training import read_trainer_state, training_charts
+from dft_plugin.evaluation.result import Result, ResultError
+
+STYLES = 6
+"""Colours and marks of results in the style sheet; more results begin again at the first."""
+# Pages may not hold most control characters, and a lone surrogate is no UTF-8: shown, not dropped.
+_VISIBLE = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"} | {0x7F: 0x2421}
+
+
+def render(results: Sequence[Result], trainer_state: Mapping[str, Any] | None = None, title: str | None = None) -> str:
+    """The report of one result, or of several compared with the first.
+
+    The page asks for nothing over the network (its content security policy forbids it), runs no script, and holds
+    every text of models, corpora and the user escaped.
+
+    Args:
+        results: of `dft evaluate`, the one that the others are compared with first.
+        trainer_state: transformers' trainer state of the run, for its curves.
+        title: heading of the page; default: made of the names.
+
+    Raises:
+        ResultError: when there is no result.
+        TrainerStateError: when the trainer state has no log.
+    """
+    if not results:
+        raise ResultError("a report needs at least one result")
+    compared = compare(results)
+    names = unique_names(["human", *(result.name for result in results)])[1:]
+    styles = [f"s{index % STYLES + 1}" for index in range(len(results))]
+    page = (
+        _environment()
+        .get_template("page.html")
+        .render(
+            title=title or f"How far from human: {', '.join(names)}",
+            version=__version__,
+            results=list(zip(results, names, styles, strict=True)),
+            counted=_counted(results, names),
+            notes=compared.notes,
+            cards=comparison.cards(compared, results, names, styles),
+            measures=comparison.measures(compared, names, styles),
+            sentences=laws.sentence_chart(results, names, styles),
+            punctuation=laws.punctuation_charts(results, names, styles),
+            ranks=laws.rank_chart(results, names, styles),
+            habits=habits(results, names, styles),
+            charted=CHARTED,
+            training=[] if trainer_state is None else training_charts(trainer_state),
+            samples=side_by_side(results, names, styles),
+        )
+    )
+    return page.translate(_VISIBLE).encode("utf-8", "replace").decode("utf-8")
+
+
+def write_report(
+    path: str | Path,
+    results: Sequence[Result],
+    trainer_state: Mapping[str, Any] | str | Path | None = None,
+    title: str | None = None,
+) -> Path:
+    """Writes the report, complete or not at all.
+
+    Args:
+        path: the HTML file.
+        results: as for `render`.
+        trainer_state: the state itself, its file, or the output folder of the run.
+        title: as for `render`.
+
+    Raises:
+        ResultError, TrainerStateError: as `render` and `read_trainer_state`.
+    """
+    path = Path(path)
+    state = read_trainer_state(trainer_state) if isinstance(trainer_state, (str, Path)) else trainer_state
+    page = render(results, state, title)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(page, encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def _counted(results: Sequence[Result], names: Sequence[str]) -> str:
+    """How many texts there are of each result and of people."""
+    sizes = [result.provenance.texts.texts for result in results]
+    human = results[0].provenance.human
+    if len(set(sizes)) == 1:
+        own = f"{sizes[0]:,} texts{' each' if len(sizes) > 1 else ''}"
+    else:
+        own = ", ".join(f"{size:,} of {name}" for size, name in zip(sizes, names, strict=True))
+    return f"{own}, beside {human.texts:,} human texts of {Path(human.name).name or human.name}"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("dft_plugin.evaluation.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(figure=numbers.figure, times=numbers.times)
+    environment.globals.update(symbol=symbol)
+    return environment
