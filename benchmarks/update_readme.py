@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = {
     "results": ROOT / "benchmarks/demo/results.md",
     "variance": ROOT / "benchmarks/estimator/results/variance.md",
+    "domains": ROOT / "benchmarks/domains/results/accuracy.md",
+    "throughput": ROOT / "benchmarks/reference/results/throughput.md",
 }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,11 +11,13 @@ import torch
 from dft_plugin import plugins
 from dft_plugin.check import AXOLOTL, Findings
 from dft_plugin.config import DFTConfig
-from dft_plugin.human_reference import check_path
+from dft_plugin.human_reference import check_path, not_held
 from dft_plugin.human_windows import cut_windows, sampling_record
 from dft_plugin.matched import make_statistic
 from dft_plugin.reference import Reference, ReferenceError, read_documents
 from dft_plugin.reference.corpus import read_rows
+from dft_plugin.reference.domain import Domain
+from dft_plugin.reference.projection import project
 from dft_plugin.reference.tokenizer import end_of_text_of, rows_of_head
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.vocabulary import Vocabulary
@@ -115,6 +116,12 @@ def check_reference(
             rows = rows_of_head(name) or loaded.vocabulary.size
             sized = replace(vocabulary, size=rows)
             loaded.check(parsed.reference, statistics, sized, sampling_record(parsed))
+        return
+    if parsed.reference in plugins.references():
+        domain = Domain.load(plugins.references()[parsed.reference])
+        if vocabulary is not None:
+            projected = project(domain, tokenizer, vocabulary, statistics, sampling_record(parsed))
+            not_held(parsed.reference, projected, parsed, statistics)
         return
     documents = _read(check_path(parsed.reference), tokenizer)
     if documents is not None:

@@ -20,7 +20,8 @@ from dft_plugin.reference import Reference, ReferenceError, read_documents
 from dft_plugin.reference.domain import Domain
 from dft_plugin.reference.finish import human_side
 from dft_plugin.reference.human_side import HumanSide, of_windows
-from dft_plugin.reference.projection import project
+from dft_plugin.reference.projection import Projection, project
+from dft_plugin.statistics.base import Statistic
 from dft_plugin.texts import Window
 from dft_plugin.vocabulary import Vocabulary
 
@@ -99,6 +100,26 @@ def check_path(reference: str) -> str:
     return reference
 
 
+def not_held(name: str, projected: Projection, config: DFTConfig, statistics: Sequence[Statistic]) -> dict[str, str]:
+    """statistic -> why a domain does not hold it, of those on by default.
+
+    Raises:
+        ReferenceError: when the configuration itself lists one of them.
+    """
+    left_out = {
+        statistic.name: projected.left_out[statistic.name]
+        for statistic in statistics
+        if not statistic.needs_model and statistic.name in projected.left_out
+    }
+    if left_out and "statistics" in config.model_fields_set:
+        statistic, reason = next(iter(left_out.items()))
+        raise ReferenceError(
+            f"reference {name} holds no {statistic} ({reason}); it holds {', '.join(projected.totals)}: leave "
+            f"{statistic} out of `statistics`, or build a reference of texts with `dft reference build`"
+        )
+    return left_out
+
+
 @dataclass(frozen=True)
 class OfWindows:
     """Human windows, counted at the beginning of the run."""
@@ -149,17 +170,7 @@ class OfDomain:
     def matching(self, config: DFTConfig, vocabulary: Vocabulary) -> Matching:
         statistics = make_statistics(config.statistics, vocabulary)
         projected = project(self.domain, self.tokenizer, vocabulary, statistics, sampling_record(config))
-        left_out = {
-            statistic.name: projected.left_out[statistic.name]
-            for statistic in statistics
-            if not statistic.needs_model and statistic.name in projected.left_out
-        }
-        if left_out and "statistics" in config.model_fields_set:
-            name, reason = next(iter(left_out.items()))
-            raise ReferenceError(
-                f"reference {self.name} holds no {name} ({reason}); it holds {', '.join(projected.totals)}: leave "
-                f"{name} out of `statistics`, or build a reference of texts with `dft reference build`"
-            )
+        left_out = not_held(self.name, projected, config, statistics)
         for name, reason in left_out.items():
             logger.warning("dft: reference %s holds no %s (%s): it is not matched", self.name, name, reason)
         kept = [

@@ -125,6 +125,20 @@ def _memory(corpus: list[str], job: Job) -> dict[str, Any]:
     return {"megabytes_of_text": characters / 1e6, "peak_mb": memory(), "before_mb": before}
 
 
+def text(found: dict[str, Any]) -> str:
+    """The README's paragraph."""
+    rate, ratio = found["tokens_per_second"], found["throughput_of_build_over"]
+    memory = ", ".join(f"{each['peak_mb']:.0f} MB for {each['megabytes_of_text']:.0f} MB" for each in found["memory"])
+    return (
+        f"`python benchmarks/reference/throughput.py` on {found['tokens'] / 1e6:.1f} million tokens, a vocabulary of "
+        f"{found['vocabulary']:,}, {found['workers']} worker(s) on a shared machine, median of "
+        f"{len(found['seconds']['build'])}: {rate['build']:,.0f} tokens a second, {ratio['tokenizer(texts)']:.2f} of "
+        f"what `tokenizer(texts)` alone reaches with as many workers ({ratio['tokenization of the build']:.2f} of the "
+        f"faster call that the build itself uses). One process peaks at {memory} of text: memory does not follow the "
+        "corpus.\n"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", nargs="+")
@@ -141,7 +155,8 @@ def main() -> None:
     }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "throughput.json").write_text(json.dumps(found, indent=1) + "\n")
-    print(json.dumps(found, indent=1))
+    (RESULTS / "throughput.md").write_text(text(found))
+    print(text(found))
 
 
 if __name__ == "__main__":

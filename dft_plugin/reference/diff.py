@@ -150,7 +150,7 @@ def _spread(one: IntervalLaw, other: IntervalLaw) -> str:
     """Standard deviations, and how they compare when each is taken relative to its mean."""
     deviations = f"standard deviation {_both(one.deviation, other.deviation, '').replace('  ', ' ')}"
     relative = math.log((one.deviation / one.mean or 1e-9) / (other.deviation / other.mean or 1e-9))
-    word = "more varied" if relative > NOTICEABLE else "more uniform" if relative < -NOTICEABLE else ""
+    word = "in proportion more varied" if relative > NOTICEABLE else "in proportion more uniform" if relative < -NOTICEABLE else ""
     return f"{word}: {deviations}" if word else deviations
 
 

@@ -1,0 +1,46 @@
+"""A shipped domain as the reference of a run, and of a check."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dft_plugin import DFTCallback, plugins
+from dft_plugin.config import DEFAULT_STATISTICS
+from dft_plugin.reference import ReferenceError
+from tests import tiny
+from tests.training import term_options, train
+
+ROWS = tiny.plain_rows(60, characters=600)
+
+
+def options(**changed: Any) -> dict[str, Any]:
+    return term_options(**{"reference": "fiction", "weight": 0.5, **changed})
+
+
+def test_a_domain_is_matched() -> None:
+    """All statistics on by default, on a vocabulary that the domain was never counted with."""
+    settings = options()
+    del settings["statistics"]
+    callback = DFTCallback(**settings)
+    found = train(tiny.model(), ROWS, callback, max_steps=3)
+    for name in DEFAULT_STATISTICS:
+        assert found.logs[1][f"dft/floor_ratio/{name}"] > 0
+    assert callback.acted == 3
+
+
+def test_what_a_domain_does_not_hold_is_refused_where_asked_for() -> None:
+    callback = DFTCallback(**options(statistics=["token_frequency", "text_length"]))
+    with pytest.raises(ReferenceError, match=r"reference fiction holds no text_length .* it holds token_frequency"):
+        train(tiny.model(), ROWS, callback, max_steps=1)
+
+
+def test_a_mistyped_domain() -> None:
+    callback = DFTCallback(**options(reference="fictoin"))
+    with pytest.raises(ReferenceError, match=r'"fictoin": there is no such file. Did you mean "fiction"\?'):
+        train(tiny.model(), ROWS, callback, max_steps=1)
+
+
+def test_the_shipped_ones() -> None:
+    assert set(plugins.references()) == {"news", "fiction", "academic", "legal", "children"}
