@@ -147,10 +147,13 @@ def _lengths(a: Description, b: Description) -> Iterator[Difference]:
 
 
 def _spread(one: IntervalLaw, other: IntervalLaw) -> str:
-    """Standard deviations, and how they compare when each is taken relative to its mean."""
+    """Standard deviations, and which is greater where it is so relative to its mean as well."""
     deviations = f"standard deviation {_both(one.deviation, other.deviation, '').replace('  ', ' ')}"
     relative = math.log((one.deviation / one.mean or 1e-9) / (other.deviation / other.mean or 1e-9))
-    word = "in proportion more varied" if relative > NOTICEABLE else "in proportion more uniform" if relative < -NOTICEABLE else ""
+    greater = one.deviation > other.deviation
+    word = ""
+    if abs(relative) > NOTICEABLE and greater == (relative > 0):
+        word = "more varied" if greater else "more uniform"
     return f"{word}: {deviations}" if word else deviations
 
 

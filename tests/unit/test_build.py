@@ -138,7 +138,6 @@ def test_merging_what_does_not_fit(folder: Path, tmp_path: Path) -> None:
 def test_ray_gives_the_same_bytes(folder: Path, tmp_path: Path, whole: bytes) -> None:
     """A cluster of two workers on this machine, in a process of its own: Ray changes much of the one it runs in."""
     pytest.importorskip("ray.data", reason="ray is not installed")
-    script = "import sys; from pathlib import Path; from dft_plugin.cli import main; sys.argv = ['dft', *sys.argv[1:]]; main()"
     config = tmp_path / "dft.yaml"
     config.write_text(json.dumps({"dft": CONFIG}))
     arguments = ["a.jsonl", "b.jsonl.gz", "c.jsonl", "--tokenizer", "model", "-o", str(tmp_path / "x.safetensors")]
