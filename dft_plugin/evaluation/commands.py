@@ -14,7 +14,11 @@ from dft_plugin.cli import user_errors
 @click.option(
     "--texts", type=click.Path(), help="Measure texts that exist already, from any source, instead of MODEL's."
 )
-@click.option("--reference", required=True, help="Human texts: .jsonl, .txt, .json, .parquet, a folder or a data set.")
+@click.option(
+    "--reference",
+    required=True,
+    help="Human texts (.jsonl, .txt, .json, .parquet, folder, data set), or their laws: a reference file or a domain.",
+)
 @click.option(
     "--prompts",
     help="Prompts for MODEL: a column `prompt`, chats, or texts that are continued from their "
@@ -80,13 +84,24 @@ def evaluate(**options: object) -> None:
 @click.command()
 @click.argument("human")
 @click.argument("others", nargs=-1, required=True)
+@click.option("--html", type=click.Path(path_type=Path), help="Write a report with pictures to this file.")
+@click.option(
+    "--trainer-state", type=click.Path(), help="A run's trainer_state.json or output folder: its curves in the report."
+)
 @click.option("--text-column", help="Column of the texts; default: text, completion beside prompt, or messages.")
 @click.option("--words", type=click.IntRange(min=1), help="Measure each text on its first so many words.")
 @click.option("--resamples", type=click.IntRange(min=10), default=200, show_default=True, help="Behind each interval.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @user_errors
 def compare(
-    human: str, others: tuple[str, ...], text_column: str | None, words: int | None, resamples: int, seed: int
+    human: str,
+    others: tuple[str, ...],
+    html: Path | None,
+    trainer_state: str | None,
+    text_column: str | None,
+    words: int | None,
+    resamples: int,
+    seed: int,
 ) -> None:
     """Put OTHERS side by side: results of `dft evaluate`, or texts, which are measured against HUMAN.
 
@@ -98,5 +113,11 @@ def compare(
     from dft_plugin.evaluation.run import compare_files
     from dft_plugin.evaluation.table import comparison_table
 
-    compared, _ = compare_files(human, others, text_column, Options(words=words, resamples=resamples, seed=seed))
-    Console().print(comparison_table(compared))
+    options = Options(words=words, resamples=resamples, seed=seed)
+    compared, results = compare_files(human, others, text_column, options)
+    console = Console()
+    console.print(comparison_table(compared))
+    if html is not None:
+        from dft_plugin.evaluation.report.html import write_report
+
+        console.print(f"written: {write_report(html, results, trainer_state)}", highlight=False, markup=False)

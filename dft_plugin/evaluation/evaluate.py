@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import platform
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 from dft_plugin import __version__
-from dft_plugin.evaluation.curves import curves
+from dft_plugin.evaluation.curves import curves, law_curves
 from dft_plugin.evaluation.give_aways import give_aways
+from dft_plugin.evaluation.law_give_aways import law_give_aways
+from dft_plugin.evaluation.law_measures import LawMeasures
 from dft_plugin.evaluation.measuring import GROUPS, Options, Progress, basis_of, common_words, measure, prepare
-from dft_plugin.evaluation.pool import Pool
-from dft_plugin.evaluation.resampling import FEW_TEXTS
-from dft_plugin.evaluation.result import Measure, Provenance, Result, Sample, Samples, Sampling, Source
-from dft_plugin.evaluation.scripts import scripts
-from dft_plugin.evaluation.texts import Text, Texts, TextsError, digest
+from dft_plugin.evaluation.notes import notes_on, samples, script_notes
+from dft_plugin.evaluation.pool import Pool, make_pool
+from dft_plugin.evaluation.result import Basis, Measure, Provenance, Result, Sampling, Source
+from dft_plugin.evaluation.texts import Texts, TextsError, digest
 
-SHOWN = 6
-"""Sample texts in a result."""
-SHOWN_CHARACTERS = 4000
-REPEATED = 0.01
-"""Share of texts that occur more than once which is worth telling."""
-WITHOUT_SPACES = frozenset({"Thai", "Lao", "Khmer", "Myanmar"})
-WORTH_TELLING = 0.05
+if TYPE_CHECKING:
+    from dft_plugin.reference.description import Description
+
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "peft", "vllm", "sentence-transformers", "mauve-text")
 
 
@@ -78,47 +75,105 @@ def evaluate(
     origin = origin or Origin()
     progress("reading", 0.0)
     pool = prepare(texts.texts, human.texts, options)
-    measures = {**measure(pool, options, lambda what, share: progress(what, 0.9 * share)), **origin.measures}
+    measures = measure(pool, options, lambda what, share: progress(what, 0.9 * share))
     progress("what gives it away", 0.9)
     found = Result(
         name=name,
-        provenance=Provenance(
-            texts=_source(texts, int(pool.length[pool.own].sum())),
-            human=_source(human, int(pool.length[pool.human].sum())),
-            model=origin.model,
-            adapter=origin.adapter,
-            tokenizer=origin.tokenizer,
-            embedding=options.embedding,
-            prompts=origin.prompts,
-            sampling=origin.sampling,
-            seed=options.seed,
-            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            seconds=0.0,
-            versions=_versions(),
-        ),
+        provenance=_provenance(texts, pool, _source(human, int(pool.length[pool.human].sum())), options, origin),
         basis=basis_of(pool, options),
-        measures=dict(sorted(measures.items(), key=lambda entry: GROUPS.index(entry[1].group))),
+        measures=in_order({**measures, **origin.measures}),
         curves=curves(pool),
         give_aways=tuple(give_aways(pool)),
-        samples=_samples(texts.texts, human.texts),
-        notes=(*texts.notes, *human.notes, *origin.notes, *_notes(texts, human, pool)),
+        samples=samples(texts.texts, human.texts),
+        notes=(*texts.notes, *human.notes, *origin.notes, *notes_on(texts, human, pool)),
     )
     progress("done", 1.0)
-    seconds = time.perf_counter() - started
-    return found.model_copy(update={"provenance": found.provenance.model_copy(update={"seconds": seconds})})
+    return _timed(found, started)
 
 
-def evaluate_together(columns: Mapping[str, Texts], human: Texts, options: Options) -> dict[str, Result]:
+def evaluate_by_laws(
+    name: str, texts: Texts, human: Description, options: Options, origin: Origin | None = None
+) -> Result:
+    """Measures texts beside what a reference or a domain knows of human text: laws, and no texts.
+
+    Raises:
+        TextsError: when there is no text.
+    """
+    started = time.perf_counter()
+    if not texts.texts:
+        raise TextsError(f"{texts.name} holds no text")
+    origin = origin or Origin()
+    pool = make_pool(texts.texts, [], options.words or common_words(texts.texts))
+    basis = Basis(words=pool.limit, texts=len(pool) // 2, human_texts=human.documents, resamples=options.resamples)
+    source = Source(
+        name=human.name,
+        texts=human.documents,
+        words=human.words,
+        digest=human.provenance.get("content", human.name),
+        kind="laws",
+    )
+    note = (
+        f"{human.name} holds laws and no texts: repetition, distinct-n, the two-sample tests and constructions are not "
+        "measured, and floors take human texts to vary as much from one to the next as these"
+    )
+    return _timed(
+        Result(
+            name=name,
+            provenance=_provenance(texts, pool, source, options, origin),
+            basis=basis,
+            measures=in_order({**LawMeasures(pool, human, basis, options.seed).all(), **origin.measures}),
+            curves=law_curves(pool, human),
+            give_aways=tuple(law_give_aways(pool, human)),
+            samples=samples(texts.texts, []),
+            notes=(*texts.notes, *origin.notes, note, *script_notes(pool)),
+        ),
+        started,
+    )
+
+
+def in_order(measures: Mapping[str, Measure]) -> dict[str, Measure]:
+    """Measures by group, as tables show them."""
+    return dict(sorted(measures.items(), key=lambda entry: GROUPS.index(entry[1].group)))
+
+
+def _timed(result: Result, started: float) -> Result:
+    provenance = result.provenance.model_copy(update={"seconds": time.perf_counter() - started})
+    return result.model_copy(update={"provenance": provenance})
+
+
+def _provenance(texts: Texts, pool: Pool, human: Source, options: Options, origin: Origin) -> Provenance:
+    return Provenance(
+        texts=_source(texts, int(pool.length[pool.own].sum())),
+        human=human,
+        model=origin.model,
+        adapter=origin.adapter,
+        tokenizer=origin.tokenizer,
+        embedding=options.embedding,
+        prompts=origin.prompts,
+        sampling=origin.sampling,
+        seed=options.seed,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        seconds=0.0,
+        versions=_versions(),
+    )
+
+
+def evaluate_together(columns: Mapping[str, Texts], human: Texts | Description, options: Options) -> dict[str, Result]:
     """Several samples of texts, measured on as many texts and words each, so that they can be compared."""
     least = min(len(texts.texts) for texts in columns.values())
-    words = options.words or min(common_words(texts.texts, human.texts) for texts in columns.values())
+    people = [human.texts] if isinstance(human, Texts) else []
+    words = options.words or common_words(*(texts.texts for texts in columns.values()), *people)
     joint = Options(**{**vars(options), "words": words})
     results = {}
     for name, texts in columns.items():
         notes = list(texts.notes)
         if len(texts.texts) > least:
             notes.append(f"{texts.name}: the first {least:,} of {len(texts.texts):,} texts, as many as the others have")
-        results[name] = evaluate(name, Texts(texts.name, texts.texts[:least], notes), human, joint)
+        cut = Texts(texts.name, texts.texts[:least], notes)
+        if isinstance(human, Texts):
+            results[name] = evaluate(name, cut, human, joint)
+        else:
+            results[name] = evaluate_by_laws(name, cut, human, joint)
     return results
 
 
@@ -134,51 +189,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _samples(texts: Sequence[Text], human: Sequence[Text]) -> Samples:
-    """The first texts, beside human texts of the same prompts where there are any."""
-    by_prompt = {text.prompt: text for text in human if text.prompt}
-    chosen = [text for text in texts if text.prompt in by_prompt][:SHOWN] or list(texts[:SHOWN])
-    beside = [by_prompt[text.prompt] for text in chosen if text.prompt in by_prompt] or human[:SHOWN]
-    own, other = (tuple(Sample(text=t.text[:SHOWN_CHARACTERS], prompt=t.prompt) for t in s) for s in (chosen, beside))
-    return Samples(texts=own, human=other)
-
-
-def _notes(texts: Texts, human: Texts, pool: Pool) -> list[str]:
-    notes = []
-    used = len(pool) - pool.measured
-    if used < len(human.texts):
-        notes.append(f"{used:,} of {len(human.texts):,} human texts were used, drawn at random")
-    half = min(pool.measured, used) // 2
-    if used < pool.measured:
-        notes.append(
-            f"there are fewer human texts ({used:,}) than measured ones ({pool.measured:,}): floors are of samples of "
-            f"{half:,} texts"
-        )
-    if half < FEW_TEXTS:
-        notes.append(
-            f"{pool.measured:,} texts and {used:,} human texts are too few to tell much: samples of at least "
-            f"{2 * FEW_TEXTS} a side say something, of 1,000 most"
-        )
-    for side in (texts, human):
-        repeated = len(side.texts) - len({text.text for text in side.texts})
-        if repeated > REPEATED * len(side.texts):
-            notes.append(f"{side.name}: {repeated:,} of {len(side.texts):,} texts are there more than once")
-    known = {text.text for text in human.texts}
-    if shared := sum(text.text in known for text in texts.texts):
-        notes.append(f"{shared:,} of the texts are among the human texts, word for word")
-    return [*notes, *_script_notes(pool)]
-
-
-def _script_notes(pool: Pool) -> list[str]:
-    letters: Counter[str] = sum((scripts(pool.clipped[i]) for i in pool.own), Counter())
-    telling = [name for name, count in letters.items() if count > WORTH_TELLING * letters.total()]
-    notes = []
-    if spaceless := ", ".join(sorted(WITHOUT_SPACES.intersection(telling))):
-        notes.append(
-            f"{spaceless}: written without spaces between words, so that measures in words count whole phrases"
-        )
-    if set(telling) - {"Latin"}:
-        notes.append("the constructions made of words (not X but Y, as if) are English only")
-    return notes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from statistics import NormalDist
 from typing import Literal
@@ -46,6 +46,16 @@ class Side:
     square: Floats
     total: int
     size: int
+
+    def at(self, index: Ints) -> Side:
+        """Some of the things."""
+        return replace(
+            self,
+            count=self.count[index],
+            texts=self.texts[index],
+            rate=self.rate[index],
+            square=self.square[index],
+        )
 
     @property
     def mean(self) -> Floats:
@@ -98,11 +108,11 @@ def certain(own: Side, human: Side) -> Ints:
 
 def give_aways(pool: Pool) -> list[GiveAway]:
     """Everything the two sides use differently, each kind sorted by how much it contributes."""
-    found = _listed("word", *_grams(pool, 1))
-    phrases = [entry for n in PHRASES for entry in _listed("phrase", *_grams(pool, n), at_most=300)]
+    found = _listed("word", *of_grams(pool, 1))
+    phrases = [entry for n in PHRASES for entry in _listed("phrase", *of_grams(pool, n), at_most=300)]
     found += without_parts(sorted(phrases, key=lambda entry: -entry.g2))[: LISTED["phrase"]]
-    found += _listed("opening", *_openings(pool))
-    shown = [entry.model_copy(update={"examples": tuple(_examples(pool, entry))}) for entry in found]
+    found += _listed("opening", *of_openings(pool))
+    shown = [entry.model_copy(update={"examples": tuple(examples(pool, entry))}) for entry in found]
     return [*shown, *constructions(pool)]
 
 
@@ -110,14 +120,16 @@ Kind = Literal["word", "phrase", "opening"]
 Spell = Callable[[Ints], Sequence[str]]
 
 
-def _grams(pool: Pool, n: int) -> tuple[tuple[Side, Side], Spell]:
+def of_grams(pool: Pool, n: int) -> tuple[tuple[Side, Side], Spell]:
+    """Both sides of all phrases of n words, and how they are spelled."""
     grams = pool.grams(n)
     text = np.repeat(np.arange(len(pool)), np.diff(grams.start))
     counted = sides(grams.gram, text, grams.count, pool.words, grams.types, pool.measured)
     return counted, lambda indexes: pool.spelled(n, indexes)
 
 
-def _openings(pool: Pool) -> tuple[tuple[Side, Side], Spell]:
+def of_openings(pool: Pool) -> tuple[tuple[Side, Side], Spell]:
+    """Both sides of all opening words, and how they are spelled."""
     at = opening_words(pool)
     kinds, first, opener = np.unique(pool.items[at], return_index=True, return_inverse=True)
     text = pool.scan.document[at]
@@ -130,6 +142,11 @@ def _openings(pool: Pool) -> tuple[tuple[Side, Side], Spell]:
 def _listed(kind: Kind, counted: tuple[Side, Side], spell: Spell, at_most: int | None = None) -> list[GiveAway]:
     own, human = counted
     chosen = certain(own, human)[: at_most or LISTED[kind]]
+    return entries(kind, spell(chosen), own.at(chosen), human.at(chosen))
+
+
+def entries(kind: Kind, names: Sequence[str], own: Side, human: Side) -> list[GiveAway]:
+    """What two sides of the same things look like, thing by thing."""
     g2 = log_likelihood_ratio(own.count, own.total, human.count, human.total)
     ratio = smoothed_ratio(own.count, own.total, human.count, human.total)
     return [
@@ -145,7 +162,7 @@ def _listed(kind: Kind, counted: tuple[Side, Side], spell: Spell, at_most: int |
             ratio=float(ratio[i]),
             g2=float(g2[i]),
         )
-        for i, name in zip(chosen, spell(chosen), strict=True)
+        for i, name in enumerate(names)
     ]
 
 
@@ -165,7 +182,8 @@ def without_parts(phrases: Sequence[GiveAway]) -> list[GiveAway]:
     return kept
 
 
-def _examples(pool: Pool, entry: GiveAway) -> list[Example]:
+def examples(pool: Pool, entry: GiveAway) -> list[Example]:
+    """Where a word, phrase or opening stands: in the texts that use it more."""
     wanted = entry.text.split(" ")
     texts = range(pool.measured) if entry.ratio > 1 else range(pool.measured, len(pool))
     places = _places(pool, wanted, only_openings=entry.kind == "opening")

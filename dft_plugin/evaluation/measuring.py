@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,9 @@ from dft_plugin.evaluation.resampling import (
     unmeasured,
 )
 from dft_plugin.evaluation.result import Basis, Measure
-from dft_plugin.evaluation.specification import Distances, Figures, Specification
+from dft_plugin.evaluation.specification import Distances, Figures, Specification, on_basis
 from dft_plugin.evaluation.texts import Text
+from dft_plugin.evaluation.words import word_starts
 
 Progress = Callable[[str, float], None]
 """Told what is measured, and which share of the whole has been done."""
@@ -66,12 +67,9 @@ def round_down(number: float) -> int:
     return max(1, int(max(step * power for step in (1, 1.5, 2, 3, 5, 7) if step * power <= number)))
 
 
-def common_words(measured: Sequence[Text], human: Sequence[Text]) -> int:
-    """Words that half of the texts of either side have, rounded down."""
-    from dft_plugin.evaluation.words import word_starts
-
-    medians = [np.median([len(word_starts(text.text)) for text in side[:2000]]) for side in (measured, human)]
-    return round_down(float(min(medians)))
+def common_words(*sides: Sequence[Text]) -> int:
+    """Words that half of the texts of each side have, rounded down."""
+    return round_down(min(float(np.median([len(word_starts(text.text)) for text in side[:2000]])) for side in sides))
 
 
 def prepare(measured: Sequence[Text], human: Sequence[Text], options: Options) -> Pool:
@@ -122,7 +120,7 @@ def families(pool: Pool, texts: int, unit: str) -> list[Figures | Distances]:
 
 
 def measure(pool: Pool, options: Options, progress: Progress = lambda what, share: None) -> dict[str, Measure]:
-    """Every measure of the measured texts of a pool beside its human texts, by name, in the order of tables."""
+    """Every measure of the measured texts of a pool beside its human texts, by name."""
     basis = basis_of(pool, options)
     drawn = splits(pool.own, pool.human, options.resamples, options.seed)
     progress("counting", 0.0)
@@ -132,7 +130,7 @@ def measure(pool: Pool, options: Options, progress: Progress = lambda what, shar
     progress("two-sample tests", 0.8)
     measures |= two_samples(pool, options, basis)
     progress("measured", 1.0)
-    return dict(sorted(measures.items(), key=lambda entry: GROUPS.index(entry[1].group)))
+    return measures
 
 
 def _measured(
@@ -150,12 +148,6 @@ def _measured(
         name: figure(one, own[name], human[name], found.get(name), sizes, people)
         for name, one in specifications.items()
     }
-
-
-def on_basis(specification: Specification, basis: Basis) -> Specification:
-    """The specification, with the sizes of the comparison before its own settings."""
-    own = f"first {basis.words:,} words of {basis.texts:,} texts"
-    return replace(specification, basis=", ".join(filter(None, [own, specification.basis])))
 
 
 def two_samples(pool: Pool, options: Options, basis: Basis) -> dict[str, Measure]:

@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dft_plugin.evaluation.compare import Compared, compare, unique_names
-from dft_plugin.evaluation.evaluate import Origin, evaluate, evaluate_together
+from dft_plugin.evaluation.evaluate import Origin, evaluate, evaluate_by_laws, evaluate_together
 from dft_plugin.evaluation.measuring import Options, Progress
 from dft_plugin.evaluation.result import FORMAT, Result, Sampling
 from dft_plugin.evaluation.texts import Text, Texts, TextsError, read_texts
+
+if TYPE_CHECKING:
+    from dft_plugin.reference.description import Description
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,9 @@ def run(request: Request, confirm: Callable[[str], bool] = lambda question: True
         request: what to do.
         confirm: asked before requests that may cost money.
     """
-    human = read_texts(request.reference, request.text_column if request.texts else None)
+    human = human_side(request.reference)
+    if (request.judge or request.mauve or request.embedding) and not isinstance(human, Texts):
+        raise TextsError(f"{request.reference} holds no texts: --judge, --mauve and --embedding need human texts")
     if request.texts is not None:
         found = read_texts(request.texts, request.text_column)
         texts = replace(found, texts=found.texts[: request.count])
@@ -85,12 +90,26 @@ def run(request: Request, confirm: Callable[[str], bool] = lambda question: True
     )
     name = request.name or Path(request.adapter or request.model or request.texts or "").name.split(".jsonl")[0]
     with progress_bar() as progress:
-        result = evaluate(name, texts, human, options, origin, progress)
+        if isinstance(human, Texts):
+            result = evaluate(name, texts, human, options, origin, progress)
+        else:
+            result = evaluate_by_laws(name, texts, human, options, origin)
     result.save(request.output)
-    if request.judge is not None:
+    if request.judge is not None and isinstance(human, Texts):
         result = _judged(request, result, texts.texts, human.texts, confirm)
         result.save(request.output)
     return result
+
+
+def human_side(reference: str) -> Texts | Description:
+    """Human texts, or the laws of a reference file or a shipped domain.
+
+    Raises:
+        ReferenceError: when it is neither.
+    """
+    from dft_plugin.reference.named import described, is_reference
+
+    return described(reference) if is_reference(reference) else read_texts(reference)
 
 
 def _judged(
@@ -123,7 +142,7 @@ def _tokenizer(name: str | None) -> Any:
     return None if name is None else load_tokenizer(name)
 
 
-def _of_model(request: Request, human: Texts) -> tuple[Texts, Texts, Any, Origin]:
+def _of_model(request: Request, human: Texts | Description) -> tuple[Texts, Texts | Description, Any, Origin]:
     """The model's texts, the human texts they are compared with, its tokenizer, and what to record."""
     from tqdm import tqdm
 
@@ -135,10 +154,12 @@ def _of_model(request: Request, human: Texts) -> tuple[Texts, Texts, Any, Origin
     assert request.model is not None
     check_there(request.model)
     engine = _engine(request.engine)
-    if request.prompts is None:
+    if request.prompts is not None:
+        prompts = read_prompts(request.prompts, request.prompt_words)
+    elif isinstance(human, Texts):
         prompts, human = continuations(human, request.prompt_words)
     else:
-        prompts = read_prompts(request.prompts, request.prompt_words)
+        raise TextsError(f"{request.reference} holds no texts to continue: give --prompts")
     loaded = load(request.model, request.adapter)
     sampling = Sampling(
         temperature=request.temperature,
@@ -152,7 +173,8 @@ def _of_model(request: Request, human: Texts) -> tuple[Texts, Texts, Any, Origin
     job = Job(request.model, request.adapter, sampling, request.count or len(prompts), request.batch_size)
     longest = getattr(loaded.model.config, "max_position_embeddings", None)
     path = request.output.with_name(request.output.stem + ".texts.jsonl")
-    windows = perplexity.human_windows(human.texts[: perplexity.TEXTS], loaded.tokenizer, longest)
+    people = human.texts[: perplexity.TEXTS] if isinstance(human, Texts) else []
+    windows = perplexity.human_windows(people, loaded.tokenizer, longest)
     with tqdm(total=len(windows), desc="perplexity", unit="text", leave=False) as bar:
         rows = perplexity.surprisals(loaded, windows, job.sampler, lambda done: bar.update(done - bar.n) and None)
     with tqdm(total=job.count, desc="generating", unit="text") as bar:
@@ -184,7 +206,7 @@ def _of_model(request: Request, human: Texts) -> tuple[Texts, Texts, Any, Origin
         tokenizer=request.model,
         prompts=request.prompts or request.reference,
         sampling=sampling,
-        measures=perplexity.perplexities(rows, request.resamples, request.seed),
+        measures=perplexity.perplexities(rows, request.resamples, request.seed) if people else {},
         notes=notes,
     )
     return Texts(str(path), filled), human, loaded.tokenizer, origin
@@ -236,12 +258,12 @@ def compare_files(
     texts = {name: read_texts(path, column) for name, path in zip(names, others, strict=True) if name not in results}
     if is_result(human):
         raise TextsError(
-            f"{human} is a result; the first argument is the human texts: dft compare human.jsonl base.json"
+            f"{human} is a result; the first argument is the human text: dft compare human.jsonl base.json"
         )
     if texts:
         first = next(iter(results.values()), None)
         if first is not None and options.words is None:
             options = replace(options, words=first.basis.words)  # as the results beside them were measured
-        results |= evaluate_together(texts, read_texts(human), options)
+        results |= evaluate_together(texts, human_side(human), options)
     ordered = [results[name] for name in names]
     return compare(ordered), ordered

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from dft_plugin.evaluation.pool import View
+from dft_plugin.evaluation.result import Basis
 
 
 @dataclass(frozen=True)
@@ -62,3 +63,9 @@ class Distances:
     specifications: Mapping[str, Specification]
     compute: Callable[[View, View], Mapping[str, float]]
     share: float = 1.0
+
+
+def on_basis(specification: Specification, basis: Basis) -> Specification:
+    """The specification, with the sizes of the comparison before its own settings."""
+    own = f"first {basis.words:,} words of {basis.texts:,} texts"
+    return replace(specification, basis=", ".join(filter(None, [own, specification.basis])))

@@ -79,7 +79,7 @@ def give_away_table(result: Result) -> RenderableType:
             for entry in entries:
                 table.add_row(
                     RichText(f"  {entry.text}"),
-                    f"{entry.ratio:.2g}×",
+                    _times(entry),
                     f"{entry.count:,}",
                     f"{entry.human_count:,}",
                     _in_context(entry),
@@ -160,6 +160,12 @@ def _cell_text(cell: Cell) -> RichText:
         said = f"{min(cell.gap_closed, 1):.0%} closed"
     text = RichText(f"{number(cell.measure.value)}{ratio}")
     return text.append(f" {said}", style=STYLES.get(cell.comparison, "dim")) if said else text
+
+
+def _times(entry: GiveAway) -> str:
+    if not entry.count:
+        return "never"
+    return "no human use" if not entry.human_count else f"{number(entry.ratio)}×"
 
 
 def _in_context(entry: GiveAway) -> RichText:

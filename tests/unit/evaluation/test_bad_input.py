@@ -175,7 +175,7 @@ def test_a_model_that_is_not_there_is_found_out_before_anything_is_read(tmp_path
 def test_comparing_what_is_no_text(tmp_path: Path) -> None:
     texts = written(tmp_path / "t.jsonl", [{"text": text.text} for text in made_up(10, 1)])
     run(Request(reference=texts, texts=texts, resamples=10, output=tmp_path / "r.json"))
-    with pytest.raises(TextsError, match="first argument is the human texts"):
+    with pytest.raises(TextsError, match="first argument is the human text"):
         compare_files(str(tmp_path / "r.json"), [texts], None, OPTIONS)
     (tmp_path / "damaged.json").write_text((tmp_path / "r.json").read_text()[:1000])
     with pytest.raises(ValueError, match="no JSON"):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from dft_plugin import plugins
 from dft_plugin.cli import commands
 from dft_plugin.evaluation import result as results
 from tests import tiny
@@ -75,7 +76,10 @@ def test_comparing_texts_and_results(tmp_path: Path) -> None:
     for name in ("base", "tuned"):
         arguments = ["--texts", str(tmp_path / f"{name}.jsonl"), "--reference", human, "--resamples", "30", "-n", "40"]
         assert dft("evaluate", *arguments, "--words", "50", "-o", str(tmp_path / f"{name}.json")).exit_code == 0
-    again = dft("compare", human, str(tmp_path / "base.json"), str(tmp_path / "tuned.json"))
+    html = tmp_path / "report.html"
+    again = dft("compare", human, str(tmp_path / "base.json"), str(tmp_path / "tuned.json"), "--html", str(html))
+    assert again.exit_code == 0, again.output
+    assert "<html" in html.read_text(encoding="utf-8")
     assert "median gap closed" in " ".join(again.output.split())
     mixed = dft("compare", human, str(tmp_path / "base.json"), tuned, "--resamples", "30")
     assert mixed.exit_code == 0, mixed.output
@@ -131,3 +135,18 @@ def test_a_real_model_is_told_from_human_fairy_tales(tmp_path: Path) -> None:
     assert cold.measures["distinct-2"].value < warm.measures["distinct-2"].value  # type: ignore[operator]
     compared = dft("compare", str(human), str(tmp_path / "cold.json"), str(tmp_path / "warm.json"))
     assert compared.exit_code == 0, compared.output
+
+
+def test_texts_beside_a_shipped_domain(tmp_path: Path) -> None:
+    domain = next(iter(plugins.references()), None)
+    if domain is None:
+        pytest.skip("no domain is shipped")
+    mine, other = texts(tmp_path / "mine.jsonl", 40, 2), texts(tmp_path / "other.jsonl", 40, 3)
+    output = tmp_path / "r.json"
+    found = dft("evaluate", "--texts", mine, "--reference", domain, "--resamples", "20", "-o", str(output))
+    assert found.exit_code == 0, found.output
+    assert results.Result.load(output).provenance.human.kind == "laws"
+    assert dft("compare", domain, mine, other, "--resamples", "20").exit_code == 0
+    for arguments in (["--texts", mine, "--mauve"], [str(tmp_path)]):
+        refused = dft("evaluate", *arguments, "--reference", domain)
+        assert refused.exit_code == 1
