@@ -204,6 +204,8 @@ def _entry(cell: Cell, name: str, style: str) -> Entry:
     measure = cell.measure
     if measure is None:
         return Entry(name, style, "–", "", "", "", "", "")
+    if measure.value is None:
+        return Entry(name, style, "–", "", "", "", "", ": ".join(filter(None, ["cannot be measured", measure.note])))
     floor = "" if measure.floor_ratio is None else f"{times(measure.floor_ratio)} floor of {figure(measure.floor)}"
     said = {"first": "", "nearer": "nearer", "farther": "farther", "no difference shown": "≈ first"}
     closed = f"{change(cell)} closed" if cell.comparison == "nearer" else f"gap {change(cell)}"
@@ -213,6 +215,8 @@ def _entry(cell: Cell, name: str, style: str) -> Entry:
         measure.verdict, ""
     )
     p_value = "" if measure.p_value is None else f"p = {measure.p_value:.3f}"
-    notes = ", ".join(filter(None, [verdict, p_value, measure.note]))
-    comparison = ", ".join(filter(None, parts))
-    return Entry(name, style, figure(measure.value), between(measure.interval), floor, comparison, tone, notes)
+    notes = [verdict, p_value, measure.note]
+    if not tone:
+        parts, notes = [], [*parts, *notes]
+    compared, noted = (", ".join(filter(None, said)) for said in (parts, notes))
+    return Entry(name, style, figure(measure.value), between(measure.interval), floor, compared, tone, noted)

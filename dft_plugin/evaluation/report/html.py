@@ -17,6 +17,7 @@ from dft_plugin.evaluation.report.samples import side_by_side
 from dft_plugin.evaluation.report.training import read_trainer_state, training_charts
 from dft_plugin.evaluation.result import Result, ResultError
 
+HEADING = "How far from human text"
 STYLES = 6
 """Colours and marks of results in the style sheet; more results begin again at the first."""
 # Pages may not hold most control characters, and a lone surrogate is no UTF-8: shown, not dropped.
@@ -32,7 +33,7 @@ def render(results: Sequence[Result], trainer_state: Mapping[str, Any] | None = 
     Args:
         results: of `dft evaluate`, the one that the others are compared with first.
         trainer_state: transformers' trainer state of the run, for its curves.
-        title: heading of the page; default: made of the names.
+        title: heading of the page.
 
     Raises:
         ResultError: when there is no result.
@@ -43,25 +44,23 @@ def render(results: Sequence[Result], trainer_state: Mapping[str, Any] | None = 
     compared = compare(results)
     names = unique_names(["human", *(result.name for result in results)])[1:]
     styles = [f"s{index % STYLES + 1}" for index in range(len(results))]
-    page = (
-        _environment()
-        .get_template("page.html")
-        .render(
-            title=title or f"How far from human: {', '.join(names)}",
-            version=__version__,
-            results=list(zip(results, names, styles, strict=True)),
-            counted=_counted(results, names),
-            notes=compared.notes,
-            cards=comparison.cards(compared, results, names, styles),
-            measures=comparison.measures(compared, names, styles),
-            sentences=laws.sentence_chart(results, names, styles),
-            punctuation=laws.punctuation_charts(results, names, styles),
-            ranks=laws.rank_chart(results, names, styles),
-            habits=habits(results, names, styles),
-            charted=CHARTED,
-            training=[] if trainer_state is None else training_charts(trainer_state),
-            samples=side_by_side(results, names, styles),
-        )
+    template = _environment().get_template("page.html")
+    page = template.render(
+        title=title or f"{HEADING}: {', '.join(names)}",
+        heading=title or HEADING,
+        version=__version__,
+        results=list(zip(results, names, styles, strict=True)),
+        counted=_counted(results),
+        notes=compared.notes,
+        cards=comparison.cards(compared, results, names, styles),
+        measures=comparison.measures(compared, names, styles),
+        sentences=laws.sentence_chart(results, names, styles),
+        punctuation=laws.punctuation_charts(results, names, styles),
+        ranks=laws.rank_chart(results, names, styles),
+        habits=habits(results, names, styles),
+        charted=CHARTED,
+        training=[] if trainer_state is None else training_charts(trainer_state),
+        samples=side_by_side(results, names, styles),
     )
     return page.translate(_VISIBLE).encode("utf-8", "replace").decode("utf-8")
 
@@ -93,15 +92,21 @@ def write_report(
     return path
 
 
-def _counted(results: Sequence[Result], names: Sequence[str]) -> str:
+def _counted(results: Sequence[Result]) -> str:
     """How many texts there are of each result and of people."""
     sizes = [result.provenance.texts.texts for result in results]
-    human = results[0].provenance.human
     if len(set(sizes)) == 1:
         own = f"{sizes[0]:,} texts{' each' if len(sizes) > 1 else ''}"
     else:
-        own = ", ".join(f"{size:,} of {name}" for size, name in zip(sizes, names, strict=True))
-    return f"{own}, beside {human.texts:,} human texts of {Path(human.name).name or human.name}"
+        own = f"{', '.join(f'{size:,}' for size in sizes)} texts"
+    return f"{own}, beside {people(results[0])}"
+
+
+def people(result: Result) -> str:
+    """The human side of a result: texts, or laws without them."""
+    human = result.provenance.human
+    laws = "the laws of " if human.kind == "laws" else ""
+    return f"{laws}{human.texts:,} human texts of {Path(human.name).name or human.name}"
 
 
 def _environment() -> Environment:
@@ -113,5 +118,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(figure=numbers.figure, times=numbers.times)
-    environment.globals.update(symbol=symbol)
+    environment.globals.update(symbol=symbol, people=people)
     return environment

@@ -112,7 +112,7 @@ def rank_chart(results: Sequence[Result], names: Sequence[str], styles: Sequence
     y = Axis(scale_over([y for side in sides for y in side.y], log=True), curve.y_label)
     said = []
     for side in sides:
-        known = [(x, y) for x, y in zip(side.x, side.y, strict=True) if y]
+        known = [(x, y) for x, y in zip(side.x, side.y, strict=True) if y is not None]
         (first, most), (last, least) = known[0], known[-1]
         said.append(f"{side.name}: {figure(most)} at rank {first:.0f}, {figure(least)} at rank {last:,.0f}")
     return line_chart(

@@ -41,8 +41,13 @@ def times(ratio: float) -> str:
 
 
 def tick(value: float) -> str:
-    """A value along an axis, exactly."""
-    return f"{value:,.10g}".replace("-", MINUS) if value == 0 or 1e-4 <= abs(value) < 1e15 else figure(value)
+    """A value along an axis, exactly; thousands and millions as k and M."""
+    size = abs(value)
+    if 0 < size < 1e-4:
+        return figure(value)
+    # 1,000 and 5,000 are as short written out.
+    unit, suffix = (1e6, "M") if size >= 1e6 else (1e3, "k") if size >= 1e4 else (1.0, "")
+    return f"{value / unit:,.10g}{suffix}".replace("-", MINUS)
 
 
 def finite(value: object) -> float | None:
