@@ -60,8 +60,9 @@ def build(
     """Build a reference of CORPUS: files (.txt, .jsonl, .json, .parquet, also .gz and .zst), folders, patterns or
     Hugging Face data set names."""
     from dft_plugin.config import DFTConfig
-    from dft_plugin.reference.build import Request, build_file, progress_bar
+    from dft_plugin.reference.build import Request, build_file
     from dft_plugin.reference.built import built
+    from dft_plugin.reference.progress import progress_bar
     from dft_plugin.reference.rows import ReadOptions
 
     request = Request(
@@ -153,8 +154,9 @@ def diff(a: str, b: str) -> None:
 def audit(name: str, background: str | None, tokenizer: str | None, strict: bool) -> None:
     """Say what a model matched to NAME would learn: a reference file, a shipped domain or a corpus."""
     from dft_plugin.reference.audit import audit as audited
-    from dft_plugin.reference.build import describe_corpus, progress_bar
+    from dft_plugin.reference.build import describe_corpus
     from dft_plugin.reference.named import described, is_reference, nearest_domain
+    from dft_plugin.reference.progress import progress_bar
 
     if is_reference(name):
         description = described(name)

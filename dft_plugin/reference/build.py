@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import tempfile
-import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from dft_plugin.config import DFTConfig
 from dft_plugin.reference import engines
-from dft_plugin.reference.accumulated import Reference, count_of, count_tensors, numbers_of
+from dft_plugin.reference.accumulated import Reference
 from dft_plugin.reference.bad_lines import BadLines
-from dft_plugin.reference.container import Kind, read, write
+from dft_plugin.reference.build_state import State
 from dft_plugin.reference.corpus import Source, chunks, sources
-from dft_plugin.reference.count import Count, Cutting
+from dft_plugin.reference.count import Cutting
 from dft_plugin.reference.description import Description, describe
 from dft_plugin.reference.errors import ReferenceError
 from dft_plugin.reference.finish import finished
 from dft_plugin.reference.mapping import Counted, Job, entries_of, worker
-from dft_plugin.reference.rows import Chunk, ReadOptions
+from dft_plugin.reference.progress import Progress
+from dft_plugin.reference.rows import ReadOptions
 from dft_plugin.reference.scripts import letters_by_script, script_of_tokens
 from dft_plugin.reference.tokenizer import end_of_text_of, load_tokenizer, rows_of_head
 from dft_plugin.vocabulary import token_texts
 
-INTERRUPTED = Kind("interrupted build of a dft-plugin reference", 1, "delete it and start again without --resume")
-SAVE_EVERY = 30.0
-"""Seconds between notes of how far a build has come."""
 LEAST_SHARED = 8 << 20
 """Bytes of a corpus that are worth starting other processes for."""
 ENGINES = ("local", "ray")
@@ -73,21 +68,6 @@ class Request:
         return self.output.with_name(self.output.name + ".resume")
 
 
-@dataclass
-class Progress:
-    """What a build has done so far.
-
-    Attributes:
-        bytes: read of the corpora's files, and how many there are; 0 where that is not known.
-        documents, tokens: counted.
-    """
-
-    bytes: int = 0
-    total_bytes: int = 0
-    documents: int = 0
-    tokens: int = 0
-
-
 def build_file(
     request: Request, progress: Callable[[Progress], None] = lambda done: None
 ) -> tuple[Reference, BadLines]:
@@ -109,7 +89,7 @@ def build_file(
     job = make_job(request)
     given = sources(request.corpora, request.options)
     vocabulary = worker(job).vocabulary
-    state = _State.start(request, job, given)
+    state = State.start(request.notes, job, given, request.resume)
     try:
         with contextlib.closing(_results(request, job, given, state)) as results:
             for counted in results:
@@ -208,7 +188,7 @@ def make_job(request: Request) -> Job:
     )
 
 
-def _results(request: Request, job: Job, given: Sequence[Source], state: _State) -> Generator[Counted]:
+def _results(request: Request, job: Job, given: Sequence[Source], state: State) -> Generator[Counted]:
     workers = request.workers
     if workers is None:
         small = 0 < state.progress.total_bytes < LEAST_SHARED
@@ -217,119 +197,3 @@ def _results(request: Request, job: Job, given: Sequence[Source], state: _State)
         return engines.ray(job, given, workers)
     waiting = islice(state.reading(chunks(given, request.options)), state.chunks, None)
     return engines.local(job, waiting, workers, lambda: state.count.limits)
-
-
-@dataclass
-class _State:
-    """A build under way."""
-
-    notes: Path
-    signature: str
-    count: Count
-    lines: BadLines
-    progress: Progress
-    sizes: dict[str, int]
-    chunks: int = 0
-    saved: float = field(default_factory=time.monotonic)
-    _read: dict[str, int] = field(default_factory=dict)
-
-    @classmethod
-    def start(cls, request: Request, job: Job, given: Sequence[Source]) -> _State:
-        """A build's beginning, or where the last one stopped."""
-        sizes = {source.name: Path(source.name).stat().st_size for source in given if Path(source.name).is_file()}
-        signature = json.dumps([asdict(job), [asdict(source) for source in given], sizes], sort_keys=True, default=str)
-        empty = worker(job).counter.count([])
-        total = sum(sizes.values()) if len(sizes) == len(given) else 0
-        state = cls(request.notes, signature, empty, BadLines(job.options.max_bad), Progress(total_bytes=total), sizes)
-        if request.resume:
-            state._restore()
-        return state
-
-    def reading(self, given: Iterator[Chunk]) -> Iterator[Chunk]:
-        """The chunks, and how much of each file they are."""
-        for chunk in given:
-            size = sum(map(len, chunk.lines)) if chunk.lines is not None else 0
-            self._read[chunk.source] = self._read.get(chunk.source, 0) + size
-            yield chunk
-
-    def add(self, counted: Counted) -> None:
-        """Takes in a chunk's count.
-
-        Raises:
-            ReferenceError: when too many lines are bad.
-        """
-        self.count = self.count + counted.count
-        self.lines.count(counted.good, counted.bad, counted.empty)
-        self.chunks += 1
-        self.progress.documents = self.count.documents
-        self.progress.tokens = int(self.count.tokens.sum())
-        self.progress.bytes = self._bytes()
-        if time.monotonic() - self.saved > SAVE_EVERY:
-            self.save()
-
-    def _bytes(self) -> int:
-        """Of a compressed file about a third is read at a time; what comes before the latest file is read."""
-        done = 0
-        for number, (name, read_) in enumerate(self._read.items(), start=1):
-            size = self.sizes.get(name, 0)
-            estimate = read_ // 3 if name.endswith((".gz", ".zst")) else read_
-            done += min(size, estimate) if number == len(self._read) else size
-        return done
-
-    def save(self) -> None:
-        """Notes how far the build has come."""
-        if self.chunks == 0:
-            return
-        metadata = {
-            "signature": self.signature,
-            "chunks": self.chunks,
-            "lines": [self.lines.good, self.lines.bad, self.lines.empty],
-            "kept": [asdict(line) for line in self.lines.kept],
-            **numbers_of(self.count),
-        }
-        write(self.notes, INTERRUPTED, count_tensors(self.count), metadata)
-        self.saved = time.monotonic()
-
-    def _restore(self) -> None:
-        from dft_plugin.reference.rows import BadLine
-
-        tensors, metadata = read(self.notes, INTERRUPTED)
-        if metadata["signature"] != self.signature:
-            raise ReferenceError(
-                f"{self.notes} is of a build with other corpora, options or tokenizer, or a corpus file has changed "
-                "since: use the same ones, or delete it and build from the start"
-            )
-        self.count = count_of(tensors, metadata)
-        self.chunks = metadata["chunks"]
-        self.lines.good, self.lines.bad, self.lines.empty = metadata["lines"]
-        self.lines.kept = [BadLine(**line) for line in metadata["kept"]]
-
-
-@contextlib.contextmanager
-def progress_bar() -> Iterator[Callable[[Progress], None]]:
-    """A bar with documents, tokens a second and the time left, on stderr."""
-    from rich.console import Console
-    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns: list[Any] = [
-        SpinnerColumn(),
-        TextColumn("{task.fields[documents]:,} documents  {task.fields[rate]:,.0f} tokens/s"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    ]
-    console = Console(stderr=True)
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None, documents=0, rate=0.0)
-        started = time.monotonic()
-        before: list[int] = []
-
-        def show(done: Progress) -> None:
-            before.append(done.tokens) if not before else None
-            rate = (done.tokens - before[0]) / max(1e-9, time.monotonic() - started)
-            total = done.total_bytes or None
-            bar.update(task, total=total, completed=done.bytes, documents=done.documents, rate=rate)
-
-        yield show

@@ -20,8 +20,9 @@ from dft_plugin.config import parse
 from dft_plugin.documents import Document, spans
 from dft_plugin.reference import Reference, ReferenceError
 from dft_plugin.reference import build as building
-from dft_plugin.reference.build import Progress, Request, build_file
+from dft_plugin.reference.build import Request, build_file
 from dft_plugin.reference.finish import merged
+from dft_plugin.reference.progress import Progress
 from dft_plugin.reference.rows import ReadOptions
 from tests import tiny
 
