@@ -128,22 +128,23 @@ def compare(
             if floor < 1e-12:
                 continue
             error = distance(p[component], a[component])
-            events = float(half["a"].sum(0)[accumulation.part(entry.statistic)].sum())
-            if entry.name in INTERVALS:
-                place = list(a).index(component)
-                part = half["a"].sum(0)[accumulation.part(entry.statistic)].reshape(2 * len(a), -1)
-                events = float(part[2 * place].sum())
+            counted = half["a"].sum(0)[accumulation.part(entry.statistic)]
             rows.append(
                 {
                     "statistic": entry.name,
                     "component": component,
-                    "events": events,
+                    "judged": entry.name not in INTERVALS or events(counted, list(a), component) >= LEAST_EVENTS,
                     "error": error / floor,
                     "other_half": distance(p[component], b[component]) / distance(a[component], b[component]),
                     f"at_{BATCH}": error / distance(batch[component], a[component]),
                 }
             )
     return rows
+
+
+def events(counted: np.ndarray, components: Sequence[str], component: str) -> float:
+    """How many intervals of a kind there are, from accumulators of an interval statistic."""
+    return float(counted.reshape(2 * len(components), -1)[2 * components.index(component)].sum())
 
 
 def measure_one(
@@ -167,9 +168,9 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
     """The worst component of each statistic, by domain and tokenizer."""
     names = list(dict.fromkeys(row["statistic"] for result in results for row in result["rows"]))
     lines = [
-        f"Distance of the projection of half a corpus from counting that half directly, as multiples of the human floor: "
-        f"the distance of two halves of the corpus (and, after the slash, of {BATCH} windows). Of several components the "
-        f"worst; intervals of which the half has fewer than {LEAST_EVENTS} are left out. From "
+        "Distance of the projection of half a corpus from counting that half directly, as multiples of the human "
+        f"floor: the distance of two halves of the corpus (and, after the slash, of {BATCH} windows). Of several "
+        f"components the worst; intervals of which the half has fewer than {LEAST_EVENTS} are left out. From "
         "`python benchmarks/domains/accuracy.py`.",
         "",
         "| domain | tokenizer | vocabulary | " + " | ".join(names) + " |",
@@ -178,7 +179,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
     for result in results:
         cells = []
         for name in names:
-            rows = [row for row in result["rows"] if row["statistic"] == name and row["events"] >= LEAST_EVENTS]
+            rows = [row for row in result["rows"] if row["statistic"] == name and row["judged"]]
             worst = max(rows, key=lambda row: row["error"], default=None)
             cells.append("" if worst is None else f"{worst['error']:.2f} / {max(r[f'at_{BATCH}'] for r in rows):.2f}")
         lines.append(f"| {result['domain']} | {result['tokenizer']} | {result['vocabulary']:,} | {' | '.join(cells)} |")
@@ -186,7 +187,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
         f"{result['domain']}, {result['tokenizer']}: {row['component']} {row['error']:.2f}"
         for result in results
         for row in result["rows"]
-        if row["events"] >= LEAST_EVENTS and row["error"] > BARS.get(row["statistic"], float("inf"))
+        if row["judged"] and row["error"] > BARS.get(row["statistic"], float("inf"))
     ]
     bars = ", ".join(f"{name} {bar}" for name, bar in BARS.items())
     lines += ["", f"Bars ({bars}): " + ("all met." if not missed else "missed by " + "; ".join(missed) + ".")]

@@ -4,36 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dft_plugin.documents import Document, spans
+from dft_plugin import terms
+from dft_plugin.law import observed_law
 from dft_plugin.reference.domain import Domain, binned
-from dft_plugin.reference.domain_count import CLASSES
 from dft_plugin.reference.marks import CONTEXTS, LONGEST, WIDTHS, WINDOWS
-from dft_plugin.reference.piece_tokens import PieceTokens, piece_tokens
+from dft_plugin.reference.piece_tokens import PieceTokens
 from dft_plugin.reference.pieces import START
 from dft_plugin.reference.repetition import LONGEST as LONGEST_NGRAM
 from dft_plugin.reference.repetition import probe, within
 from dft_plugin.reference.token_runs import token_runs
+from dft_plugin.reference.tokenized_domain import Floats, TokenizedDomain
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.statistics.frequency import NgramFrequency, TokenFrequency
 from dft_plugin.statistics.intervals import ParagraphLength, PunctuationRhythm, SentenceLength
 from dft_plugin.statistics.novelty import Novelty
 from dft_plugin.statistics.opening import SentenceOpening
+from dft_plugin.texts import Texts
 from dft_plugin.vocabulary import Vocabulary
 from dft_plugin.written import Integers, Written
 
-Floats = npt.NDArray[np.float64]
-PSEUDO_WORDS = 60_000
-"""Samples of the letter chain."""
-OFFSETS = 8
-"""Places at which the cutting of a document of each length is tried."""
+AT_A_TIME = 4096
+"""n-grams whose sketches are held at once."""
 
 
 class NotHeld(ValueError):
@@ -89,93 +86,6 @@ def project(
     return Projection(totals, tokens.histories.windows, left_out)
 
 
-@dataclass(frozen=True)
-class TokenizedDomain:
-    """A domain's pieces as tokens.
-
-    Attributes:
-        domain, tokenizer, vocabulary: as in `project`.
-        context_tokens, max_new_tokens: of the run's windows.
-    """
-
-    domain: Domain
-    tokenizer: Any
-    vocabulary: Vocabulary
-    context_tokens: int
-    max_new_tokens: int
-
-    @cached_property
-    def pieces(self) -> PieceTokens:
-        """Of the stored pieces."""
-        return piece_tokens(self.tokenizer, self.domain.pieces.names, self.tokenizer.eos_token_id)
-
-    @cached_property
-    def rare(self) -> tuple[PieceTokens, Floats]:
-        """Of pseudo-words that stand for rare ones, and how many occurrences each stands for."""
-        words = self.domain.letters.sample(PSEUDO_WORDS)
-        return piece_tokens(self.tokenizer, list(words), self.tokenizer.eos_token_id), np.array(list(words.values()))
-
-    @cached_property
-    def frequency(self) -> Floats:
-        """(V,) occurrences of each token."""
-        size = self.vocabulary.size
-        rare, words = self.rare
-        return _spread(self.pieces, self.domain.pieces.count.astype(np.float64), size) + _spread(rare, words, size)
-
-    @cached_property
-    def fertility(self) -> float:
-        """Tokens per chunk between white space, the end of text left out."""
-        ends = self.domain.metadata["documents"] * (self.tokenizer.eos_token_id is not None)
-        return float((self.frequency.sum() - ends) / self.domain.metadata["chunks"])
-
-    @cached_property
-    def histories(self) -> Histories:
-        """The windows that the documents would be cut into."""
-        return Histories.of(self)
-
-
-@dataclass(frozen=True)
-class Histories:
-    """The counted positions of windows.
-
-    Attributes:
-        rows: (H,) positions with h = 0, 1, ... tokens of their window before them.
-        windows: how many windows there are.
-    """
-
-    rows: Floats
-    windows: float
-
-    @classmethod
-    def of(cls, tokens: TokenizedDomain) -> Histories:
-        context, longest = tokens.context_tokens, tokens.max_new_tokens
-        rows, windows = np.zeros(context + longest + 2), 0.0
-        end = tokens.tokenizer.eos_token_id is not None
-        special = tokens.tokenizer.num_special_tokens_to_add() + end
-        for number in np.flatnonzero(tokens.domain.lengths):
-            length = round(2 ** (number / CLASSES) * tokens.fertility) + special
-            share = float(tokens.domain.lengths[number]) / OFFSETS
-            span = min(longest, length - 1)
-            for offset in range(OFFSETS if length > 1 else 0):
-                at = round((offset + 0.5) / OFFSETS * span - 0.5)
-                cut = spans(Document((), 0, length, False), context, longest, False, at)
-                rows += _steps(cut.first - cut.begin, cut.end - cut.begin, len(rows)) * share
-                windows += len(cut.first) * share
-        return cls(rows, windows)
-
-
-def _steps(first: Integers, last: Integers, size: int) -> Floats:
-    """(size,): how many of the ranges first_i ... last_i - 1 hold each number."""
-    edges = np.bincount(first, minlength=size + 1) - np.bincount(last, minlength=size + 1)
-    counts: Floats = np.cumsum(edges[:size]).astype(np.float64)
-    return counts
-
-
-def _spread(tokens: PieceTokens, weight: Floats, size: int) -> Floats:
-    counts: Floats = np.bincount(tokens.tokens, weights=np.repeat(weight, tokens.lengths), minlength=size)[:size]
-    return counts
-
-
 def _token_frequency(tokens: TokenizedDomain, statistic: Any) -> list[Floats]:
     return [tokens.frequency]
 
@@ -184,23 +94,41 @@ def _ngram_frequency(tokens: TokenizedDomain, statistic: Any) -> list[Floats]:
     counted: list[Floats] = []
     for number, n in enumerate(statistic.options.n):
         runs, count = token_runs(tokens.domain, tokens.pieces, n)
-        begin = np.arange(len(runs)) * n
-        only_last = Written(runs.ravel(), begin, begin + n - 1, begin + n, np.zeros(len(runs), dtype=bool))
-        sums = _weighted(statistic, only_last, count)
+        if statistic.options.weighting == "none":
+            begin = np.arange(len(runs)) * n
+            last = Written(runs.ravel(), begin, begin + n - 1, begin + n, np.zeros(len(runs), dtype=bool))
+            sketch = _weighted(statistic, last, count)[2 * number]
+        else:
+            only = NgramFrequency(statistic.vocabulary, statistic.options.model_copy(update={"n": (n,)}))
+            sketch = _through_terms(only, runs, count)
         # Runs that are too rare to be stored count as n-grams, and their signs cancel.
         there = tokens.frequency.sum() - (n - 1) * tokens.domain.metadata["documents"]
-        counted += [sums[2 * number], np.array([there])]
+        counted += [sketch, np.array([there])]
     return counted
 
 
+def _through_terms(statistic: Statistic, runs: Integers, weight: Integers) -> Floats:
+    """The first accumulator of texts (N, n) whose last token alone is counted, each standing for `weight` texts."""
+    n, total = runs.shape[1], np.zeros(1)
+    for start in range(0, len(runs), AT_A_TIME):
+        tokens = torch.from_numpy(runs[start : start + AT_A_TIME])
+        last = torch.full((len(tokens),), n - 1)
+        texts = Texts(tokens, torch.zeros_like(last), last, last + 1, torch.zeros(len(tokens), dtype=torch.bool))
+        listed = list(statistic.terms(texts))
+        request, layout = terms.request(listed, texts, statistic.vocabulary.size, terms.TableCache())
+        gained = terms.accumulate(observed_law(texts, request), layout, texts).double().numpy()
+        total = total + weight[start : start + AT_A_TIME] @ gained[:, : listed[0].size]
+    return total
+
+
 def _weighted(statistic: Statistic, written: Written, weight: Integers) -> list[Floats]:
-    """The accumulators of windows that stand for `weight` (W,) windows each: bit by bit, in one count."""
-    bits = max(1, int(weight.max(initial=0)).bit_length())
-    window, bit = np.nonzero(weight[:, None] >> np.arange(bits) & 1)
-    if not len(window):
-        window, bit = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    parts = statistic.count(written.select(window), bit, bits)
-    return [(2.0 ** np.arange(bits)) @ part for part in parts]
+    """The accumulators of windows that stand for `weight` (W,) windows each: one count for each binary digit."""
+    parts = []
+    for bit in range(max(1, int(weight.max(initial=0)).bit_length())):
+        some = written.select(np.flatnonzero(weight >> bit & 1))
+        counted = statistic.count(some, np.zeros(len(some), dtype=np.int64), 1)
+        parts.append([2.0**bit * part[0] for part in counted])
+    return [np.sum(found, axis=0) for found in zip(*parts, strict=True)]
 
 
 def _intervals(tokens: TokenizedDomain, statistic: Any) -> list[Floats]:

@@ -46,8 +46,8 @@ CORPORA = {
         "terms": "CC BY 4.0 (The Atticus Project)",
     },
     "children": {
-        "provenance": "Project Gutenberg: 1,115 fairy tales and fables (Grimm, Andersen, Aesop, Lang, Perrault, Jacobs, "
-        "Potter)",
+        "provenance": "Project Gutenberg: 1,115 fairy tales and fables (Grimm, Andersen, Aesop, Lang, Perrault, "
+        "Jacobs, Potter)",
         "terms": "public domain in the United States",
     },
 }

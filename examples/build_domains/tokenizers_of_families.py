@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -49,9 +50,11 @@ def _sentencepiece(size: int, texts: Iterable[str]) -> Tokenizer:
     # A line break is no letter of the alphabet, so that it is written as a byte.
     lines = (text.replace("\n", " ") for text in texts)
     trained = _trained(tokenizer, size, lines, special, limit_alphabet=400)
-    # Once trained, the merges alone keep letters, digits and marks apart.
+    # Once trained, the merges alone keep letters, digits and marks apart; bytes are tokens like others.
     trained.pre_tokenizer = spaces
-    return trained
+    settings = json.loads(trained.to_str())
+    settings["added_tokens"] = [token for token in settings["added_tokens"] if token["content"] in ("<unk>", END)]
+    return Tokenizer.from_str(json.dumps(settings))
 
 
 def _trained(
