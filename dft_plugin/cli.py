@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
 
 import click
 
 from dft_plugin import __version__
+from dft_plugin.evaluation.commands import compare, evaluate
+from dft_plugin.reference_commands import reference
+from dft_plugin.user_errors import user_errors
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 INTERRUPTED = 130
-
-
-def user_errors(command: Command) -> Command:
-    """What the user can mend becomes one line on stderr and exit code 1."""
-
-    @functools.wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except (ValueError, OSError) as error:
-            raise click.ClickException(str(error)) from error
-
-    return wrapped  # type: ignore[return-value]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -96,16 +82,8 @@ def sft(arguments: tuple[str, ...]) -> None:
     sys.exit(launch(arguments))
 
 
-def _add_groups() -> None:
-    """Commands in files of their own, which take `user_errors` from this one."""
-    from dft_plugin.evaluation.commands import compare, evaluate
-    from dft_plugin.reference_commands import reference
-
-    for command in (evaluate, compare, reference):
-        commands.add_command(command)
-
-
-_add_groups()
+for command in (evaluate, compare, reference):
+    commands.add_command(command)
 
 
 def main() -> None:

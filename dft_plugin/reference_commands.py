@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dft_plugin.cli import user_errors
+from dft_plugin.user_errors import user_errors
 
 
 @click.group()
