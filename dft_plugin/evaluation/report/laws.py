@@ -58,6 +58,8 @@ def sentence_chart(results: Sequence[Result], names: Sequence[str], styles: Sequ
     if not sides:
         return None
     laws = [law for side in sides if (law := complete(side))]
+    if not laws:
+        return None
     bins = max(_reaching(law) for law in laws)
     series = [
         Series(side.name, side.style, [BIN * index + (BIN + 1) / 2 for index in range(bins)], binned(law, bins))
@@ -65,7 +67,9 @@ def sentence_chart(results: Sequence[Result], names: Sequence[str], styles: Sequ
         if (law := complete(side))
     ]
     x = Axis(Scale(0.0, float(BIN * bins)), "words in a sentence")
-    highest = max(value for one in series for value in one.y if value is not None)
+    highest = max((value for one in series for value in one.y if value is not None), default=0.0)
+    if highest <= 0:  # no sentence ends anywhere
+        return None
     y = Axis(Scale(0.0, 1.1 * highest), f"share of sentences, {BIN} lengths together", share)
     title = "Sentence length"
     quantiles = _quantiles(sides)
