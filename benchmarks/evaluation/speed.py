@@ -1,6 +1,7 @@
 """How long measuring takes, and how much memory: 2,000 texts of 256 tokens, generation aside.
 
-    python benchmarks/evaluation/speed.py ../shared/data/corpora/ai_creative.jsonl.gz ../shared/data/corpora/fiction.jsonl.gz
+    cd ../shared/data/corpora
+    python .../benchmarks/evaluation/speed.py ai_creative.jsonl.gz fiction.jsonl.gz
 
 Both corpora are cut into texts of 256 tokens; the first is measured beside the second. Writes results/speed.json.
 """
@@ -29,7 +30,9 @@ TOKENS = 256
 def pieces(path: str, count: int, tokenizer: object) -> Texts:
     """Texts of so many tokens, cut from a corpus, in random order."""
     found: list[Text] = []
-    for text in random.Random(0).sample(read_texts(path).texts, k=len(read_texts(path).texts)):
+    texts = list(read_texts(path).texts)
+    random.Random(0).shuffle(texts)
+    for text in texts:
         tokens = tokenizer(text.text, add_special_tokens=False)["input_ids"]  # type: ignore[operator]
         cuts = range(0, len(tokens) - TOKENS + 1, TOKENS)
         found += [Text(tokenizer.decode(tokens[cut : cut + TOKENS])) for cut in cuts]  # type: ignore[attr-defined]

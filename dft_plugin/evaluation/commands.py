@@ -109,8 +109,8 @@ def compare(
     """
     from rich.console import Console
 
+    from dft_plugin.evaluation.compare_files import compare_files
     from dft_plugin.evaluation.measuring import Options
-    from dft_plugin.evaluation.run import compare_files
     from dft_plugin.evaluation.table import comparison_table
 
     options = Options(words=words, resamples=resamples, seed=seed)

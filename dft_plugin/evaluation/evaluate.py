@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -163,7 +163,7 @@ def evaluate_together(columns: Mapping[str, Texts], human: Texts | Description, 
     least = min(len(texts.texts) for texts in columns.values())
     people = [human.texts] if isinstance(human, Texts) else []
     words = options.words or common_words(*(texts.texts for texts in columns.values()), *people)
-    joint = Options(**{**vars(options), "words": words})
+    joint = replace(options, words=words)
     results = {}
     for name, texts in columns.items():
         notes = list(texts.notes)

@@ -32,6 +32,8 @@ GROUPS = ("text", "vocabulary", "repetition", "sentences", "punctuation", "words
 """Order of the groups in tables."""
 KERNEL_TEXTS = 2000
 """Texts of a side in the two-sample tests, which take their square in memory."""
+FEWEST_HUMAN = 1000
+"""Human texts that are used in any case, if there are so many."""
 CLASSIFIERS = 3
 """Resamples on which a classifier is trained."""
 
@@ -75,7 +77,7 @@ def common_words(*sides: Sequence[Text]) -> int:
 def prepare(measured: Sequence[Text], human: Sequence[Text], options: Options) -> Pool:
     """The pool of both sides: human texts drawn at random where there are many more, each text cut alike."""
     generator = np.random.default_rng(options.seed)
-    most = max(2 * KERNEL_TEXTS // 4, round(options.human_texts * len(measured)))
+    most = max(FEWEST_HUMAN, round(options.human_texts * len(measured)))
     if len(human) > most:
         human = [human[i] for i in sorted(generator.choice(len(human), most, replace=False))]
     limit = options.words or common_words(measured, human)

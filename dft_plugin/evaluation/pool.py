@@ -166,10 +166,12 @@ def make_pool(measured: Sequence[Text], human: Sequence[Text], limit: int, token
         tokenizer: for laws of tokens; None: of words.
     """
     texts = [*measured, *human]
-    starts = [word_starts(text.text) for text in texts]
+    # White space at a text's ends tells tokenizers apart, not writers.
+    stripped = [text.text.strip() for text in texts]
+    starts = [word_starts(text) for text in stripped]
     clipped = [
-        text.text if len(begins) <= limit else text.text[: begins[limit]].rstrip()
-        for text, begins in zip(texts, starts, strict=True)
+        text if len(begins) <= limit else text[: begins[limit]].rstrip()
+        for text, begins in zip(stripped, starts, strict=True)
     ]
     length = np.array([len(begins) for begins in starts], dtype=np.int64)
     scanned = scan(clipped)

@@ -1,4 +1,4 @@
-"""What `dft evaluate` and `dft compare` do."""
+"""What `dft evaluate` does."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dft_plugin.evaluation.compare import Compared, compare, unique_names
-from dft_plugin.evaluation.evaluate import Origin, evaluate, evaluate_by_laws, evaluate_together
+from dft_plugin.evaluation.evaluate import Origin, evaluate, evaluate_by_laws
 from dft_plugin.evaluation.measuring import Options, Progress
-from dft_plugin.evaluation.result import FORMAT, Result, Sampling
+from dft_plugin.evaluation.result import Result, Sampling
 from dft_plugin.evaluation.texts import Text, Texts, TextsError, read_texts
 
 if TYPE_CHECKING:
@@ -118,19 +117,19 @@ def _judged(
     """The result with the judge's win rate, or a note that it was not asked."""
     from tqdm import tqdm
 
-    from dft_plugin.evaluation import judge
+    from dft_plugin.evaluation import ask, judge
 
     assert request.judge is not None
     assert request.judge_model is not None
-    endpoint = judge.Endpoint(request.judge, request.judge_model, os.environ.get(request.judge_key))
+    endpoint = ask.Endpoint(request.judge, request.judge_model, os.environ.get(request.judge_key))
     own, other = judge.pairs(texts, human, request.judge_pairs, result.basis.words, request.seed)
     asked = judge.questions(own, other, request.seed)
     path = request.output.with_name(request.output.stem + ".judge.jsonl")
-    expected = judge.estimate(asked, judge.cached(path), endpoint.model, request.judge_price)
+    expected = judge.estimate(asked, ask.cached(path), endpoint.model, request.judge_price)
     if expected.requests and not confirm(f"The judge: {expected}. Go on?"):
         return result.model_copy(update={"notes": (*result.notes, "the judge was not asked")})
     with tqdm(total=expected.requests, desc="judge", unit="answer") as bar:
-        answers = judge.ask(endpoint, asked, path, lambda done: bar.update(done - bar.n) and None)
+        answers = ask.ask(endpoint, asked, path, lambda done: bar.update(done - bar.n) and None)
     measure, notes = judge.win_rate(asked, answers, endpoint.model, request.resamples, request.seed)
     measures = {**result.measures, "judge": measure}
     return result.model_copy(update={"measures": measures, "notes": (*result.notes, *notes)})
@@ -144,6 +143,7 @@ def _tokenizer(name: str | None) -> Any:
 
 def _of_model(request: Request, human: Texts | Description) -> tuple[Texts, Texts | Description, Any, Origin]:
     """The model's texts, the human texts they are compared with, its tokenizer, and what to record."""
+    import torch
     from tqdm import tqdm
 
     from dft_plugin.evaluation import perplexity
@@ -178,7 +178,12 @@ def _of_model(request: Request, human: Texts | Description) -> tuple[Texts, Text
     with tqdm(total=len(windows), desc="perplexity", unit="text", leave=False) as bar:
         rows = perplexity.surprisals(loaded, windows, job.sampler, lambda done: bar.update(done - bar.n) and None)
     with tqdm(total=job.count, desc="generating", unit="text") as bar:
-        generate = transformers_engine(loaded, job) if engine == "transformers" else vllm_engine(job)
+        if engine == "transformers":
+            generate = transformers_engine(loaded, job)
+        else:
+            loaded = replace(loaded, model=None)  # vLLM takes most of the GPU's memory for itself
+            torch.cuda.empty_cache()
+            generate = vllm_engine(job)
         made = generate_texts(
             job,
             prompts,
@@ -235,35 +240,3 @@ def progress_bar() -> Iterator[Progress]:
             bar.update(100 * share - bar.n)
 
         yield progress
-
-
-def is_result(path: str) -> bool:
-    """Whether a file is a result of `dft evaluate` rather than texts."""
-    if not path.endswith(".json") or not Path(path).is_file():
-        return False
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return f'"format":"{FORMAT}"' in file.read(200).replace(" ", "")
-
-
-def compare_files(
-    human: str, others: Sequence[str], column: str | None, options: Options
-) -> tuple[Compared, list[Result]]:
-    """Results side by side, texts among them measured against the human texts first.
-
-    Raises:
-        TextsError, ResultError, ReferenceError: when a file cannot be used.
-    """
-    names = unique_names([Path(other).name.split(".")[0] for other in others])
-    results = {name: Result.load(path) for name, path in zip(names, others, strict=True) if is_result(path)}
-    texts = {name: read_texts(path, column) for name, path in zip(names, others, strict=True) if name not in results}
-    if is_result(human):
-        raise TextsError(
-            f"{human} is a result; the first argument is the human text: dft compare human.jsonl base.json"
-        )
-    if texts:
-        first = next(iter(results.values()), None)
-        if first is not None and options.words is None:
-            options = replace(options, words=first.basis.words)  # as the results beside them were measured
-        results |= evaluate_together(texts, human_side(human), options)
-    ordered = [results[name] for name in names]
-    return compare(ordered), ordered

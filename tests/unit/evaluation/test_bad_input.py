@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from dft_plugin.evaluation.compare_files import compare_files
 from dft_plugin.evaluation.evaluate import evaluate
 from dft_plugin.evaluation.measuring import Options
 from dft_plugin.evaluation.result import Result
-from dft_plugin.evaluation.run import Request, compare_files, run
+from dft_plugin.evaluation.run import Request, run
 from dft_plugin.evaluation.texts import Text, Texts, TextsError, read_texts
 from dft_plugin.reference.errors import ReferenceError
 from tests.unit.evaluation.samples import made_up

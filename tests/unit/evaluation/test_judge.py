@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
-from dft_plugin.evaluation import judge
+from dft_plugin.evaluation import ask, judge
+from dft_plugin.evaluation.result import Result
+from dft_plugin.evaluation.run import Request, run
 from dft_plugin.evaluation.texts import Text, TextsError
+from tests.unit.evaluation.samples import made_up
 
 
 class Stub:
@@ -68,8 +71,8 @@ def url(stub: Stub) -> Iterator[str]:
     server.server_close()
 
 
-def endpoint(url: str, **options: Any) -> judge.Endpoint:
-    return judge.Endpoint(url, "stub-model", **{"workers": 4, "pause": 0.01, **options})
+def endpoint(url: str, **options: Any) -> ask.Endpoint:
+    return ask.Endpoint(url, "stub-model", **{"workers": 4, "pause": 0.01, **options})
 
 
 OWN = ["long enough text " * 3] * 6 + ["x"] * 6
@@ -81,7 +84,7 @@ def test_win_rate_averages_both_orders(stub: Stub, url: str, tmp_path: Path) -> 
     assert len(asked) == 24
     orders = [question.own_first for question in asked]
     assert orders != sorted(orders)
-    answers = judge.ask(endpoint(url, key="secret"), asked, tmp_path / "judge.jsonl")
+    answers = ask.ask(endpoint(url, key="secret"), asked, tmp_path / "judge.jsonl")
     measure, notes = judge.win_rate(asked, answers, "stub-model", 100, seed=0)
     assert measure.value == 50
     assert measure.human == 50
@@ -91,7 +94,7 @@ def test_win_rate_averages_both_orders(stub: Stub, url: str, tmp_path: Path) -> 
     assert stub.requests[0]["temperature"] == 0
     wins, _ = judge.win_rate(
         always := judge.questions(OWN[:6] * 4, HUMAN[:6] * 4, 1),
-        judge.ask(endpoint(url), always, tmp_path / "b.jsonl"),
+        ask.ask(endpoint(url), always, tmp_path / "b.jsonl"),
         "stub-model", 100, 0,
     )  # fmt: skip
     assert (wins.value, wins.verdict) == (100, "differs")
@@ -101,7 +104,7 @@ def test_a_judge_that_always_says_a_sees_no_difference(stub: Stub, url: str, tmp
     stub.answer = "A"
     asked = judge.questions(OWN, HUMAN, seed=0)
     measure, notes = judge.win_rate(
-        asked, judge.ask(endpoint(url), asked, tmp_path / "j.jsonl"), "stub-model", 100, seed=0
+        asked, ask.ask(endpoint(url), asked, tmp_path / "j.jsonl"), "stub-model", 100, seed=0
     )
     assert measure.value == 50
     assert "0% of pairs" in notes[0]
@@ -111,7 +114,7 @@ def test_unclear_answers_are_counted_and_left_out(stub: Stub, url: str, tmp_path
     stub.answer = "Both are fine, A and B."
     asked = judge.questions(OWN, HUMAN, seed=0)
     measure, notes = judge.win_rate(
-        asked, judge.ask(endpoint(url), asked, tmp_path / "j.jsonl"), "stub-model", 100, seed=0
+        asked, ask.ask(endpoint(url), asked, tmp_path / "j.jsonl"), "stub-model", 100, seed=0
     )
     assert measure.verdict == "cannot be measured"
     assert "24 of 24 answers" in notes[0]
@@ -123,19 +126,19 @@ def test_answers_are_kept_and_not_asked_again(stub: Stub, url: str, tmp_path: Pa
     asked = judge.questions(own, HUMAN, seed=0)
     stub.fail_after = 10
     with pytest.raises(TextsError, match=r"refuses: 401.*no credit"):
-        judge.ask(endpoint(url, workers=1), asked, path)
-    kept = judge.cached(path)
+        ask.ask(endpoint(url, workers=1), asked, path)
+    kept = ask.cached(path)
     assert len(kept) == 10
     with path.open("a") as file:
         file.write('{"key": "cut o')
     stub.fail_after = None
     before = len(stub.requests)
-    estimate = judge.estimate(asked, judge.cached(path), "stub-model", (10.0, 30.0))
+    estimate = judge.estimate(asked, ask.cached(path), "stub-model", (10.0, 30.0))
     assert (estimate.requests, estimate.cached) == (14, 10)
-    answers = judge.ask(endpoint(url), asked, path)
+    answers = ask.ask(endpoint(url), asked, path)
     assert len(stub.requests) == before + 14
     assert kept.items() <= answers.items()
-    assert judge.ask(endpoint(url), asked, path) == answers
+    assert ask.ask(endpoint(url), asked, path) == answers
     assert len(stub.requests) == before + 14
     # Another judge is another question.
     assert judge.estimate(asked, answers, "other-model", None).requests == 24
@@ -144,14 +147,14 @@ def test_answers_are_kept_and_not_asked_again(stub: Stub, url: str, tmp_path: Pa
 def test_what_may_pass_is_tried_again(stub: Stub, url: str, tmp_path: Path) -> None:
     stub.failures = [429, 503, 500]
     asked = judge.questions(["one", "two"], HUMAN[:2], seed=0)
-    assert len(judge.ask(endpoint(url), asked, tmp_path / "j.jsonl")) == 4
+    assert len(ask.ask(endpoint(url), asked, tmp_path / "j.jsonl")) == 4
     assert len(stub.requests) == 7
 
 
 def test_an_endpoint_that_is_not_there(tmp_path: Path) -> None:
     asked = judge.questions(OWN[:1], HUMAN[:1], seed=0)
     with pytest.raises(TextsError, match=r"did not answer in 6 tries.*run it again"):
-        judge.ask(endpoint("http://127.0.0.1:9/v1", pause=0.001), asked, tmp_path / "j.jsonl")
+        ask.ask(endpoint("http://127.0.0.1:9/v1", pause=0.001), asked, tmp_path / "j.jsonl")
 
 
 def test_cost_is_estimated_from_characters() -> None:
@@ -188,3 +191,28 @@ def test_pairs_share_prompts_where_there_are_any() -> None:
     mine, theirs = judge.pairs([Text(f"o{i}") for i in range(9)], [Text(f"h{i}") for i in range(4)], 3, 5, seed=0)
     assert len(mine) == len(theirs) == 3
     assert len(set(mine)) == len(set(theirs)) == 3
+
+
+def test_an_evaluation_with_a_judge_asks_first(stub: Stub, url: str, tmp_path: Path) -> None:
+    for name, seed in (("human", 1), ("mine", 2)):
+        rows = [{"text": text.text} for text in made_up(12, seed)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    request = Request(
+        reference=str(tmp_path / "human.jsonl"), texts=str(tmp_path / "mine.jsonl"),
+        judge=url, judge_model="stub-model", judge_pairs=8, judge_price=(1.0, 2.0), resamples=10,
+        output=tmp_path / "r.json",
+    )  # fmt: skip
+    asked: list[str] = []
+    refused = run(request, lambda question: bool(asked.append(question)))
+    assert "16 requests (0 answered before)" in asked[0]
+    assert "in the currency of the price given" in asked[0]
+    assert not stub.requests
+    assert "judge" not in refused.measures
+    assert "the judge was not asked" in refused.notes
+    agreed = run(request, lambda question: True)
+    assert len(stub.requests) == 16
+    assert agreed.measures["judge"].value is not None
+    assert Result.load(tmp_path / "r.json") == agreed
+    # Nothing new to ask: nothing to agree to.
+    run(request, lambda question: pytest.fail("asked again"))
+    assert len(stub.requests) == 16
