@@ -35,8 +35,9 @@ SEED = 0x5EED
 
 
 def wanted(config: DFTConfig) -> bool:
-    """Whether a run ends with a report: as configured, or where the extra that it needs is installed."""
-    return importlib.util.find_spec("sklearn") is not None if config.report == "auto" else bool(config.report)
+    """Whether a run ends with a report: as configured, or where the extra `report` is installed."""
+    installed = all(importlib.util.find_spec(package) is not None for package in ("matplotlib", "jinja2"))
+    return installed if config.report == "auto" else bool(config.report)
 
 
 @dataclass(frozen=True)

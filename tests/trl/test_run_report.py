@@ -15,8 +15,6 @@ from dft_plugin.evaluation.result import Result
 from tests import tiny
 from tests.training import term_options
 
-pytest.importorskip("sklearn", reason="scikit-learn is not installed")
-
 
 def train(folder: Path, *, evaluate: bool = False, steps: int = 3, resume: bool = False, **options: Any) -> SFTTrainer:
     rows = tiny.plain_rows(60, characters=600)
