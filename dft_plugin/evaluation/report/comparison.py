@@ -71,6 +71,8 @@ def _card(headline: Headline, cells: Sequence[tuple[Row, Cell]], first: str, nam
     counts = (
         f"against {first}: nearer to human text in {headline.nearer} of {compared} measures, "
         f"farther in {headline.farther}, no difference shown in {headline.same}"
+        if compared
+        else ""
     )
     bar = share_bar([("nearer", headline.nearer), ("alike", headline.same), ("farther", headline.farther)], counts)
     shown, meaning = _headline_figure(headline, compared, with_gap, first)

@@ -13,6 +13,7 @@ from dft_plugin.evaluation.compare import compare, unique_names
 from dft_plugin.evaluation.report import comparison, laws, numbers
 from dft_plugin.evaluation.report.charts import symbol
 from dft_plugin.evaluation.report.habits import CHARTED, habits
+from dft_plugin.evaluation.report.labels import shortened
 from dft_plugin.evaluation.report.samples import side_by_side
 from dft_plugin.evaluation.report.training import read_trainer_state, training_charts
 from dft_plugin.evaluation.result import Result, ResultError
@@ -20,6 +21,8 @@ from dft_plugin.evaluation.result import Result, ResultError
 HEADING = "How far from human text"
 STYLES = 6
 """Colours and marks of results in the style sheet; more results begin again at the first."""
+NAME = 40
+"""Characters of a result's name; the whole name stands with its sources."""
 # Pages may not hold most control characters, and a lone surrogate is no UTF-8: shown, not dropped.
 _VISIBLE = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"} | {0x7F: 0x2421}
 
@@ -42,7 +45,7 @@ def render(results: Sequence[Result], trainer_state: Mapping[str, Any] | None = 
     if not results:
         raise ResultError("a report needs at least one result")
     compared = compare(results)
-    names = unique_names(["human", *(result.name for result in results)])[1:]
+    names = unique_names(["human", *(shortened(result.name, NAME) for result in results)])[1:]
     styles = [f"s{index % STYLES + 1}" for index in range(len(results))]
     template = _environment().get_template("page.html")
     page = template.render(
