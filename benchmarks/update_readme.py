@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = {
     "results": ROOT / "benchmarks/demo/results.md",
     "variance": ROOT / "benchmarks/estimator/results/variance.md",
-    "domains": ROOT / "benchmarks/domains/results/accuracy.md",
+    "domains": ROOT / "benchmarks/domains/results.md",
     "throughput": ROOT / "benchmarks/reference/results/throughput.md",
 }
 

@@ -121,6 +121,9 @@ class RunReport:
             with forked_rng(self.term.device, self.config.seed):
                 self.after(state)
             host.after_model_card(trainer, self.add_to_model_card)
+            tag: Any = getattr(self.term.model, "add_model_tags", None)  # some wrappers have none
+            if tag is not None:
+                tag(["dft-plugin"])
         except Exception:  # a trained model must not be lost for a report
             logger.exception("dft: the report could not be written; the run itself ended well")
 

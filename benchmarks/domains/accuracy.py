@@ -41,7 +41,7 @@ from dft_plugin.written import Written
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "examples" / "build_domains"))
-from build import CORPORA, read_texts, some, train_all  # noqa: E402
+from build import CORPORA, excerpts, read_texts, some, train_all  # noqa: E402
 from tokenizers_of_families import END, train  # noqa: E402
 
 SAMPLING = {"max_new_tokens": 128, "context_tokens": 32}
@@ -58,6 +58,8 @@ INTERVALS = ("sentence_length", "punctuation_rhythm", "paragraph_length")
 BARS = {"token_frequency": 1.5, **dict.fromkeys(INTERVALS, 1.1)}
 FAMILIES = {"Llama 3": "llama", "Mistral": "sentencepiece", "Qwen 2": "qwen"}
 VOCABULARY = 32_000
+MEASURED_ON = 2_000_000
+"""Characters on which repetition is measured."""
 GROUPS, HALVINGS, BATCHES, BATCH = 16, 8, 8, 256
 LEAST_EVENTS = 64
 """Intervals of a kind of which half A has fewer are not judged."""
@@ -214,7 +216,8 @@ def main() -> None:
         order = list(corpora[name])
         random.Random(1).shuffle(order)
         halves = order[::2], order[1::2]
-        domain = count_domain(halves[0], {"name": name}, repetition=measure(some(halves[0], 2_000_000), measuring))
+        repetition = measure(excerpts(halves[0], MEASURED_ON), measuring)
+        domain = count_domain(halves[0], {"name": name}, repetition=repetition)
         for label, tokenizer in tokenizers.items():
             rows, seconds = measure_one(domain, halves, with_end(tokenizer))
             results.append(
@@ -227,8 +230,8 @@ def main() -> None:
                 }
             )
             print(table(results).splitlines()[-3], f"{seconds:.1f} s", flush=True)
-    args.output.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")
-    args.output.with_suffix(".md").write_text(table(results))
+            args.output.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")
+            args.output.with_suffix(".md").write_text(table(results))
 
 
 if __name__ == "__main__":

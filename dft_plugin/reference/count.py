@@ -143,8 +143,11 @@ class Counter:
         for written, own in self._batches([text.document for text in texts], arrays, digests):
             total += self.accumulation.count(written, np.zeros(len(written), dtype=np.int64), 1)[0]
             tokens += np.bincount(written.drawn, minlength=size)
-            low = np.flatnonzero(own <= (LARGEST if limits.key is None else limits.key))
-            drawn += Drawn(own[low], written.select(low))
+            full = len(drawn) == SAMPLE
+            known = min(LARGEST if limits.key is None else limits.key, int(drawn.keys[-1]) if full else LARGEST)
+            low = np.flatnonzero(own <= known)
+            if len(low):
+                drawn += Drawn(own[low], written.select(low))
             windows += len(written)
             counted_words += self._words(written)
         lengths = np.array([text.document.stop - text.document.start for text in texts], dtype=np.float64)

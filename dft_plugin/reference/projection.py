@@ -31,6 +31,8 @@ from dft_plugin.written import Integers, Written
 
 AT_A_TIME = 4096
 """n-grams whose sketches are held at once."""
+DENSE = 1.1
+"""Words in the windows that have most of them, as a multiple of the mean."""
 
 
 class NotHeld(ValueError):
@@ -139,10 +141,10 @@ def _intervals(tokens: TokenizedDomain, statistic: Any) -> list[Floats]:
     window = tokens.max_new_tokens / unit
     row = _between(-1 / np.array(WINDOWS), -1 / window)
     column = _between(np.log(CONTEXTS), np.log(max(tokens.context_tokens, 1) / tokens.max_new_tokens))
-    # No window shows an interval longer than itself.
-    words = tokens.domain.metadata["words"] / tokens.domain.metadata["words_and_marks"]
-    reach = (window + tokens.context_tokens / unit) * words
     ages = max(held for held in WIDTHS if width % held == 0)
+    # No window shows an interval longer than itself; those of the fewest tokens a word show the longest.
+    words = tokens.domain.metadata["words"] / tokens.domain.metadata["words_and_marks"]
+    reach = DENSE * (window + tokens.context_tokens / unit) * words
     counted: list[Floats] = []
     for kind in statistic.present:
         counts = np.einsum("w,c,wcka->ka", row, column, tokens.domain.intervals[ages][kind].astype(np.float64))

@@ -11,7 +11,7 @@ from dft_plugin import plugins
 from dft_plugin.reference.errors import ReferenceError
 from dft_plugin.reference.rows import Chunk, ReadOptions, Unreadable, columns, missing_columns
 
-CHUNK = 4 << 20
+CHUNK = 8 << 20
 DOCUMENT = 1 << 20
 """Bytes of a .txt file that make a document, where it has more."""
 LONGEST_LINE = 256 << 20
