@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pickle
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from multiprocessing import get_all_start_methods, get_context
+from multiprocessing import forkserver, get_all_start_methods, get_context
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ def local(job: Job, given: Iterable[Chunk], workers: int, known: Known) -> Gener
     context = get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload(["dft_plugin.reference.mapping", "transformers"])
+        _start_forkserver()
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_die_of_interrupts)
     waiting: deque[Future[Counted]] = deque()
     try:
@@ -60,6 +62,17 @@ def local(job: Job, given: Iterable[Chunk], workers: int, known: Known) -> Gener
 
 def _map(job: Job, chunk: Chunk, limits: Limits) -> Counted:
     return worker(job).map(chunk, limits)
+
+
+def _start_forkserver() -> None:
+    """Starts the server deaf to Ctrl-C: while it imports what it was told to, it would print a traceback."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # signals are the main thread's
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _die_of_interrupts() -> None:

@@ -14,6 +14,8 @@ from dft_plugin.objective import Accumulation, Matched
 from dft_plugin.reference.errors import ReferenceError
 
 MOST_GROUPS = 64
+LEAST_SAMPLE = 16
+"""Windows below which a sample's laws are too coarse to tell how larger samples differ."""
 REGROUPINGS = 4
 """How often windows are regrouped: a floor from a few groups alone can be small by chance."""
 
@@ -87,7 +89,7 @@ def measured(
         windows: how many that is.
     """
     found: dict[str, dict[str, list[Point]]] = {entry.name: {} for entry in matched}
-    size = max(2, sampled // MOST_GROUPS)
+    size = max(2, sampled // MOST_GROUPS, min(LEAST_SAMPLE, sampled // 16))
     while 2 * size <= sampled:
         distances: dict[tuple[str, str], list[float]] = {}
         groups = sampled // size
