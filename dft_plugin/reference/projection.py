@@ -13,7 +13,7 @@ from torch import Tensor
 from dft_plugin import terms
 from dft_plugin.law import observed_law
 from dft_plugin.reference.domain import Domain, binned
-from dft_plugin.reference.marks import CONTEXTS, CUTS, LONGEST, WIDTHS, WINDOWS
+from dft_plugin.reference.marks import CONTEXTS, LONGEST, WIDTHS, WINDOWS
 from dft_plugin.reference.piece_tokens import PieceTokens
 from dft_plugin.reference.pieces import START
 from dft_plugin.reference.repetition import LONGEST as LONGEST_NGRAM
@@ -33,8 +33,6 @@ AT_A_TIME = 4096
 """n-grams whose sketches are held at once."""
 DENSE = 1.1
 """Words in the windows that have most of them, as a multiple of the mean."""
-LEAST_AT_RISK = 8
-"""Intervals that reach an age, below which what becomes of them says nothing."""
 
 
 class NotHeld(ValueError):
@@ -150,8 +148,7 @@ def _intervals(tokens: TokenizedDomain, statistic: Any) -> list[Floats]:
     counted: list[Floats] = []
     for kind in statistic.present:
         counts = np.einsum("w,c,wcka->ka", row, column, tokens.domain.intervals[ages][kind].astype(np.float64))
-        held = (counts[1] >= LEAST_AT_RISK * CUTS) & (1 + np.arange(counts.shape[1]) * ages < reach)
-        counted += binned(counts * held, ages, longest, width)
+        counted += binned(counts * (1 + np.arange(counts.shape[1]) * ages < reach), ages, longest, width)
     return counted
 
 

@@ -55,7 +55,7 @@ SIZES = (1000, 4000, 16_000, 64_000)
 """Vocabularies of the tokenizers that repetition is measured with."""
 TRAINED_ON = 4_000_000
 """Characters of each corpus those are trained on."""
-MEASURED_ON = 4_000_000
+MEASURED_ON = 2_000_000
 """Characters of each corpus on which repetition is measured."""
 EXCERPT = 8000
 """The shortest part of a document that it is measured on, in characters, where the document is longer."""
