@@ -6,11 +6,12 @@ import pickle
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import replace
-from multiprocessing import forkserver, get_all_start_methods, get_context
+from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +42,20 @@ def local(job: Job, given: Iterable[Chunk], workers: int, known: Known) -> Gener
     context = get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload(["dft_plugin.reference.mapping", "transformers"])
-        _start_forkserver()
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_die_of_interrupts)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
     waiting: deque[Future[Counted]] = deque()
     try:
+        with _interrupts_later():
+            pool.submit(_nothing).result()
         for chunk in given:
             waiting.append(pool.submit(_map, job, chunk, known()))
             if len(waiting) >= 2 * workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    except (KeyboardInterrupt, GeneratorExit):
+        _kill(pool)
+        raise
     except BrokenProcessPool as error:
         raise ReferenceError(
             f"a worker died, probably for lack of memory ({error}): use fewer --workers than {workers}; --resume goes "
@@ -64,20 +69,43 @@ def _map(job: Job, chunk: Chunk, limits: Limits) -> Counted:
     return worker(job).map(chunk, limits)
 
 
-def _start_forkserver() -> None:
-    """Starts the server deaf to Ctrl-C: while it imports what it was told to, it would print a traceback."""
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Puts Ctrl-C off while processes are being started: half-started ones would print tracebacks of their own.
+
+    What is started inside inherits the blocked signal, and never hears it.
+    """
     if threading.current_thread() is not threading.main_thread():
-        return  # signals are the main thread's
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        yield  # signals are the main thread's
+        return
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        forkserver.ensure_running()
+        yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
-def _die_of_interrupts() -> None:
-    """Ctrl-C reaches every process of a terminal: workers end at once and in silence, the main one speaks."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def _nothing() -> None:
+    """Done once a worker is there."""
+
+
+def _ignore_interrupts() -> None:
+    """Ctrl-C reaches every process of a terminal: the main one speaks, and ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    """Ends the workers at once, whatever they are doing: their counts are not wanted any more."""
+    if hasattr(pool, "kill_workers"):  # Python 3.14
+        pool.kill_workers()
+        return
+    for process in list((pool._processes or {}).values()):
+        process.kill()
 
 
 def ray(job: Job, given: Iterable[Source], workers: int) -> Generator[Counted]:
