@@ -17,8 +17,9 @@ from dft_plugin.human_reference import human_reference
 from dft_plugin.human_windows import cut_windows, window_sampler
 from dft_plugin.language_model import check_head, head_of
 from dft_plugin.objective import Accumulation, Matched, Objective
-from dft_plugin.reference import ReferenceError, floors, read_documents
-from dft_plugin.reference.human_floor import Curves, grouped_rows
+from dft_plugin.reference import ReferenceError, read_documents
+from dft_plugin.reference.human_floor import Curves
+from dft_plugin.reference.human_side import of_rows
 from dft_plugin.rollout import forked_rng, seed_of
 from dft_plugin.sampling import Sampler
 from dft_plugin.term import DistributionTerm, Processes, RolloutSettings
@@ -106,10 +107,10 @@ def _measure_under_model(term: DistributionTerm, matched: Sequence[Matched], set
             parts.append(accumulation.accumulate(*term.scored_under_model(plan)).cpu())
             if tick is not None:
                 tick(start + len(windows))
-    rows = torch.cat(parts)
+    side = of_rows(torch.cat(parts))
     for entry in matched:
-        term.human[everything.part(entry.statistic)] = rows[:, accumulation.part(entry.statistic)].mean(0)
-    return floors(accumulation, matched, grouped_rows(rows), len(rows), rows.sum(0), float(len(rows)))
+        term.human[everything.part(entry.statistic)] = side.mean[accumulation.part(entry.statistic)]
+    return side.floors(accumulation, matched)
 
 
 def _training_documents(config: DFTConfig, setting: Setting) -> list[Document]:

@@ -8,6 +8,7 @@ import sys
 import time
 import zlib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +102,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         self.snapshot = GradientSnapshot(self.parameters)
         self.attachment = Attachment(decoder_of(model)) if self.backward == "attached" else None
         if can_be_read_once(dataloader.dataset):
-            self.gathering = Gathering(self.config, processes)
-            self.gathering.release = host.on_inputs(trainer, self.gathering.take)
+            self.gathering = Gathering(self.config, processes, partial(host.on_inputs, trainer))
             self._say(f"dft: the data set can be read only once: the term acts after {self.gathering.wanted} windows")
         else:
             self._assemble(state)

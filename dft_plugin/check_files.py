@@ -117,8 +117,9 @@ def check_reference(
             sized = replace(vocabulary, size=rows)
             loaded.check(parsed.reference, statistics, sized, sampling_record(parsed))
         return
-    if parsed.reference in plugins.references():
-        domain = Domain.load(plugins.references()[parsed.reference])
+    shipped = plugins.references()
+    if parsed.reference in shipped:
+        domain = Domain.load(shipped[parsed.reference])
         if vocabulary is not None:
             projected = project(domain, tokenizer, vocabulary, statistics, sampling_record(parsed))
             not_held(parsed.reference, projected, parsed, statistics)

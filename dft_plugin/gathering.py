@@ -26,12 +26,15 @@ class Gathering:
     Args:
         config: the `dft:` block; `ENOUGH_WINDOWS` windows are enough, or `reference_windows` if that is less.
         processes: the data-parallel ones; each sees its own batches.
-        release: called once nothing more is to be kept.
+        listen: has every batch given to a function from now on, and returns what ends that.
     """
 
-    def __init__(self, config: DFTConfig, processes: Processes, release: Callable[[], None] = lambda: None) -> None:
-        self.config, self.processes, self.release = config, processes, release
+    def __init__(
+        self, config: DFTConfig, processes: Processes, listen: Callable[[Callable[[Any], None]], Callable[[], None]]
+    ) -> None:
+        self.config, self.processes = config, processes
         self.documents: list[Document] = []
+        self._release = listen(self.take)
         self.wanted = min(config.reference_windows, ENOUGH_WINDOWS)
 
     def take(self, inputs: Any) -> None:
@@ -45,7 +48,7 @@ class Gathering:
 
     def finished(self) -> list[Document]:
         """The documents of all processes, in the same order on each."""
-        self.release()
+        self._release()
         if self.processes.count == 1:
             return self.documents
         from accelerate.utils import gather_object

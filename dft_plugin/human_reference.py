@@ -67,13 +67,13 @@ def human_reference(
     Raises:
         ReferenceError: when it cannot be read or is too short.
     """
-    name = config.reference
-    if name == "train" or not (name.endswith(".safetensors") or name in plugins.references()):
+    name, shipped = config.reference, plugins.references()
+    if name == "train" or not (name.endswith(".safetensors") or name in shipped):
         windows = _windows(config, tokenizer, trained_on, prompted)
         return OfWindows(windows), windows
     own = cut_windows(config, trained_on, from_start=False, name="the training set")
-    if name in plugins.references():
-        return OfDomain(name, Domain.load(plugins.references()[name]), tokenizer, own), own
+    if name in shipped:
+        return OfDomain(name, Domain.load(shipped[name]), tokenizer, own), own
     return OfFile(name, Reference.load(name)), own
 
 

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from dft_plugin.config import DFTConfig
 from dft_plugin.documents import Document, WindowSampler
-from dft_plugin.reference.errors import ReferenceError
-from dft_plugin.reference.human_side import LEAST_WINDOWS
+from dft_plugin.reference.human_side import check_enough
 from dft_plugin.rollout import seed_of
 from dft_plugin.texts import Window
 
@@ -37,13 +36,7 @@ def cut_windows(config: DFTConfig, documents: Sequence[Document], *, from_start:
     sampler = window_sampler(config, documents, from_start=from_start)
     available = sampler.pieces()
     tokens = sum(document.stop - document.start for document in sampler.usable())
-    length = config.rollout.max_new_tokens
-    if available < LEAST_WINDOWS:
-        raise ReferenceError(
-            f"{name} has {tokens:,} tokens of human text, {available} windows of {length}; at least "
-            f"{LEAST_WINDOWS} windows are needed, about {LEAST_WINDOWS * length:,} tokens: give more text, or "
-            f"lower rollout.max_new_tokens"
-        )
+    check_enough(name, tokens, available, config.rollout.max_new_tokens)
     generator = torch.Generator().manual_seed(seed_of(config.seed, 0))
     return sampler.sample(min(config.reference_windows, available), generator)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,10 +40,11 @@ def _collect(kind: str, hook: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     # pluggy calls the last registered first; users see built-ins first.
     for listed in reversed(getattr(manager().hook, hook)()):
-        for entry in listed:
-            if entry.name in found and found[entry.name] is not entry:
-                raise ValueError(f'two plugins register the {kind} "{entry.name}": rename one of them')
-            found[entry.name] = entry
+        named = listed.items() if isinstance(listed, Mapping) else ((entry.name, entry) for entry in listed)
+        for name, entry in named:
+            if name in found and found[name] is not entry:
+                raise ValueError(f'two plugins register the {kind} "{name}": rename one of them')
+            found[name] = entry
     return found
 
 
@@ -70,13 +71,7 @@ def rollout_engines() -> dict[str, type[RolloutEngine]]:
 
 def references() -> dict[str, Path]:
     """All references that come with a package, by the name that `reference:` gives them."""
-    found: dict[str, Path] = {}
-    for listed in reversed(manager().hook.dft_references()):
-        for name, path in listed.items():
-            if name in found and found[name] != path:
-                raise ValueError(f'two plugins register the reference "{name}": rename one of them')
-            found[name] = path
-    return found
+    return _collect("reference", "dft_references")
 
 
 def statistic(name: str) -> type[Statistic]:

@@ -120,7 +120,8 @@ class RunReport:
         try:
             with forked_rng(self.term.device, self.config.seed):
                 self.after(state)
-            host.after_model_card(trainer, self.add_to_model_card)
+            if self.results:
+                host.after_model_card(trainer, self.add_to_model_card)
             tag: Any = getattr(self.term.model, "add_model_tags", None)  # some wrappers have none
             if tag is not None:
                 tag(["dft-plugin"])

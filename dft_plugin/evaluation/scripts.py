@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections import Counter
 from functools import cache
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from dft_plugin.evaluation.pool import Pool, View
 from dft_plugin.evaluation.specification import Figures, Specification
+from dft_plugin.reference.scripts import script_word
 
 _TOGETHER = {
     "CJK": "Han and kana",
@@ -26,8 +26,7 @@ def script_of(character: str) -> str | None:
     """The script of a letter, from the first word of its Unicode name; None for other characters."""
     if not character.isalpha():
         return None
-    name = unicodedata.name(character, "UNKNOWN").removeprefix("FULLWIDTH ").removeprefix("HALFWIDTH ")
-    first = name.split()[0]
+    first = script_word(character)
     if first in _NO_SCRIPT:
         return None
     return _TOGETHER.get(first, first.capitalize())

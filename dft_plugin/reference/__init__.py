@@ -2,7 +2,6 @@
 
 from dft_plugin.reference.accumulated import Reference
 from dft_plugin.reference.errors import ReferenceError
-from dft_plugin.reference.human_floor import floors
 from dft_plugin.reference.tokenized import read_documents
 
-__all__ = ["Reference", "ReferenceError", "floors", "read_documents"]
+__all__ = ["Reference", "ReferenceError", "read_documents"]

@@ -24,7 +24,7 @@ from dft_plugin.reference.mapping import Counted, Job, entries_of, worker
 from dft_plugin.reference.progress import Progress
 from dft_plugin.reference.rows import ReadOptions
 from dft_plugin.reference.scripts import letters_by_script, script_of_tokens
-from dft_plugin.reference.tokenizer import end_of_text_of, load_tokenizer, rows_of_head
+from dft_plugin.reference.tokenizer import rows_of_head
 from dft_plugin.vocabulary import token_texts
 
 LEAST_SHARED = 8 << 20
@@ -176,23 +176,26 @@ def make_job(request: Request) -> Job:
                 f"statistics: {entry.name}: a weighting by frequency needs the frequencies before the first count: "
                 "give the corpus itself as `reference:`, or leave `weighting` out"
             )
-    tokenizer = load_tokenizer(request.tokenizer)
     rollout = config.rollout
     return Job(
         request.tokenizer,
         request.vocabulary_size or rows_of_head(request.tokenizer),
-        end_of_text_of(tokenizer, request.tokenizer),
         tuple(entry.model_dump_json() for entry in entries),
         Cutting(rollout.context_tokens, rollout.max_new_tokens, request.from_start, config.seed),
         request.options,
     )
 
 
+def _cores() -> int:
+    """Of this machine, or those this process may use where the system says."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _results(request: Request, job: Job, given: Sequence[Source], state: State) -> Generator[Counted]:
     workers = request.workers
     if workers is None:
         small = 0 < state.progress.total_bytes < LEAST_SHARED
-        workers = 1 if small and request.engine == "local" else len(os.sched_getaffinity(0))
+        workers = 1 if small and request.engine == "local" else _cores()
     if request.engine == "ray":
         return engines.ray(job, given, workers)
     waiting = islice(state.reading(chunks(given, request.options)), state.chunks, None)

@@ -19,13 +19,12 @@ from dft_plugin.objective import Accumulation
 from dft_plugin.reference import word_counts
 from dft_plugin.reference.human_side import window_rows
 from dft_plugin.reference.tokenized import HumanText
-from dft_plugin.reference.window_sample import SAMPLE, Drawn, WindowSample
+from dft_plugin.reference.window_sample import LARGEST, Drawn, WindowSample, limit_of
 from dft_plugin.reference.word_counts import WordCounts
 from dft_plugin.written import Integers, Written
 
 Tokens = npt.NDArray[np.int32]
 Numbers = npt.NDArray[np.float64]
-LARGEST = np.iinfo(np.int64).max
 TOKENS_AT_A_TIME = 1 << 16
 LENGTHS = 40
 """Documents are sorted by the power of two in their number of tokens."""
@@ -36,11 +35,11 @@ class Limits:
     """What a count need not look at, as it will be added to one that is known to be within these limits.
 
     Attributes:
-        key: the greatest key of a window that can still be among the smallest; None: any.
+        key: the greatest key of a window that can still be among the smallest.
         words: `WordCounts.limits` of the other count.
     """
 
-    key: int | None = None
+    key: int = LARGEST
     words: word_counts.Limits | None = None
 
 
@@ -77,8 +76,7 @@ class Count:
     @property
     def limits(self) -> Limits:
         """What counts that will be added to this one need not look at."""
-        full = len(self.sample) == SAMPLE
-        return Limits(int(self.sample.keys[-1]) if full else None, self.words.limits)
+        return Limits(limit_of(self.sample.keys), self.words.limits)
 
     def __add__(self, other: Count) -> Count:
         return Count(
@@ -143,9 +141,7 @@ class Counter:
         for written, own in self._batches([text.document for text in texts], arrays, digests):
             total += self.accumulation.count(written, np.zeros(len(written), dtype=np.int64), 1)[0]
             tokens += np.bincount(written.drawn, minlength=size)
-            full = len(drawn) == SAMPLE
-            known = min(LARGEST if limits.key is None else limits.key, int(drawn.keys[-1]) if full else LARGEST)
-            low = np.flatnonzero(own <= known)
+            low = np.flatnonzero(own <= min(limits.key, limit_of(drawn.keys)))
             if len(low):
                 drawn += Drawn(own[low], written.select(low))
             windows += len(written)

@@ -19,8 +19,7 @@ from dft_plugin.objective import Accumulation, Matched
 from dft_plugin.reference.accumulated import Reference, describe, numbers_of
 from dft_plugin.reference.count import Count, counted
 from dft_plugin.reference.errors import ReferenceError
-from dft_plugin.reference.human_floor import measured
-from dft_plugin.reference.human_side import LEAST_WINDOWS, HumanSide, of_totals
+from dft_plugin.reference.human_side import HumanSide, check_enough, of_totals
 from dft_plugin.reference.scripts import as_shares, notes
 from dft_plugin.reference.window_sample import Drawn, WindowSample, repeated
 from dft_plugin.vocabulary import EVENTS, Vocabulary
@@ -44,13 +43,7 @@ def finished(
     Raises:
         ReferenceError: when there is too little text.
     """
-    if count.windows < LEAST_WINDOWS:
-        length = record["sampling"]["max_new_tokens"]
-        raise ReferenceError(
-            f"the corpus has {int(count.tokens.sum()):,} tokens of human text, {count.windows} windows of {length}; at "
-            f"least {LEAST_WINDOWS} windows are needed, about {LEAST_WINDOWS * length:,} tokens: give more text, or "
-            "lower rollout.max_new_tokens"
-        )
+    check_enough("the corpus", int(count.tokens.sum()), count.windows, record["sampling"]["max_new_tokens"])
     statistics = make_statistics(entries, vocabulary)
     accumulation = Accumulation(statistics, vocabulary.size)
     if isinstance(count.sample, Drawn):
@@ -130,7 +123,7 @@ def _marks(count: Count, vocabulary: Vocabulary) -> dict[str, int]:
 def _floors(
     accumulation: Accumulation, matched: Sequence[Matched], side: HumanSide, entries: Sequence[DFTStatisticConfig]
 ) -> dict[str, Any]:
-    points = measured(accumulation, matched, side.grouped, side.sampled, side.total, side.windows)
+    points = side.measured(accumulation, matched)
     return {
         entry.name: {
             "distance": entry.distance or matched_entry.statistic.distance,

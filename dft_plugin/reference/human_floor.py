@@ -156,18 +156,6 @@ def _line(points: Sequence[Point], reference: float) -> FloorCurve:
     return FloorCurve(mean_value - exponent * mean_size, exponent, reference)
 
 
-def floors(
-    accumulation: Accumulation,
-    matched: Sequence[Matched],
-    grouped: Grouped,
-    sampled: int,
-    total: Tensor,
-    windows: float,
-) -> Curves:
-    """Human-versus-human floors of each component by sample size: `curves` of what is `measured`."""
-    return curves(measured(accumulation, matched, grouped, sampled, total, windows), windows)
-
-
 def grouped_rows(rows: Tensor) -> Grouped:
     """Sums dense rows (K, A) by group."""
 

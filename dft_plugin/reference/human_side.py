@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dft_plugin.objective import Accumulation, Matched
 from dft_plugin.reference.errors import ReferenceError
-from dft_plugin.reference.human_floor import Curves, Grouped, floors
+from dft_plugin.reference.human_floor import Curves, Grouped, Point, curves, grouped_rows, measured
 from dft_plugin.reference.window_sample import SAMPLE, Rows
 from dft_plugin.texts import Window
 from dft_plugin.written import Written
@@ -43,11 +43,31 @@ class HumanSide:
         return self.total / self.windows
 
     def floors(self, accumulation: Accumulation, matched: Sequence[Matched]) -> Curves:
-        """Human-versus-human floors; see `human_floor.floors`."""
+        """Human-versus-human floors of each component by sample size."""
+        return curves(self.measured(accumulation, matched), float(self.sampled) if self.apart else self.windows)
+
+    def measured(
+        self, accumulation: Accumulation, matched: Sequence[Matched]
+    ) -> Mapping[str, Mapping[str, list[Point]]]:
+        """Distances between human samples; see `human_floor.measured`."""
         total, windows = self.total, self.windows
         if self.apart:
             total, windows = self.grouped(np.zeros(self.sampled, dtype=np.int64), 1)[0], float(self.sampled)
-        return floors(accumulation, matched, self.grouped, self.sampled, total, windows)
+        return measured(accumulation, matched, self.grouped, self.sampled, total, windows)
+
+
+def check_enough(name: str, tokens: int, windows: int, length: int) -> None:
+    """Whether there is human text enough, before it is counted.
+
+    Raises:
+        ReferenceError: naming the text, and how many tokens are needed for windows of `length`.
+    """
+    if windows < LEAST_WINDOWS:
+        raise ReferenceError(
+            f"{name} has {tokens:,} tokens of human text, {windows} windows of {length}; at least {LEAST_WINDOWS} "
+            f"windows are needed, about {LEAST_WINDOWS * length:,} tokens: give more text, or lower "
+            "rollout.max_new_tokens"
+        )
 
 
 def of_windows(accumulation: Accumulation, windows: Sequence[Window]) -> HumanSide:
@@ -81,6 +101,11 @@ def window_rows(accumulation: Accumulation, windows: Written) -> Rows:
         written = windows.select(slice(start, start + at_a_time)).compact()
         parts.append(Rows.of(accumulation.count(written, np.arange(len(written)), len(written))))
     return Rows.joined(parts)
+
+
+def of_rows(rows: Tensor) -> HumanSide:
+    """From the accumulators of each window: (K, A)."""
+    return HumanSide(rows.sum(0), float(len(rows)), grouped_rows(rows), len(rows))
 
 
 def of_totals(

@@ -23,7 +23,6 @@ class Job:
     Attributes:
         tokenizer: folder or hub name.
         vocabulary_size: rows of the lm_head; None: the tokenizer's size.
-        end_of_text: ids that end a text.
         entries: the statistics' entries, as JSON values.
         cutting: how documents become windows.
         options: how rows are read.
@@ -31,7 +30,6 @@ class Job:
 
     tokenizer: str
     vocabulary_size: int | None
-    end_of_text: tuple[int, ...]
     entries: tuple[str, ...]
     cutting: Cutting
     options: ReadOptions
@@ -73,12 +71,12 @@ class Worker:
 @cache
 def worker(job: Job) -> Worker:
     """The worker of a job; made once in each process."""
-    from dft_plugin.reference.tokenizer import load_tokenizer
+    from dft_plugin.reference.tokenizer import end_of_text_of, load_tokenizer
 
     # Workers are processes; threads of the tokenizer's beside them would only wait for each other.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     tokenizer = load_tokenizer(job.tokenizer)
-    vocabulary = Vocabulary.from_tokenizer(tokenizer, job.vocabulary_size, job.end_of_text)
+    vocabulary = Vocabulary.from_tokenizer(tokenizer, job.vocabulary_size, end_of_text_of(tokenizer, job.tokenizer))
     statistics = make_statistics(entries_of(job), vocabulary)
     return Worker(job, tokenizer, vocabulary, Counter(Accumulation(statistics, vocabulary.size), job.cutting))
 

@@ -34,13 +34,15 @@ NOTEWORTHY = 0.05
 """Share of the letters from which on a script is worth a note."""
 
 
+def script_word(letter: str) -> str:
+    """The first word of a letter's Unicode name, which in most names is its script; widths are no scripts."""
+    return unicodedata.name(letter, "UNKNOWN").removeprefix("FULLWIDTH ").removeprefix("HALFWIDTH ").split()[0]
+
+
 @cache
 def script_of(character: str) -> str | None:
-    """The script of a letter, by the first word of its Unicode name; None for other characters."""
-    if not character.isalpha():
-        return None
-    name = unicodedata.name(character, "UNKNOWN").removeprefix("FULLWIDTH ").removeprefix("HALFWIDTH ")
-    return _BY_NAME.get(name.split()[0], "other")
+    """The script of a letter; None for other characters."""
+    return _BY_NAME.get(script_word(character), "other") if character.isalpha() else None
 
 
 def script_of_tokens(texts: Sequence[bytes | None]) -> np.ndarray:

@@ -74,6 +74,14 @@ class Rows:
         return total.reshape(groups, self.size)
 
 
+LARGEST = np.iinfo(np.int64).max
+
+
+def limit_of(keys: Integers) -> int:
+    """The greatest key that can still join a sample with these keys."""
+    return int(keys[-1]) if len(keys) == SAMPLE else int(LARGEST)
+
+
 def smallest(keys: Integers) -> Integers:
     """The places of the `SAMPLE` smallest keys, in ascending order of the keys."""
     return np.argsort(keys, kind="stable")[:SAMPLE]

@@ -93,11 +93,11 @@ class Statistic(Generic[OptionsType]):
         """
         sizes: list[int] = []
         parts = []
-        device = self.vocabulary.words_outside.device
+        device, cache = self.vocabulary.words_outside.device, terms.TableCache()
         for start in range(0, len(written), WINDOWS_AT_A_TIME):
             texts = stack(written.select(slice(start, start + WINDOWS_AT_A_TIME)).windows()).to(device)
             listed = list(self.terms(texts))
-            request, layout = terms.request(listed, texts, self.vocabulary.size, terms.TableCache())
+            request, layout = terms.request(listed, texts, self.vocabulary.size, cache)
             parts.append(terms.accumulate(observed_law(texts, request), layout, texts).double().cpu())
             sizes = [term.size for term in listed]
         of = torch.as_tensor(group, dtype=torch.long)
