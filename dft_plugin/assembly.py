@@ -28,6 +28,8 @@ from dft_plugin.vocabulary import Vocabulary, end_of_text_ids
 
 SCORED_WINDOWS = 256
 """Human windows kept for the statistics measured under the model."""
+FIRST_WINDOWS = 64
+"""Of these, how many hidden states are standardised by."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,14 @@ def assemble(config: DFTConfig, setting: Setting) -> DistributionTerm:
         with setting.autocast():
             check_head(setting.model, torch.tensor([contexts[0].tokens[:64]], device=device))
     reference, scored = human_reference(config, setting.tokenizer, trained_on, prompted)
-    vocabulary = replace(vocabulary, human_frequency=reference.token_frequency(vocabulary.size)).to(device)
+    vocabulary = replace(
+        vocabulary,
+        human_frequency=reference.token_frequency(vocabulary.size),
+        hidden_size=head_of(setting.model).weight.shape[1],
+    ).to(device)
     found = reference.matching(config, vocabulary)
+    learning = any(entry.statistic.learns for entry in found.matched)
+    kept = min(SCORED_WINDOWS, len(scored) // 2 if learning else len(scored))  # what is learned from is not scored
     rollout = config.rollout
     term = DistributionTerm(
         model=setting.model,
@@ -79,7 +87,8 @@ def assemble(config: DFTConfig, setting: Setting) -> DistributionTerm:
         human=found.side.mean,
         curves={},
         contexts=contexts,
-        scored=scored[:SCORED_WINDOWS],
+        scored=scored[:kept],
+        studied=scored[kept:] if learning else (),
         sampler=Sampler(rollout.temperature, rollout.top_k, rollout.top_p, rollout.min_p),
         engine=plugins.rollout_engine(rollout.engine)(),
         settings=RolloutSettings(rollout.batch_size, rollout.micro_batch_size, rollout.max_new_tokens, config.seed),
@@ -100,6 +109,10 @@ def _measure_under_model(term: DistributionTerm, matched: Sequence[Matched], set
     everything = term.objective.accumulation
     accumulation = Accumulation([entry.statistic for entry in matched], everything.vocabulary_size)
     parts = []
+    if reading := [entry.statistic for entry in matched if entry.statistic.needs_hidden]:
+        first = term.hidden_of(stack(term.scored[:FIRST_WINDOWS]).to(term.device))
+        for statistic in reading:
+            statistic.begin(first)
     with _progress("human text under the model", len(term.scored), setting) as tick:
         for start in range(0, len(term.scored), term.settings.micro_batch_size):
             windows = term.scored[start : start + term.settings.micro_batch_size]

@@ -11,6 +11,7 @@ from dft_plugin.rollout import RolloutEngine, TransformersEngine
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.statistics.entropy import EntropyRate
 from dft_plugin.statistics.frequency import NgramFrequency, TokenFrequency
+from dft_plugin.statistics.hidden_state import HiddenState
 from dft_plugin.statistics.intervals import ParagraphLength, PunctuationRhythm, SentenceLength, TextLength
 from dft_plugin.statistics.novelty import Novelty
 from dft_plugin.statistics.opening import SentenceOpening
@@ -28,6 +29,7 @@ def dft_statistics() -> Sequence[type[Statistic]]:
         Novelty,
         SentenceOpening,
         EntropyRate,
+        HiddenState,
     ]
 
 

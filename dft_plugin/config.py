@@ -168,12 +168,19 @@ class DFTConfig(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> DFTConfig:
+        from dft_plugin import plugins
+
         names = [entry.name for entry in self.statistics]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"statistics lists {', '.join(repeated)} more than once: give each one entry")
         for entry in self.statistics:
             _check_statistic(entry)
+            if self.credit == 0 and self.weight != 0 and plugins.statistic(entry.name).needs_credit:
+                raise ValueError(
+                    f"statistics: {entry.name}: it acts through reward-to-go alone, and credit is 0, so it would have "
+                    "no gradient; set credit above 0, such as credit: 0.9 (1 is unbiased)"
+                )
         if self.end_step is not None and self.end_step <= self.start_step:
             raise ValueError(
                 f"end_step is {self.end_step} and start_step {self.start_step}: the term would never act; "

@@ -222,4 +222,4 @@ def expected_features(hidden: Tensor, head: Head, texts: Texts, request: Request
     by_row = replace(request, pair_row=request.pair_row[order], pair_token=request.pair_token[order])
     outputs = _ExpectedFeatures.apply(hidden, head.weight, head.bias, head, texts, by_row, warp, dtype)
     law = Law(*outputs)
-    return replace(law, paired=law.paired[torch.argsort(order)])
+    return replace(law, paired=law.paired[torch.argsort(order)], hidden=hidden.detach())

@@ -42,6 +42,8 @@ class Law:
         marginal: (M, B, V) = sum over the rows n of text b of marginal_mask[m, n] p_n(v); (M, B, 0) when
             witnesses were asked for.
         witnessed: (N, M) = sum_v p_n(v) witness[m, text of n, v]; (N, 0) without witnesses.
+        hidden: (N, D) the hidden state each p_n is computed from, without gradient; None where no model has
+            read the texts.
     """
 
     expected: Tensor
@@ -50,9 +52,10 @@ class Law:
     paired: Tensor
     marginal: Tensor
     witnessed: Tensor
+    hidden: Tensor | None = None
 
 
-def observed_law(texts: Texts, request: Request, surprisal: Tensor | None = None) -> Law:
+def observed_law(texts: Texts, request: Request, surprisal: Tensor | None = None, hidden: Tensor | None = None) -> Law:
     """The law of texts already written: all the mass on the token that stands there.
 
     One definition of a statistic thus serves the human reference and the model.
@@ -61,6 +64,7 @@ def observed_law(texts: Texts, request: Request, surprisal: Tensor | None = None
         texts: the texts.
         request: what is asked; without witness.
         surprisal: (N,) nats, -log p_n(x_n) under a model, where a statistic compares with it.
+        hidden: (N, D), the hidden states of that model at the rows.
     """
     table = request.table
     drawn, count = texts.drawn, len(texts)
@@ -78,4 +82,5 @@ def observed_law(texts: Texts, request: Request, surprisal: Tensor | None = None
         paired=(drawn[request.pair_row] == request.pair_token).to(table.dtype),
         marginal=marginal.view(masks.shape[0], count, vocabulary_size),
         witnessed=torch.zeros(texts.rows, 0, dtype=table.dtype, device=table.device),
+        hidden=hidden,
     )

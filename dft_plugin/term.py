@@ -100,6 +100,7 @@ class DistributionTerm:
         curves: human-versus-human floors by sample size.
         contexts: windows whose contexts are continued.
         scored: human windows for the statistics measured under the model.
+        studied: human windows, none of them scored, for the statistics that learn.
         sampler, engine, settings, credit: how text is sampled, and gamma.
         end_of_text: ids that end a text.
         processes: the data-parallel ones.
@@ -121,9 +122,10 @@ class DistributionTerm:
         end_of_text: Sequence[int],
         processes: Processes | None = None,
         autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
+        studied: Sequence[Window] = (),
     ) -> None:
         self.model, self.objective, self.human, self.curves = model, objective, human, curves
-        self.contexts, self.scored = contexts, scored
+        self.contexts, self.scored, self.studied = contexts, scored, studied
         self.sampler, self.engine, self.settings, self.credit = sampler, engine, settings, credit
         self.end_of_text = tuple(end_of_text)
         self.processes = processes or Processes()
@@ -175,6 +177,7 @@ class DistributionTerm:
         if finite:  # a running mean that holds a NaN once holds it for ever
             self.objective.remember(mean, count)
             self.human = human.cpu()
+            self._learn(step, hidden)
         return Evaluation(texts, plans, derivative, advantage, distances, floors, finite)
 
     def everywhere(self, condition: bool) -> bool:
@@ -236,15 +239,11 @@ class DistributionTerm:
         under_model = [statistic for statistic in accumulation.statistics if statistic.needs_model]
         if not under_model:
             return self.human.to(self.device)
-        settings, processes = self.settings, self.processes
-        share = max(1, settings.batch_size // TEXTS_PER_SCORED)
-        order = self._shuffled(len(self.scored), share * processes.count, seed_of(settings.seed, step, -1))
-        own = stack([self.scored[i] for i in order[processes.rank * share : (processes.rank + 1) * share]])
         gained = [
             accumulation.accumulate(*self.scored_under_model(accumulation.plan(piece))).sum(0)
-            for piece in self._micro_batches(own.to(self.device))
+            for piece in self._micro_batches(self._share(self.scored, seed_of(self.settings.seed, step, -1)))
         ]
-        fresh = processes.reduce(torch.stack(gained).sum(0)) / len(order)
+        fresh = self.processes.reduce(torch.stack(gained).sum(0)) / (self._scored_texts * self.processes.count)
         human = self.human.to(self.device, copy=True)
         for statistic in under_model:
             part = accumulation.part(statistic)
@@ -252,6 +251,37 @@ class DistributionTerm:
             keep = 1 - 1 / HUMAN_BATCHES if started else 0.0
             human[part] = keep * human[part] + (1 - keep) * fresh[part]
         return human
+
+    def _learn(self, step: int, generated: Sequence[Tensor]) -> None:
+        """Lets statistics learn from this step's rollouts, which have been scored, and from other human text.
+
+        Args:
+            step: the optimizer step, which picks the human windows.
+            generated: (M, D) hidden states of each micro-batch.
+        """
+        learning = [statistic for statistic in self.objective.accumulation.statistics if statistic.learns]
+        if not learning:
+            return
+        human = self.hidden_of(self._share(self.studied, seed_of(self.settings.seed, step, -2)))
+        for statistic in learning:
+            statistic.learn(human, torch.cat(list(generated)), self.processes.reduce)
+
+    @property
+    def _scored_texts(self) -> int:
+        """Human windows per process and acting step."""
+        return max(1, self.settings.batch_size // TEXTS_PER_SCORED)
+
+    def _share(self, windows: Sequence[Window], seed: int) -> Texts:
+        """This process's share of windows drawn for a step, on the device."""
+        share, processes = self._scored_texts, self.processes
+        order = self._shuffled(len(windows), share * processes.count, seed)
+        own = order[processes.rank * share : (processes.rank + 1) * share]
+        return stack([windows[index] for index in own]).to(self.device)
+
+    def hidden_of(self, texts: Texts) -> Tensor:
+        """The live model's hidden states at the rows of texts: (N, D), without gradient."""
+        with torch.no_grad(), deterministic(self.model, recompute=False), self.autocast():
+            return torch.cat([hidden_rows(self.decoder, piece) for piece in self._micro_batches(texts)])
 
     @staticmethod
     def _shuffled(size: int, wanted: int, seed: int) -> list[int]:
@@ -263,7 +293,7 @@ class DistributionTerm:
         return order[:wanted]
 
     def scored_under_model(self, plan: Plan) -> tuple[Plan, Law]:
-        """The law of human texts with their surprisal under the live model at temperature 1."""
+        """The law of human texts with their surprisal under the live model at temperature 1, and its hidden states."""
         with torch.no_grad(), deterministic(self.model, recompute=False), self.autocast():
             nothing = replace(
                 plan.request,
@@ -274,17 +304,27 @@ class DistributionTerm:
             )
             hidden = hidden_rows(self.decoder, plan.texts)
             law = expected_features(hidden, head_of(self.model), plan.texts, nothing, AT_TEMPERATURE_1)
-        return plan, observed_law(plan.texts, plan.request, surprisal=-law.log_probability)
+        return plan, observed_law(plan.texts, plan.request, surprisal=-law.log_probability, hidden=law.hidden)
 
     def state_dict(self) -> Mapping[str, Tensor]:
         # The floors of what is measured under the model are those of the model training began with.
         lines = [astuple(curve) for curves in self.curves.values() for curve in curves.values()]
         curves = torch.tensor(lines, dtype=torch.float64)
-        return {**self.objective.state_dict(), "human": self.human, "curves": curves}
+        return {**self.objective.state_dict(), "human": self.human, "curves": curves, **self._found()}
+
+    def _found(self) -> dict[str, Tensor]:
+        """What the statistics have found out, each under `statistic/name`."""
+        return {
+            f"{statistic.name}/{name}": tensor
+            for statistic in self.objective.accumulation.statistics
+            for name, tensor in statistic.state_dict().items()
+        }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         count = sum(len(curves) for curves in self.curves.values())
-        if state["human"].shape != self.human.shape or len(state["curves"]) != count:
+        own = {name: tensor.shape for name, tensor in self._found().items()}
+        given = {name: tensor.shape for name, tensor in state.items() if "/" in name}
+        if state["human"].shape != self.human.shape or len(state["curves"]) != count or own != given:
             raise ValueError(
                 f"the checkpoint's distribution term has {len(state['human'])} accumulators and "
                 f"{len(state['curves'])} components, this run's has {len(self.human)} and {count}: resume with the "
@@ -292,6 +332,11 @@ class DistributionTerm:
             )
         self.objective.load_state_dict(state)
         self.human = state["human"]
+        for statistic in self.objective.accumulation.statistics:
+            prefix = f"{statistic.name}/"
+            statistic.load_state_dict(
+                {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+            )
         lines = iter(state["curves"].tolist())
         self.curves = {
             name: {component: FloorCurve(*next(lines)) for component in curves} for name, curves in self.curves.items()

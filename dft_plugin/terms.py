@@ -8,7 +8,7 @@ the model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -103,7 +103,22 @@ class Entropy:
     size: int = 1
 
 
-Term = Counts | Placed | Sketch | Marginal | Pairs | Entropy
+@dataclass(frozen=True)
+class Prefix:
+    """v-independent: a[k] += features(hidden)[n, k] at every row (what the prefix itself is like).
+
+    Without gradient: it acts through reward-to-go alone. Nothing where no model has read the texts.
+
+    Attributes:
+        features: hidden states (N, D) to (N, K).
+        size: K.
+    """
+
+    features: Callable[[Tensor], Tensor]
+    size: int
+
+
+Term = Counts | Placed | Sketch | Marginal | Pairs | Entropy | Prefix
 
 
 @dataclass(frozen=True)
@@ -207,6 +222,9 @@ def accumulate(law: Law, layout: Layout, texts: Texts) -> Tensor:
         elif isinstance(term, Sketch):
             gains = term.prefix.to(dtype) * law.expected[:, layout.column[number]]
             part = part.view(count, -1).index_add(0, texts.text, gains)
+        elif isinstance(term, Prefix):
+            if law.hidden is not None:
+                part = part.view(count, -1).index_add(0, texts.text, _prefix_features(term, law.hidden).to(dtype))
         else:
             part.index_add_(0, texts.text, law.entropy)
         parts.append(part.view(count, term.size))
@@ -249,6 +267,18 @@ def rewards(law: Law, layout: Layout, texts: Texts, derivative: Tensor) -> Tenso
         elif isinstance(term, Pairs):
             gain = part[texts.text[term.row], 0] * law.paired[layout.pair[number]]
             total = total.index_add(0, term.row, gain)
+        elif isinstance(term, Prefix):
+            if law.hidden is not None:
+                total = total + (part[texts.text] * _prefix_features(term, law.hidden).to(dtype)).sum(1)
         else:
             total = total + part[texts.text, 0] * law.entropy
     return total
+
+
+@torch.no_grad()
+def _prefix_features(term: Prefix, hidden: Tensor) -> Tensor:
+    wide = hidden if hidden.dtype == torch.float64 else hidden.float()
+    with torch.autocast(
+        hidden.device.type, enabled=False
+    ):  # in bfloat16 kernels lose the digits that tell samples apart
+        return term.features(wide)

@@ -190,6 +190,7 @@ class Vocabulary:
     end_of_text: tuple[int, ...]
     fingerprint: str  # sha256 of the ordered vocabulary, merges, normalizer and pre-tokenizer
     human_frequency: Tensor | None = None  # (V,)
+    hidden_size: int | None = None  # D, the columns of the lm_head; None where no model is there
 
     def to(self, device: torch.device | str) -> Vocabulary:
         """A copy with every table on `device`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
@@ -48,6 +48,9 @@ class Statistic(Generic[OptionsType]):
         Options: pydantic model of the statistic's own options.
         version: raised whenever the accumulator changes meaning; part of a reference file.
         needs_model: whether the human side is measured under the model as well (entropy).
+        needs_hidden: whether it reads hidden states, and `begin` is to be called; implies `needs_model`.
+        needs_credit: whether it has a gradient through reward-to-go alone, and so none without `credit`.
+        learns: whether its features are learned while the model trains (see `learn`).
     """
 
     name: ClassVar[str]
@@ -56,6 +59,9 @@ class Statistic(Generic[OptionsType]):
     on_by_default: ClassVar[bool] = True
     version: ClassVar[int] = 1
     needs_model: ClassVar[bool] = False
+    needs_hidden: ClassVar[bool] = False
+    needs_credit: ClassVar[bool] = False
+    learns: bool = False
     Options: ClassVar[type[BaseModel]] = NoOptions
 
     def __init__(self, vocabulary: Vocabulary, options: OptionsType) -> None:
@@ -103,6 +109,29 @@ class Statistic(Generic[OptionsType]):
         of = torch.as_tensor(group, dtype=torch.long)
         total = torch.zeros(groups, sum(sizes), dtype=torch.float64).index_add_(0, of, torch.cat(parts))
         return [part.numpy() for part in total.split(sizes, dim=1)]
+
+    def begin(self, human: Tensor) -> None:
+        """Called once, before anything is accumulated under the model, where `needs_hidden`.
+
+        Args:
+            human: (N, D) hidden states of human text under the model training begins with.
+        """
+
+    def learn(self, human: Tensor, generated: Tensor, reduce: Callable[[Tensor], Tensor]) -> None:
+        """Called where `learns`, at the end of each acting step, when its texts have been scored.
+
+        Args:
+            human: (N, D) hidden states of human text that is never scored.
+            generated: (M, D) hidden states of this process's rollouts.
+            reduce: sums over ranks.
+        """
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """What `begin` and `learn` have found, for a checkpoint."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Takes back what `state_dict` gave; names and shapes are those of this run's own."""
 
 
 def ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
