@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 import sys
 import time
-import zlib
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
 from dft_plugin import host, run_report
 from dft_plugin.assembly import Setting, assemble
+from dft_plugin.automatic_weight import CROSS_ENTROPY_MEMORY, automatic_weight, running_norm
 from dft_plugin.backward import Attachment, choose_backward
+from dft_plugin.checkpoints import decode, encode, stored
 from dft_plugin.config import DFTConfig, parse
 from dft_plugin.gathering import Gathering, can_be_read_once
 from dft_plugin.gradients import GradientSnapshot, average, finite, scale_, trainable
+from dft_plugin.guards import Guards
 from dft_plugin.language_model import decoder_of
 from dft_plugin.metrics import Metrics
 from dft_plugin.rollout import describe, forked_rng, seed_of
@@ -32,8 +32,6 @@ from dft_plugin.term import DistributionTerm, Evaluation
 logger = logging.getLogger("dft_plugin")
 
 MOST_SKIPPED_IN_A_ROW = 10
-CROSS_ENTROPY_MEMORY = 0.5
-"""How much of the running cross-entropy gradient norm each step keeps."""
 
 
 class DistributionTermError(RuntimeError):
@@ -67,6 +65,8 @@ class DFTCallback(TrainerCallback, ExportableState):
         self.skipped = 0
         self.skipped_in_a_row = 0
         self.cross_entropy_norm: float | None = None
+        self.guard = Guards(self.config)
+        self.guards: dict[str, Any] = {}
         self._pending: Tensor | None = None
         self._pending_weight = 0.0
         self._seen = False
@@ -101,6 +101,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         self.parameters = trainable(model)
         self.snapshot = GradientSnapshot(self.parameters)
         self.attachment = Attachment(decoder_of(model)) if self.backward == "attached" else None
+        self.guard.begin(model, state.global_step, stored(state, type(self).__name__).get("guards", {}))
         if can_be_read_once(dataloader.dataset):
             self.gathering = Gathering(self.config, processes, partial(host.on_inputs, trainer))
             self._say(f"dft: the data set can be read only once: the term acts after {self.gathering.wanted} windows")
@@ -111,6 +112,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         started = time.perf_counter()
         with forked_rng(next(self.setting.model.parameters()).device, seed_of(self.config.seed)):
             self.term = assemble(self.config, self.setting)
+        self.term.drift = self.guard.drift
         self._restore(state)
         self.report = run_report.begin(self.config, self.setting, self.term, self._trainer, state)
         self._say(self._active_line(time.perf_counter() - started))
@@ -157,6 +159,9 @@ class DFTCallback(TrainerCallback, ExportableState):
         assert self.term is not None
         started = time.perf_counter()
         device = self.term.device
+        if self.guard.loss_bound is not None:
+            weight *= self.guard.loss_bound.factor
+            self.metrics.add("dft/weight_factor", self.guard.loss_bound.factor)
         with forked_rng(device, seed_of(self.config.seed, state.global_step)):
             texts = self.term.rollout(state.global_step)
             rolled_out = time.perf_counter()
@@ -167,6 +172,9 @@ class DFTCallback(TrainerCallback, ExportableState):
             measuring = self.config.weight == "auto" and self.cross_entropy_norm is None
             if weight == 0 or measuring:
                 used: float | None = 0.0
+                if self.term.drift is not None:
+                    with self.term.autocast():
+                        self.term.drift.measure(evaluation)
             elif self.attachment is not None:
                 self.attachment.arm(self.term, evaluation, weight * self._loss_scale())
                 used = weight
@@ -211,7 +219,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         norm = self.snapshot.norm(taken)
         if self.config.weight == "auto":
             assert self.cross_entropy_norm is not None
-            weight *= self.config.gradient_fraction * self.cross_entropy_norm / max(norm, 1e-30)
+            weight *= automatic_weight(self.config.gradient_fraction, self.cross_entropy_norm, norm)
         scale_(self.parameters, weight)
         self._pending, self._pending_weight = taken, weight
         return weight
@@ -233,9 +241,7 @@ class DFTCallback(TrainerCallback, ExportableState):
             if norm > 0:
                 self.metrics.add("dft/gradient_ratio", own / norm)
         self._pending = None
-        if norm > 0 and torch.isfinite(torch.tensor(norm)):
-            kept = CROSS_ENTROPY_MEMORY if self.cross_entropy_norm is not None else 0.0
-            self.cross_entropy_norm = kept * (self.cross_entropy_norm or 0.0) + (1 - kept) * norm
+        self.cross_entropy_norm = running_norm(self.cross_entropy_norm, norm)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if not self._seen:  # transformers 4 does not ask for the norm when max_grad_norm is 0
@@ -247,6 +253,13 @@ class DFTCallback(TrainerCallback, ExportableState):
                 "the model's decoder was not called during the step, so the term was not attached: this "
                 "Trainer's forward pass does not go through the model's decoder"
             )
+        measured = None if self.guard.drift is None else self.guard.drift.measured()
+        if measured is not None:
+            processes = self.setting.processes
+            self.metrics.add("dft/kl", float(average(processes.reduce, measured, processes.count)))
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
+        self.guard.evaluated(metrics or {}, state)
 
     def _skip(self, reason: str, step: int) -> None:
         self.skipped += 1
@@ -284,42 +297,26 @@ class DFTCallback(TrainerCallback, ExportableState):
         return {
             "args": {"config": self.config.model_dump(mode="json")},
             "attributes": {
-                "saved": "" if self.term is None else _encode(dict(self.term.state_dict())),
+                "saved": "" if self.term is None else encode(self.term.state_dict()),
                 "acted": self.acted,
                 "skipped": self.skipped,
                 "skipped_in_a_row": self.skipped_in_a_row,
                 "cross_entropy_norm": self.cross_entropy_norm,
+                "guards": self.guard.state(),
             },
         }
 
     def _restore(self, state: Any) -> None:
         name = type(self).__name__
-        stored = state.stateful_callbacks.get(name)
-        if isinstance(stored, list):
-            stored = stored[-1] if stored else None
+        attributes = stored(state, name)
         # Without an entry the Trainer would raise KeyError at its next checkpoint.
         state.stateful_callbacks[name] = self.state()
-        attributes = (stored or {}).get("attributes", {})
         if state.global_step == 0 or not attributes.get("saved"):
             return
         assert self.term is not None
         for attribute in ("acted", "skipped", "skipped_in_a_row", "cross_entropy_norm"):
             setattr(self, attribute, attributes[attribute])
-        self.term.load_state_dict(_decode(attributes["saved"]))
+        self.term.load_state_dict(decode(attributes["saved"]))
 
 
-def _encode(tensors: dict[str, Tensor]) -> str:
-    from safetensors.torch import save
-
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return base64.b64encode(zlib.compress(save(contiguous))).decode()
-
-
-def _decode(text: str) -> dict[str, Tensor]:
-    from safetensors.torch import load
-
-    tensors: dict[str, Tensor] = load(zlib.decompress(base64.b64decode(text)))
-    return tensors
-
-
-__all__ = ["DFTCallback", "DistributionTermError"]
+__all__ = ["CROSS_ENTROPY_MEMORY", "DFTCallback", "DistributionTermError"]

@@ -35,6 +35,12 @@ class DFTStatisticConfig(BaseModel):
         default_factory=dict, description="options of the distance, such as mmd's `kernel` and `bandwidths`"
     )
     weight: float = Field(default=1.0, gt=0, description="share of the objective relative to the others")
+    derivative_clip: float | None = Field(
+        default=None,
+        ge=1,
+        description="each entry of a text's derivative of this distance is held within this many times the root mean "
+        "square of them all, so that no single token or event rules; null: no limit",
+    )
 
     @property
     def own_options(self) -> dict[str, Any]:
@@ -104,6 +110,21 @@ class DFTConfig(BaseModel):
         gt=0,
         le=10,
         description="for weight: auto, the norm of the term's gradient relative to cross-entropy's",
+    )
+    loss_bound: float | None = Field(
+        default=None,
+        gt=0,
+        le=10,
+        description="by which fraction held-out loss may lie above the lowest seen: an evaluation that finds more "
+        "halves the weight, one that does not doubles it again up to what is set; null: no bound",
+    )
+    kl_weight: float = Field(
+        default=0.0,
+        ge=0,
+        le=1000,
+        description="weight, beside the distance, of the divergence KL(model || model training began with) on the "
+        "rollouts, in nats per token; `weight` scales both; 0: off, at no cost. It takes a forward pass more, and "
+        "memory for a copy of what is trained unless that is adapters",
     )
     statistics: list[DFTStatisticConfig] = Field(
         default_factory=lambda: [DFTStatisticConfig(name=name) for name in DEFAULT_STATISTICS],
@@ -230,7 +251,7 @@ def _check_statistic(entry: DFTStatisticConfig) -> None:
     try:
         statistic.Options.model_validate(entry.own_options)
     except ValidationError as error:
-        fields = [*statistic.Options.model_fields, "distance", "distance_options", "weight"]
+        fields = [*statistic.Options.model_fields, "distance", "distance_options", "weight", "derivative_clip"]
         raise ValueError(f"statistics: {entry.name}: {_explain(error, fields)}") from error
     distance = plugins.distance(entry.distance or statistic.distance)
     if statistic.support not in distance.supports:

@@ -75,6 +75,12 @@ def check_supported(trainer: Any, state: Any, config: DFTConfig) -> None:
             f"DeepSpeed ZeRO stage {stage} is on: each process then holds a part of every weight, and the term reads "
             "the language-modelling head's as a whole; set zero_optimization.stage to 2"
         )
+    strategy = getattr(args, "eval_strategy", None)
+    if config.loss_bound is not None and str(getattr(strategy, "value", strategy)) == "no":
+        raise UnsupportedRunError(
+            f"loss_bound is {config.loss_bound} and eval_strategy is no: held-out loss is never measured; set "
+            "eval_strategy to steps or epoch, or leave loss_bound out"
+        )
     if config.start_step >= state.max_steps:
         raise UnsupportedRunError(
             f"start_step is {config.start_step} and training has {state.max_steps} steps: the term would never "

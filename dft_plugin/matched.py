@@ -29,10 +29,10 @@ def make_statistics(entries: Sequence[DFTStatisticConfig], vocabulary: Vocabular
 
 
 def match(entry: DFTStatisticConfig, statistic: Statistic) -> Matched:
-    """A statistic with the distance and weight its entry gives it."""
+    """A statistic with the distance, weight and clipping its entry gives it."""
     distance = plugins.distance(entry.distance or statistic.distance)
     options = {**default_options(distance.name, statistic.support), **entry.distance_options}
-    return Matched(statistic, partial(distance.function, **options), entry.weight)
+    return Matched(statistic, partial(distance.function, **options), entry.weight, entry.derivative_clip)
 
 
 def match_all(entries: Sequence[DFTStatisticConfig], statistics: Sequence[Statistic]) -> list[Matched]:

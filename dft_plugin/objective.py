@@ -36,11 +36,16 @@ Reduce = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Matched:
-    """A statistic together with the distance it is matched by and its share of the objective."""
+    """A statistic together with the distance it is matched by and its share of the objective.
+
+    Attributes:
+        derivative_clip: see `clipped`; None is off.
+    """
 
     statistic: Statistic
     distance: DistanceFunction
     weight: float = 1.0
+    derivative_clip: float | None = None
 
     @property
     def name(self) -> str:
@@ -219,11 +224,15 @@ class Objective:
         return Distances(raw, loss)
 
     def derivative(self, leave_one_out: Tensor, human: Tensor, floors: Floors) -> Tensor:
-        """D' for each text: (B, A), the derivative of the loss at its leave-one-out accumulators."""
+        """D' for each text: (B, A), the derivative of the loss at its leave-one-out accumulators, clipped if wanted."""
         with torch.enable_grad():
             at = leave_one_out.detach().requires_grad_()
             loss = self.distances(at, human, floors).loss
             (derivative,) = torch.autograd.grad(loss.sum(), at)
+        for entry in self.matched:
+            if entry.derivative_clip is not None:
+                part = self.accumulation.part(entry.statistic)
+                derivative[:, part] = clipped(derivative[:, part], entry.derivative_clip)
         return derivative
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -234,6 +243,17 @@ class Objective:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         self.past = state["past"] if state["past"].numel() else None
         self.past_texts, self.past_squared = state["counts"].tolist()
+
+
+def clipped(derivative: Tensor, limit: float) -> Tensor:
+    """Each entry held within +-limit * r_b, r_b the root mean square of its text's entries that are not 0.
+
+    One statistic's part of D' (B, A): a token that human text hardly has, or an age that few intervals reach, has a
+    derivative far above the rest, and would be worth gaming. Signs stay, so D' still leads downhill.
+    """
+    used = (derivative != 0).sum(-1, keepdim=True).clamp(min=1)
+    bound = limit * (derivative.square().sum(-1, keepdim=True) / used).sqrt()
+    return derivative.clamp(-bound, bound)
 
 
 def reward_to_go(rewards: Tensor, gamma: float) -> Tensor:

@@ -80,6 +80,8 @@ def _statistics(indent: str) -> Iterator[str]:
         yield f"{indent}- name: {name}\n"
         yield f"{indent}  distance: {statistic.distance}  # of {', '.join(usable_distances(statistic.support))}\n"
         yield f"{indent}  weight: {_value(_default(DFTStatisticConfig.model_fields['weight']))}\n"
+        clip = DFTStatisticConfig.model_fields["derivative_clip"]
+        yield f"{indent}  derivative_clip: {_value(_default(clip))}\n"
         for option, field in statistic.Options.model_fields.items():
             yield from _comment(_described(field), indent + "  ")
             yield f"{indent}  {option}: {_value(_default(field))}\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple, dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,9 @@ from dft_plugin.rollout import RolloutEngine, continued, seed_of
 from dft_plugin.sampling import Sampler
 from dft_plugin.terms import rewards, witnesses
 from dft_plugin.texts import Texts, Window, stack
+
+if TYPE_CHECKING:
+    from dft_plugin.drift import Drift
 
 AT_TEMPERATURE_1 = Sampler()
 HUMAN_BATCHES = 8
@@ -105,6 +109,7 @@ class DistributionTerm:
         end_of_text: ids that end a text.
         processes: the data-parallel ones.
         autocast: context manager of mixed precision.
+        drift: the divergence from the model training began with, part of the loss; None leaves it out.
     """
 
     def __init__(
@@ -123,13 +128,14 @@ class DistributionTerm:
         processes: Processes | None = None,
         autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
         studied: Sequence[Window] = (),
+        drift: Drift | None = None,
     ) -> None:
         self.model, self.objective, self.human, self.curves = model, objective, human, curves
         self.contexts, self.scored, self.studied = contexts, scored, studied
         self.sampler, self.engine, self.settings, self.credit = sampler, engine, settings, credit
         self.end_of_text = tuple(end_of_text)
         self.processes = processes or Processes()
-        self.autocast = autocast
+        self.autocast, self.drift = autocast, drift
         self.decoder = decoder_of(model)
         self.device = next(model.parameters()).device
 
@@ -200,8 +206,12 @@ class DistributionTerm:
             advantage = None if evaluation.advantage is None else plan.texts.from_steps(evaluation.advantage[rows])
             with deterministic(self.model, recompute=recompute):
                 with self.autocast(), torch.enable_grad():
-                    law = self._law(plan, hidden_rows(self.decoder, plan.texts), derivative)
+                    hidden = hidden_rows(self.decoder, plan.texts)
+                    law = self._law(plan, hidden, derivative)
                     loss, _ = surrogate(plan, law, derivative, advantage, len(evaluation.texts))
+                    if self.drift is not None:
+                        divergence = self.drift.loss(plan.texts, hidden, len(evaluation.texts))
+                        loss = loss + self.drift.weight * divergence
                 yield loss
 
     def _micro_batches(self, texts: Texts) -> list[Texts]:

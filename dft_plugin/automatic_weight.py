@@ -1,0 +1,21 @@
+"""The rule of `weight: auto`: the term's gradient is held at a fraction of cross-entropy's."""
+
+from __future__ import annotations
+
+import math
+
+CROSS_ENTROPY_MEMORY = 0.5
+"""How much of the running cross-entropy gradient norm each step keeps."""
+
+
+def running_norm(before: float | None, norm: float) -> float | None:
+    """Exponential running mean of cross-entropy's gradient norm; norms that are 0 or not finite are left out."""
+    if not (norm > 0 and math.isfinite(norm)):
+        return before
+    kept = CROSS_ENTROPY_MEMORY if before is not None else 0.0
+    return kept * (before or 0.0) + (1 - kept) * norm
+
+
+def automatic_weight(fraction: float, cross_entropy_norm: float, norm: float) -> float:
+    """The weight at which the term's gradient, of norm `norm`, has `fraction` of cross-entropy's."""
+    return fraction * cross_entropy_norm / max(norm, 1e-30)
