@@ -96,6 +96,7 @@ def assemble(config: DFTConfig, setting: Setting) -> DistributionTerm:
         end_of_text=end_of_text,
         processes=setting.processes,
         autocast=setting.autocast,
+        balanced=config.weight == "auto",
     )
     plain = [entry for entry in found.matched if not entry.statistic.needs_model]
     under_model = [entry for entry in found.matched if entry.statistic.needs_model]

@@ -182,8 +182,8 @@ class DFTCallback(TrainerCallback, ExportableState):
                 used = self._own_backward(evaluation, weight, state.global_step)
         if used is None:
             return
-        if used > 0 or self.config.weight == 0:
-            self.acted += 1  # a step that only measures cross-entropy's norm for `auto` brought nothing in
+        if not measuring:  # a step that only measures cross-entropy's norm for `auto` brought nothing in
+            self.acted += 1
         self.skipped_in_a_row = 0
         self.metrics.evaluated(evaluation, self.term.objective.matched, used)
         self.metrics.add("dft/rollout_seconds", rolled_out - started)
@@ -219,7 +219,8 @@ class DFTCallback(TrainerCallback, ExportableState):
         norm = self.snapshot.norm(taken)
         if self.config.weight == "auto":
             assert self.cross_entropy_norm is not None
-            weight *= automatic_weight(self.config.gradient_fraction, self.cross_entropy_norm, norm)
+            fraction = self.config.gradient_fraction * evaluation.strength
+            weight *= automatic_weight(fraction, self.cross_entropy_norm, norm)
         scale_(self.parameters, weight)
         self._pending, self._pending_weight = taken, weight
         return weight

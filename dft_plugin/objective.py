@@ -279,7 +279,14 @@ def leave_one_out_baseline(future: Tensor, alive: Tensor, reduce: Reduce) -> Ten
     return torch.where(others > 0, (total - future * alive) / others.clamp(min=1), torch.zeros_like(future))
 
 
-def surrogate(plan: Plan, law: Law, derivative: Tensor, advantage: Tensor | None, texts: int) -> tuple[Tensor, Tensor]:
+def surrogate(
+    plan: Plan,
+    law: Law,
+    derivative: Tensor,
+    advantage: Tensor | None,
+    texts: int,
+    within: slice = slice(0, None),
+) -> tuple[Tensor, Tensor]:
     """The linear surrogate <D', a> of one micro-batch, whose gradient is the estimator's.
 
     Args:
@@ -287,11 +294,12 @@ def surrogate(plan: Plan, law: Law, derivative: Tensor, advantage: Tensor | None
         derivative: (B, A).
         advantage: (N,) G_t - b_t at the micro-batch's rows, or None for the pathwise part alone.
         texts: the number of texts this rank averages over.
+        within: only the accumulators that stand here among the A; the advantage is then theirs too.
 
     Returns:
         The scalar (1 / texts) sum_n [r_n + log p(x_n) advantage_n], and the rewards r_n (N,).
     """
-    rewards = terms.rewards(law, plan.layout, plan.texts, derivative)
+    rewards = terms.rewards(law, plan.layout, plan.texts, derivative, within)
     total = rewards.sum()
     if advantage is not None:
         total = total + (law.log_probability * advantage.to(law.log_probability.dtype)).sum()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from dft_plugin.balance import factors, mean_strength, strengths
 from dft_plugin.expected_features import expected_features
 from dft_plugin.language_model import decoder_of, deterministic, head_of, hidden_rows
 from dft_plugin.law import Law, observed_law
@@ -82,6 +83,7 @@ class Evaluation:
         advantage: (B, S) G_t - b_t by step, or None where no credit is given.
         distances: over the window and all processes.
         floors: at the window's sample size.
+        strength: how far the texts are from human, 0 to 1 (`balance.mean_strength`).
         finite: whether distances, derivatives and advantages are, on every process.
     """
 
@@ -91,6 +93,7 @@ class Evaluation:
     advantage: Tensor | None
     distances: Distances
     floors: Floors
+    strength: float
     finite: bool
 
 
@@ -110,6 +113,7 @@ class DistributionTerm:
         processes: the data-parallel ones.
         autocast: context manager of mixed precision.
         drift: the divergence from the model training began with, part of the loss; None leaves it out.
+        balanced: whether each statistic's gradient is brought to one size times its strength (`balance`).
     """
 
     def __init__(
@@ -129,13 +133,14 @@ class DistributionTerm:
         autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
         studied: Sequence[Window] = (),
         drift: Drift | None = None,
+        balanced: bool = False,
     ) -> None:
         self.model, self.objective, self.human, self.curves = model, objective, human, curves
         self.contexts, self.scored, self.studied = contexts, scored, studied
         self.sampler, self.engine, self.settings, self.credit = sampler, engine, settings, credit
         self.end_of_text = tuple(end_of_text)
         self.processes = processes or Processes()
-        self.autocast, self.drift = autocast, drift
+        self.autocast, self.drift, self.balanced = autocast, drift, balanced
         self.decoder = decoder_of(model)
         self.device = next(model.parameters()).device
 
@@ -176,15 +181,19 @@ class DistributionTerm:
             without, mean, count = self.objective.leave_one_out(torch.cat(own))
             floors = at_size(self.curves, self.objective.sample_size(count))
             derivative = self.objective.derivative(without, human, floors)
+            distances = self.objective.distances(mean, human, floors)
+            strength = strengths(self.objective.matched, distances, floors)
+            if self.balanced:
+                derivative = self._balanced(texts, plans, hidden, derivative, strength)
             advantage = self._advantage(texts, plans, hidden, derivative) if self.credit > 0 else None
-        distances = self.objective.distances(mean, human, floors)
         parts = [derivative.sum(), distances.loss] + ([] if advantage is None else [advantage.sum()])
         finite = self.everywhere(all(bool(torch.isfinite(part)) for part in parts))
         if finite:  # a running mean that holds a NaN once holds it for ever
             self.objective.remember(mean, count)
             self.human = human.cpu()
             self._learn(step, hidden)
-        return Evaluation(texts, plans, derivative, advantage, distances, floors, finite)
+        overall = mean_strength(self.objective.matched, strength)
+        return Evaluation(texts, plans, derivative, advantage, distances, floors, overall, finite)
 
     def everywhere(self, condition: bool) -> bool:
         """Whether a condition holds on every process: all of them must go the same way."""
@@ -224,7 +233,44 @@ class DistributionTerm:
             request = replace(request, witness=witnesses(plan.layout, derivative.to(torch.float32)))
         return expected_features(hidden, head_of(self.model), plan.texts, request, self.sampler)
 
-    def _advantage(self, texts: Texts, plans: Sequence[Plan], hidden: Sequence[Tensor], derivative: Tensor) -> Tensor:
+    def _balanced(
+        self,
+        texts: Texts,
+        plans: Sequence[Plan],
+        hidden: Sequence[Tensor],
+        derivative: Tensor,
+        strength: Mapping[str, float],
+    ) -> Tensor:
+        """D' (B, A), each statistic's part brought to the same gradient norm at the hidden states times its strength."""
+        matched, accumulation = self.objective.matched, self.objective.accumulation
+        parts = [accumulation.part(entry.statistic) for entry in matched]
+        advantages = [
+            self._advantage(texts, plans, hidden, derivative, part) if self.credit > 0 else None for part in parts
+        ]
+        squares = torch.zeros(len(parts), dtype=torch.float64, device=self.device)
+        start = 0
+        for plan, states in zip(plans, hidden, strict=True):
+            rows = slice(start, start + len(plan.texts))
+            start = rows.stop
+            with torch.enable_grad():
+                leaf = states.detach().requires_grad_()
+                law = self._law(plan, leaf, derivative[rows])
+                for number, (part, advantage) in enumerate(zip(parts, advantages, strict=True)):
+                    given = None if advantage is None else plan.texts.from_steps(advantage[rows])
+                    loss, _ = surrogate(plan, law, derivative[rows], given, len(texts), part)
+                    if loss.requires_grad:
+                        (gradient,) = torch.autograd.grad(loss, leaf, retain_graph=True)
+                        squares[number] += gradient.double().square().sum()
+        return derivative * factors(matched, accumulation, strength, self.processes.reduce(squares))
+
+    def _advantage(
+        self,
+        texts: Texts,
+        plans: Sequence[Plan],
+        hidden: Sequence[Tensor],
+        derivative: Tensor,
+        within: slice = slice(0, None),
+    ) -> Tensor:
         steps = self.settings.max_new_tokens
         earned = derivative.new_zeros(len(texts), steps)
         alive = torch.zeros(len(texts), steps, dtype=torch.bool, device=self.device)
@@ -233,7 +279,7 @@ class DistributionTerm:
             rows = slice(start, start + len(plan.texts))
             start = rows.stop
             law = self._law(plan, states, derivative[rows])
-            reward = plan.texts.by_step(rewards(law, plan.layout, plan.texts, derivative[rows]).double())
+            reward = plan.texts.by_step(rewards(law, plan.layout, plan.texts, derivative[rows], within).double())
             earned[rows, : reward.shape[1]] = reward
             lengths = plan.texts.end - plan.texts.first
             alive[rows] = torch.arange(steps, device=self.device) < lengths[:, None]

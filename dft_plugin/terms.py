@@ -239,7 +239,9 @@ def witnesses(layout: Layout, derivative: Tensor) -> Tensor:
     return torch.stack(parts) if parts else derivative.new_zeros(0, derivative.shape[0], 0)
 
 
-def rewards(law: Law, layout: Layout, texts: Texts, derivative: Tensor) -> Tensor:
+def rewards(
+    law: Law, layout: Layout, texts: Texts, derivative: Tensor, within: slice = slice(0, None)
+) -> Tensor:
     """r_n = E_{v~p_n} <D'_b, f_n(v)> for the text b of row n: (N,), differentiable in the law.
 
     Args:
@@ -248,11 +250,15 @@ def rewards(law: Law, layout: Layout, texts: Texts, derivative: Tensor) -> Tenso
         texts: B texts.
         derivative: (B, A), the derivative of the distance with respect to each text's accumulators,
             which may differ from text to text (each leaves its own text out).
+        within: only the terms whose accumulators stand here among the A, such as one statistic's.
     """
     dtype = law.expected.dtype
     derivative = derivative.to(dtype)
     total = torch.zeros(texts.rows, dtype=dtype, device=texts.tokens.device)
+    chosen = range(*within.indices(derivative.shape[1]))
     for number, term in enumerate(layout.terms):
+        if layout.part[number].start not in chosen:
+            continue
         part = derivative[:, layout.part[number]]
         if isinstance(term, Counts):
             total = total.index_add(0, term.row, part[texts.text[term.row], term.slot])
