@@ -99,9 +99,12 @@ class Chain:
 
     def law(self, texts: Texts, request: Request) -> Law:
         """The law at the texts' rows, by the plugin's primitive, differentiable in the logits."""
+        return expected_features(self.hidden(texts), Head(self.logits.T), texts, request, self.sampler)
+
+    def hidden(self, texts: Texts) -> Tensor:
+        """(N, V): the hidden state of each row is the one-hot of the previous token."""
         previous = texts.tokens[texts.text, texts.position - 1]
-        hidden = torch.nn.functional.one_hot(previous, len(self.logits)).double()
-        return expected_features(hidden, Head(self.logits.T), texts, request, self.sampler)
+        return torch.nn.functional.one_hot(previous, len(self.logits)).double()
 
     def log_probabilities(self, texts: Texts) -> Tensor:
         """(N,) log p(drawn token), differentiable, by the definition."""

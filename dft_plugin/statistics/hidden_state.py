@@ -56,7 +56,8 @@ class HiddenStateOptions(BaseModel):
     @model_validator(mode="after")
     def _of_this_form(self) -> HiddenStateOptions:
         of_others = frozenset[str]().union(*OF_FORM.values()) - OF_FORM[self.form]
-        if stray := sorted(of_others & self.model_fields_set):
+        given = {name for name in of_others if getattr(self, name) != type(self).model_fields[name].default}
+        if stray := sorted(given):
             needed = next(form for form, names in OF_FORM.items() if stray[0] in names)
             raise ValueError(
                 f"{', '.join(stray)} has no effect with form {self.form}: set form: {needed}, or leave it out"
@@ -90,7 +91,7 @@ def random_fourier(points: Tensor, frequencies: Tensor) -> Tensor:
 
 
 class HiddenState(Statistic[HiddenStateOptions]):
-    """The model's last hidden states on generated prefixes, against those on human prefixes.
+    """The model's last hidden states on generated prefixes, against those on human prefixes; needs `credit`.
 
     s = mean_n phi(h_n): h_n is the hidden state that predicts the token of row n, without gradient, and each of its
     coordinates is standardised by human mean and deviation, as they were when training began. phi is the identity
@@ -98,7 +99,7 @@ class HiddenState(Statistic[HiddenStateOptions]):
     estimates MMD^2), or the score of a small critic (`critic`, where it is the squared difference of mean log-odds in
     units of the human standard deviation: an MMD whose one feature is learned, 0 where the critic finds nothing).
 
-    phi does not depend on the next token, so it has a gradient through reward-to-go alone and needs `credit`.
+    phi does not depend on the next token, so it has a gradient through reward-to-go alone: none at `credit: 0`.
 
     Human side: the windows that `entropy` scores under the live model, in the same forward pass. They have the
     prefix lengths of rollouts, which the rows of a training batch have not. The critic learns from windows that are

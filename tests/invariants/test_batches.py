@@ -17,6 +17,8 @@ from tests.training import relative_error
 ROOT = Path(__file__).parents[2]
 SAME = 1e-6
 """Sums in another order, in float32."""
+TOLERANCE = dict.fromkeys(CASES, SAME) | {"critic": 1e-5}
+"""D' of the critic is a difference of mean scores, a tenth of their spread before it has learned: digits are lost."""
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def test_micro_batches(case: str, micro_batch_size: int, alone: dict[str, Any]) 
     step = 1 if CASES[case]["term"]["weight"] == "auto" else 0
     error = relative_error(found["gradients"][step], alone[case]["gradients"][step])
     print(f"{case}, micro-batches of {micro_batch_size} and 3: {error:.1e}")
-    assert error <= SAME
+    assert error <= TOLERANCE[case]
     assert _numbers(found)[step] == pytest.approx(_numbers(alone[case])[step], rel=1e-5)
 
 
@@ -62,7 +64,7 @@ def test_two_processes_are_one(case: str, together: list[dict[str, Any]], alone:
     # Every step: the window, the running norms and the human side under the model are those of one process.
     errors = [relative_error(*pair) for pair in zip(first["gradients"], alone[case]["gradients"], strict=True)]
     print(f"{case}, two processes and one: {', '.join(f'{error:.1e}' for error in errors)}")
-    assert errors[0] <= SAME
+    assert errors[0] <= TOLERANCE[case]
     assert max(errors) <= 1e-4
     for found, expected in zip(_numbers(first), _numbers(alone[case]), strict=True):
         assert found == pytest.approx(expected, rel=1e-4)

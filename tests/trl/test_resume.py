@@ -31,6 +31,32 @@ def run(folder: Path, callbacks: list[Any], *, resume: bool = False, **options: 
     return Run(trainer, [], trainer.state.log_history)
 
 
+LEARNED = {"form": "critic", "critic_units": 4, "critic_learning_rate": 0.05}
+
+
+@pytest.mark.parametrize("options", [{}, LEARNED], ids=["random Fourier", "critic"])
+def test_resumed_hidden_states_are_the_uninterrupted_ones(options: dict[str, Any], tmp_path: Path) -> None:
+    """The critic, its optimizer and the standardisation come from the checkpoint, not from the model it holds."""
+    term = {**TERM, "statistics": ["token_frequency", {"hidden_state": options}]}
+    before, after = DFTCallback(**term), DFTCallback(**term)
+    whole = run(tmp_path, [before])
+    resumed = run(tmp_path, [after], resume=True)
+    assert all(torch.equal(whole.weights[name], resumed.weights[name]) for name in whole.weights)
+    assert before.term is not None
+    assert after.term is not None
+    expected, found = before.term.state_dict(), after.term.state_dict()
+    assert any(name.startswith("hidden_state/") for name in expected)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_checkpoint_of_another_critic_is_refused(tmp_path: Path) -> None:
+    run(tmp_path, [DFTCallback(**{**TERM, "statistics": [{"hidden_state": LEARNED}]})])
+    other = DFTCallback(**{**TERM, "statistics": [{"hidden_state": {**LEARNED, "critic_units": 8}}]})
+    with pytest.raises(ValueError, match="resume with the `statistics`"):
+        run(tmp_path, [other], resume=True)
+
+
 @pytest.mark.parametrize("restoring", [False, True])
 def test_resumed_run_is_the_uninterrupted_one(restoring: bool, tmp_path: Path) -> None:
     options = {"restore_callback_states_from_checkpoint": restoring}

@@ -72,7 +72,7 @@ def test_commented_statistics_are_valid_when_uncommented() -> None:
     commented = itertools.takewhile(lambda line: line.startswith("    # "), lines)
     entries = yaml.safe_load("\n".join(line.removeprefix("    # ") for line in commented))
     assert [entry["name"] for entry in entries] == list(plugins.statistics())
-    config = parse({"statistics": entries})
+    config = parse({"statistics": entries, "credit": 1.0})  # hidden_state acts through credit alone
     for entry in config.statistics:
         options = plugins.statistic(entry.name).Options
         assert options.model_validate(entry.own_options) == options()

@@ -38,6 +38,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "novelty": {"n": (1, 2), "reach": 3},
     "sentence_opening": {},
     "entropy": {},
+    "hidden_state": {"features": 8},
 }
 SAMPLERS = {
     "plain": Sampler(),
@@ -101,7 +102,7 @@ def expected_accumulators(chain: Chain, accumulation: Accumulation) -> Tensor:
     texts = chain.enumerate()
     plan = accumulation.plan(texts)
     surprisal = -chain.log_probabilities(texts)
-    own = accumulation.accumulate(plan, observed_law(texts, plan.request, surprisal))
+    own = accumulation.accumulate(plan, observed_law(texts, plan.request, surprisal, chain.hidden(texts)))
     return chain.probabilities(texts) @ own
 
 
@@ -111,6 +112,8 @@ def task(chain: Chain, *entries: tuple[str, str, dict[str, Any]]) -> Task:
     for name, distance_name, distance_options in entries:
         kind = plugins.statistic(name)
         statistic = kind(tables, kind.Options.model_validate(OPTIONS[name]))
+        if statistic.needs_hidden:
+            statistic.begin(chain.hidden(chain.enumerate()))
         options = {**default_options(distance_name, kind.support), **distance_options}
         matched.append(Matched(statistic, partial(plugins.distance(distance_name).function, **options)))
     accumulation = Accumulation([entry.statistic for entry in matched], len(TOKENS))

@@ -606,6 +606,8 @@ def test_statistics_never_look_ahead() -> None:
     made = [statistic(name, tables) for name in plugins.statistics()]
     chain = Chain.random(0)
     texts = chain.sample(60, torch.Generator().manual_seed(0))
+    for entry in made:
+        entry.begin(chain.hidden(texts))
     weights: list[Tensor] = []
 
     def earned(given: Texts) -> Tensor:
