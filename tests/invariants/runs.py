@@ -62,6 +62,7 @@ CASES: dict[str, dict[str, Any]] = {
     "gamma 0": {"term": {"weight": 0.5}},
     "gamma 1": {"term": {"weight": 0.5, "credit": 1.0}},
     "auto": {"term": {"weight": "auto", "credit": 0.5}, "options": {"gradient_accumulation_steps": 2}},
+    "kl": {"term": {"weight": 0.5, "kl_weight": 5.0}},
     "lora": {
         "term": {"weight": 0.5, "credit": 1.0},
         "options": {
