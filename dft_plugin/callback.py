@@ -254,10 +254,7 @@ class DFTCallback(TrainerCallback, ExportableState):
                 "the model's decoder was not called during the step, so the term was not attached: this "
                 "Trainer's forward pass does not go through the model's decoder"
             )
-        measured = None if self.guard.drift is None else self.guard.drift.measured()
-        if measured is not None:
-            processes = self.setting.processes
-            self.metrics.add("dft/kl", float(average(processes.reduce, measured, processes.count)))
+        self.guard.log(self.metrics, self.setting.processes)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
         self.guard.evaluated(metrics or {}, state)

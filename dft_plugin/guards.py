@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -10,9 +11,12 @@ from torch import nn
 
 from dft_plugin.config import DFTConfig
 from dft_plugin.drift import Drift
+from dft_plugin.gradients import average
 from dft_plugin.loss_bound import LossBound
+from dft_plugin.metrics import Metrics
 from dft_plugin.rollout import forked_rng, seed_of
 from dft_plugin.starting_model import starting_model
+from dft_plugin.term import Processes
 
 
 class Guards:
@@ -50,6 +54,14 @@ class Guards:
         line = None if self.loss_bound is None else self.loss_bound.evaluated(metrics, state.global_step)
         if line is not None and state.is_world_process_zero:
             print(line, file=sys.stderr, flush=True)
+
+    def log(self, metrics: Metrics, processes: Processes) -> None:
+        """Logs the divergence over all processes at the end of a step; not that of a step left out for what it held."""
+        measured = None if self.drift is None else self.drift.measured()
+        if measured is not None:
+            divergence = float(average(processes.reduce, measured, processes.count))
+            if math.isfinite(divergence):
+                metrics.add("dft/kl", divergence)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps: JSON; empty where all guards are off."""

@@ -239,9 +239,7 @@ def witnesses(layout: Layout, derivative: Tensor) -> Tensor:
     return torch.stack(parts) if parts else derivative.new_zeros(0, derivative.shape[0], 0)
 
 
-def rewards(
-    law: Law, layout: Layout, texts: Texts, derivative: Tensor, within: slice = slice(0, None)
-) -> Tensor:
+def rewards(law: Law, layout: Layout, texts: Texts, derivative: Tensor, within: slice = slice(0, None)) -> Tensor:
     """r_n = E_{v~p_n} <D'_b, f_n(v)> for the text b of row n: (N,), differentiable in the law.
 
     Args:

@@ -66,6 +66,7 @@ CASES: dict[str, dict[str, Any]] = {
         "term": {"weight": 0.5, "credit": 1.0, "statistics": ["entropy", {"hidden_state": {"features": 16}}]}
     },
     "critic": {"term": {"weight": 0.5, "credit": 1.0, "statistics": ["entropy", {"hidden_state": {"form": "critic"}}]}},
+    "kl": {"term": {"weight": 0.5, "kl_weight": 5.0}},
     "lora": {
         "term": {"weight": 0.5, "credit": 1.0},
         "options": {

@@ -78,5 +78,5 @@ def test_one_process_that_cannot_go_on_takes_the_others_along(together: list[dic
 
 
 def _numbers(found: dict[str, Any]) -> list[dict[str, float]]:
-    kept = ("dft/loss", "dft/weight", "dft/gradient_ratio", "dft/distance", "dft/floor_ratio")
+    kept = ("dft/loss", "dft/kl", "dft/weight", "dft/gradient_ratio", "dft/distance", "dft/floor_ratio")
     return [{key: value for key, value in line.items() if key.startswith(kept)} for line in found["logs"][:3]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,20 @@ ROWS = tiny.plain_rows(64)
 LORA = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", lora_dropout=0.1)
 EFFECTIVE = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False)
 WITH_HEAD = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", modules_to_save=["lm_head"])
+
+
+def evaluations(trainer: Any, losses: Mapping[int, float]) -> None:
+    """The trainer's evaluations find these losses, by optimizer step."""
+    original = trainer.evaluation_loop
+
+    def evaluation_loop(*args: Any, **kwargs: Any) -> Any:
+        output = original(*args, **kwargs)
+        output.metrics["eval_loss"] = losses[trainer.state.global_step]
+        return output
+
+    trainer.evaluation_loop = evaluation_loop
+
+
 ADAPTERS: dict[str, tuple[dict[str, Any], type]] = {
     "full": ({}, Kept),
     "lora": ({"peft_config": LORA}, AdaptersOff),
@@ -109,18 +123,23 @@ def test_gradient_of_the_divergence(adapter: str, mechanism: str, monkeypatch: p
         assert "dft/kl" not in without.logs[step]
 
 
-def test_gradient_under_autocast() -> None:
-    """The live weights' rounded copies that autocast keeps must not stand in for the starting ones."""
-    model = tiny.model("llama")
-    exact, beside, _ = run(model, KL_WEIGHT)
-    rounded, _, _ = run(model, KL_WEIGHT, bf16=True)
-    plain, _, _ = run(model, 0.0)
-    plain_rounded, _, _ = run(model, 0.0, bf16=True)
-    own_error = relative_error(plain_rounded.gradients[0], plain.gradients[0])
-    error = relative_error(rounded.gradients[0], exact.gradients[0])
-    print(f"bf16: relative error {error:.1e}, without the divergence {own_error:.1e}")
-    assert rounded.logs[0]["dft/kl"] == pytest.approx(beside.values[0], rel=0.1)
-    assert error <= 2 * own_error
+@pytest.mark.parametrize("adapter", ["full", "lora"])
+def test_gradient_under_autocast(adapter: str) -> None:
+    """The rounded copies of live weights that autocast keeps must not stand in for the starting ones.
+
+    The tolerance is bf16's own error, which is that of the whole step's gradient without the divergence, plus a margin.
+    """
+    model, options = tiny.model("llama"), ADAPTERS[adapter][0]
+    exact = train(model, ROWS, **options)
+    rounded = train(model, ROWS, bf16=True, **options)
+    own_error = relative_error(rounded.gradients[0], exact.gradients[0])
+    without, _, _ = run(model, 0.0, bf16=True, **options)
+    found, beside, _ = run(model, KL_WEIGHT, bf16=True, **options)
+    part = combined(found.gradients[0], without.gradients[0], -1.0)
+    error = relative_error(part, {name: WEIGHT * KL_WEIGHT * entry for name, entry in beside.gradients[0].items()})
+    print(f"bf16 {adapter}: relative error {error:.1e} of the divergence's gradient, {own_error:.1e} without it")
+    assert found.logs[0]["dft/kl"] == pytest.approx(beside.values[0], rel=0.1)
+    assert error <= 4 * own_error
 
 
 @pytest.mark.parametrize("adapter", ["full", "lora", "effective"])
@@ -155,8 +174,7 @@ STEPS, HALFWAY = 6, 3
 
 
 def resumable(model: nn.Module, folder: Path, *, resume: bool, **options: Any) -> Any:
-    # A bound so narrow, and a rate so high, that the factor moves before and after the checkpoint.
-    guards = {"kl_weight": 2.0, "loss_bound": 1e-4}
+    guards = {"kl_weight": 2.0, "loss_bound": 0.1}
     settings = {
         "output_dir": str(folder),
         "max_steps": STEPS,
@@ -170,6 +188,8 @@ def resumable(model: nn.Module, folder: Path, *, resume: bool, **options: Any) -
         **options,
     }
     trainer = trainer_of(model, ROWS, [DFTCallback(**term_options(weight="auto", **guards))], **settings)
+    # Held-out loss that moves the factor before and after the checkpoint; only the resumed run evaluates at step 3.
+    evaluations(trainer, {0: 2.0, 2: 3.0, HALFWAY: 9.0, 4: 3.0, 6: 2.0})
     trainer.train(resume_from_checkpoint=str(folder / f"checkpoint-{HALFWAY}") if resume else None)
     return trainer
 
@@ -196,14 +216,13 @@ def test_resumed_run_is_the_uninterrupted_one(adapter: str, restoring: bool, tmp
         assert lines[0][HALFWAY:] == lines[1][HALFWAY:]
         assert None not in lines[0][1:]
     factors = [line["dft/weight_factor"] for line in whole.state.log_history if "dft/weight_factor" in line]
-    print(f"{adapter}: factors {factors}")
-    assert min(factors) < 1
+    assert factors == [1, 1, 0.5, 0.5, 0.25, 0.25]
 
 
 def test_a_resumed_run_that_cannot_find_its_start_is_refused(tmp_path: Path) -> None:
     model = tiny.model("llama")  # made in memory: nowhere to load it from
     resumable(model, tmp_path / "run", resume=False)
-    with pytest.raises(StartingModelError, match="made in memory.*or without kl_weight"):
+    with pytest.raises(StartingModelError, match=r"made in memory.*or without kl_weight"):
         resumable(model, tmp_path / "run", resume=True)
 
 
@@ -214,8 +233,8 @@ def test_another_model_in_the_folder_is_refused(tmp_path: Path) -> None:
     tiny.model("llama", seed=1).save_pretrained(tmp_path / "model")
     with pytest.raises(StartingModelError, match="does not hold the weights that training began with"):
         starting_model(model, True, record)
+    model.config._name_or_path = str(tmp_path / "nothing")
     with pytest.raises(StartingModelError, match="cannot be loaded"):
-        model.config._name_or_path = str(tmp_path / "nothing")
         starting_model(model, True, record)
 
 
@@ -235,29 +254,14 @@ def test_what_peft_freezes_stays_frozen() -> None:
 # ---- the weight lowered by itself ----------------------------------------------------------------------
 
 
-@contextmanager
-def evaluations(trainer: Any, losses: list[float]) -> Any:
-    """The trainer's evaluations find these losses."""
-    original, remaining = trainer.evaluation_loop, list(losses)
-
-    def evaluation_loop(*args: Any, **kwargs: Any) -> Any:
-        output = original(*args, **kwargs)
-        output.metrics["eval_loss"] = remaining.pop(0)
-        return output
-
-    trainer.evaluation_loop = evaluation_loop
-    yield
-    trainer.evaluation_loop = original
-
-
 @pytest.mark.parametrize("weight", [0.8, "auto"])
 def test_the_weight_follows_the_held_out_loss(weight: Any, capsys: pytest.CaptureFixture[str]) -> None:
     def found(**options: Any) -> list[dict[str, Any]]:
         callback = DFTCallback(**term_options(weight=weight, **options))
         settings = {"eval_strategy": "steps", "eval_steps": 1, "eval_on_start": True, "eval_rows": ROWS[:4]}
         trainer = trainer_of(tiny.model("llama"), ROWS, [callback], max_steps=5, learning_rate=0.0, **settings)
-        with evaluations(trainer, [2.0, 2.2, 2.2, 2.0, 2.0, 2.0]):
-            trainer.train()
+        evaluations(trainer, dict(enumerate([2.0, 2.2, 2.2, 2.0, 2.0, 2.0])))
+        trainer.train()
         return [line for line in trainer.state.log_history if "dft/loss" in line]
 
     free, bound = found(), found(loss_bound=0.05)

@@ -103,15 +103,16 @@ def test_divergence_never_holds_all_rows_times_vocabulary(monkeypatch: pytest.Mo
     hidden, start = random(rows, WIDTH, seed=1).requires_grad_(), random(rows, WIDTH, seed=2)
 
     def kept() -> int:
-        sizes: list[int] = []
+        sizes: dict[int, int] = {}  # by address: every chunk keeps the same head
 
         def pack(tensor: Tensor) -> Tensor:
-            sizes.append(tensor.numel())
+            sizes[tensor.data_ptr()] = tensor.numel()
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            kl_of_rows(hidden, head, start, head)
-        return sum(sizes)
+            found = kl_of_rows(hidden, head, start, head)
+        assert found.requires_grad
+        return sum(sizes.values())
 
     monkeypatch.setattr(expected_features, "CHUNK_ENTRIES", 2 * vocabulary_size)
     assert kept() < rows * vocabulary_size

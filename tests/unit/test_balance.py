@@ -1,0 +1,136 @@
+"""The balance of `weight: auto`, against norms that autograd finds on the whole vocabulary at once."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from dft_plugin import terms
+from dft_plugin.assembly import Setting, assemble
+from dft_plugin.balance import factors, mean_strength, strengths
+from dft_plugin.config import parse
+from dft_plugin.documents import Document
+from dft_plugin.language_model import hidden_rows
+from dft_plugin.objective import Distances
+from dft_plugin.term import DistributionTerm, Processes
+from tests import tiny
+from tests.training import term_options
+
+STATISTICS = ["token_frequency", "sentence_length", {"novelty": {"n": [1, 2], "weight": 2.0}}]
+
+
+def term_of(weight: float | str, credit: float) -> DistributionTerm:
+    tokenizer = tiny.tokenizer()
+    documents = []
+    for paragraph in tiny.paragraphs()[:40]:
+        tokens = tuple(tokenizer(paragraph)["input_ids"])
+        documents.append(Document(tokens, 0, len(tokens), False))
+    config = parse(term_options(statistics=STATISTICS, weight=weight, credit=credit))
+    return assemble(config, Setting(tiny.model("llama"), tokenizer, None, Processes(), documents=documents))
+
+
+def gradients_at_hidden(term: DistributionTerm, derivative: Tensor) -> dict[str, Tensor]:
+    """statistic -> the pathwise gradient at the hidden states, from a softmax over everything at once."""
+    texts = evaluation_texts(term)
+    hidden = hidden_rows(term.decoder, texts).detach().requires_grad_()
+    head: Any = term.model.get_output_embeddings()  # type: ignore[operator]
+    law = torch.softmax(hidden.double() @ head.weight.detach().double().T, dim=-1)
+    plan = term.objective.accumulation.plan(texts)
+    found = {}
+    for entry in term.objective.matched:
+        part = term.objective.accumulation.part(entry.statistic)
+        total = law.new_zeros(())
+        for number, one in enumerate(plan.layout.terms):
+            where = plan.layout.part[number]
+            if not part.start <= where.start < part.stop:
+                continue
+            own = derivative[:, where].double()[texts.text]
+            if isinstance(one, terms.Marginal):
+                total = total + (one.mask.double() * (law * own).sum(1)).sum()
+            elif isinstance(one, terms.Placed):
+                at = one.slot >= 0
+                gain = own[at].gather(1, one.slot[at, None]).squeeze(1)
+                total = total + (gain * (law[at] @ one.column.double())).sum()
+            elif isinstance(one, terms.Pairs):
+                total = total + (own[one.row, 0] * law[one.row, one.token]).sum()
+            else:
+                assert isinstance(one, terms.Counts)
+        (found[entry.name],) = torch.autograd.grad(total / len(texts), hidden, retain_graph=True)
+    return found
+
+
+def evaluation_texts(term: DistributionTerm) -> Any:
+    return term.rollout(3).to(term.device)
+
+
+def test_each_statistic_gets_its_strength() -> None:
+    """After balancing ||g_k|| is w_k strength_k times one number, and each direction is as before."""
+    plain, balanced = term_of(1.0, 0.0), term_of("auto", 0.0)
+    before = plain.evaluate(evaluation_texts(plain), 3)
+    after = balanced.evaluate(evaluation_texts(balanced), 3)
+    assert torch.equal(before.texts.tokens, after.texts.tokens)
+    matched = balanced.objective.matched
+    strength = strengths(matched, after.distances, after.floors)
+    own, raw = gradients_at_hidden(balanced, after.derivative), gradients_at_hidden(plain, before.derivative)
+    scale = {e.name: float(own[e.name].norm()) / (e.weight * strength[e.name]) for e in matched if strength[e.name] > 0}
+    assert len(scale) >= 2
+    mean = torch.stack([raw[entry.name].norm() for entry in matched]).mean()
+    for name, found in scale.items():
+        assert found == pytest.approx(float(mean), rel=1e-4)
+        direction = torch.nn.functional.cosine_similarity(own[name].flatten(), raw[name].flatten(), dim=0)
+        assert float(direction) == pytest.approx(1.0, abs=1e-6)
+    assert len({round(float(raw[name].norm()), 6) for name in scale}) > 1, "they were equal before: nothing is shown"
+
+
+def test_a_number_leaves_the_gradient_as_it_is() -> None:
+    plain = term_of(1.0, 0.0)
+    evaluation = plain.evaluate(evaluation_texts(plain), 3)
+    objective = copy.copy(plain.objective)
+    objective.past, objective.past_texts, objective.past_squared = None, 0.0, 0.0
+    own = torch.cat([objective.accumulation.accumulate(p, plain._law(p, hidden_rows(plain.decoder, p.texts)))
+                     for p in evaluation.plans])  # fmt: skip
+    without, _, _ = objective.leave_one_out(own.detach())
+    expected = objective.derivative(without, plain.human.to(plain.device), evaluation.floors)
+    assert torch.allclose(evaluation.derivative, expected, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("credit", [0.0, 0.9])
+def test_credit_is_part_of_the_norm(credit: float) -> None:
+    """With credit the advantages follow the balanced derivative: linear in it, statistic by statistic."""
+    term = term_of("auto", credit)
+    evaluation = term.evaluate(evaluation_texts(term), 3)
+    assert (evaluation.advantage is not None) == (credit > 0)
+    assert evaluation.finite
+    assert 0 < evaluation.strength <= 1
+
+
+def test_strength_by_hand() -> None:
+    term = term_of("auto", 0.0)
+    matched = term.objective.matched
+    raw = {
+        "token_frequency": {"tokens": torch.tensor(4.0)},
+        "sentence_length": {"words": torch.tensor(0.5)},
+        "novelty": {"rep-1": torch.tensor(1.0), "rep-2": torch.tensor(3.0)},
+    }
+    floors = {
+        "token_frequency": {"tokens": 1.0},
+        "sentence_length": {"words": 1.0},
+        "novelty": {"rep-1": 1.0, "rep-2": 1.0},
+    }
+    strength = strengths(matched, Distances(raw, torch.tensor(0.0)), floors)
+    assert strength == {"token_frequency": 0.75, "sentence_length": 0.0, "novelty": 0.5}
+    assert mean_strength(matched, strength) == pytest.approx((0.75 + 0.0 + 2 * 0.5) / 4)
+
+
+def test_a_statistic_without_gradient_is_left_out() -> None:
+    term = term_of("auto", 0.0)
+    matched, accumulation = term.objective.matched, term.objective.accumulation
+    strength = dict.fromkeys([entry.name for entry in matched], 1.0)
+    found = factors(matched, accumulation, strength, torch.tensor([4.0, 0.0, 16.0]))
+    assert bool((found[accumulation.part(matched[0].statistic)] == 1.0 * 3.0 / 2.0).all())
+    assert bool((found[accumulation.part(matched[1].statistic)] == 0.0).all())
+    assert bool((found[accumulation.part(matched[2].statistic)] == 2.0 * 3.0 / 4.0).all())
