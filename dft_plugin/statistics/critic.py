@@ -41,21 +41,22 @@ def logistic_loss(human: Tensor, generated: Tensor, counts: tuple[float, float])
 
 
 class Critic:
-    """Log-odds of `generated`, counted from the human mean in human standard deviations.
+    """Log-odds of `generated`, counted from the mean of human rows in their standard deviations.
 
     On that scale the human side stays where it is, whatever the critic has learned, so scores by critics of
-    different steps can be averaged, and a floor measured at the beginning keeps its meaning.
+    different steps can be averaged, and a floor measured at the beginning keeps its meaning. The rows are always the
+    same: where each step had its own, their noise would count as a distance.
 
     Args:
-        size: D.
+        human: (R, D), never learned from.
         units: of the hidden layer; 0 is logistic regression.
         steps: of Adam at each call of `learn`.
         learning_rate: of Adam.
-        device: where it lives.
     """
 
-    def __init__(self, size: int, units: int, steps: int, learning_rate: float, device: torch.device) -> None:
-        self.units, self.steps, self.learning_rate = units, steps, learning_rate
+    def __init__(self, human: Tensor, units: int, steps: int, learning_rate: float) -> None:
+        self.human, self.units, self.steps, self.learning_rate = human, units, steps, learning_rate
+        size, device = human.shape[1], human.device
         generator = torch.Generator().manual_seed(units)
         parts = [torch.randn(units, size, generator=generator).flatten() / size**0.5, torch.zeros(units)]
         width = units or size
@@ -63,7 +64,7 @@ class Critic:
         self.weights = torch.cat(parts).to(device)
         self.first, self.second = torch.zeros_like(self.weights), torch.zeros_like(self.weights)
         self.taken = torch.zeros((), dtype=torch.float64)
-        self.centre, self.spread = torch.zeros((), device=device), torch.ones((), device=device)
+        self._standardise()
 
     def __call__(self, points: Tensor) -> Tensor:
         """(N, D) to (N, 1): (log-odds - human mean) / human standard deviation."""
@@ -86,15 +87,11 @@ class Critic:
                 loss = logistic_loss(odds[: len(human)], odds[len(human) :], (rows, others))
                 (gradient,) = torch.autograd.grad(loss, weights)
             self._adam(reduce(gradient))
-        self.standardise(human, reduce)
+        self._standardise()
 
-    def standardise(self, human: Tensor, reduce: Callable[[Tensor], Tensor]) -> None:
-        """Takes centre and spread from the log-odds of human rows (N, D), over all ranks."""
-        odds = logits(self.weights, human, self.units).double()
-        total, square, rows = reduce(torch.stack([odds.sum(), odds.square().sum(), odds.new_tensor(len(odds))]))
-        mean = total / rows
-        self.centre = mean.float()
-        self.spread = (square / rows - mean.square()).clamp(min=1e-12).sqrt().float()
+    def _standardise(self) -> None:
+        odds = logits(self.weights, self.human, self.units)
+        self.centre, self.spread = odds.mean(), odds.std(correction=0).clamp(min=1e-6)
 
     def _adam(self, gradient: Tensor) -> None:
         self.taken += 1
@@ -105,8 +102,9 @@ class Critic:
         self.weights = self.weights - self.learning_rate * self.first / (1 - FIRST_DECAY**count) / root
 
     def state_dict(self) -> dict[str, Tensor]:
-        return {name: getattr(self, name) for name in ("weights", "first", "second", "taken", "centre", "spread")}
+        return {name: getattr(self, name) for name in ("human", "weights", "first", "second", "taken")}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         for name, own in self.state_dict().items():
             setattr(self, name, state[name].to(own.device, copy=True))
+        self._standardise()

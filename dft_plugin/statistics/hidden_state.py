@@ -18,7 +18,7 @@ from dft_plugin.vocabulary import Vocabulary
 from dft_plugin.written import Integers, Written, size_of
 
 COMPARED = 512
-"""Human rows whose distances to each other give the median."""
+"""Human rows whose distances to each other give the median, and from which a critic's scores are counted."""
 LEAST_SPREAD = 1e-3
 """Of the median standard deviation: coordinates that hardly vary must not be blown up."""
 
@@ -65,10 +65,15 @@ class HiddenStateOptions(BaseModel):
         return self
 
 
-def median_distance(points: Tensor) -> float:
-    """The median Euclidean distance between `COMPARED` rows of points (N, D), evenly spread; 1 where that is 0."""
+def evenly_spread(points: Tensor) -> Tensor:
+    """At most `COMPARED` of the rows of points (N, D), at equal steps."""
     chosen = torch.linspace(0, len(points) - 1, min(len(points), COMPARED)).round().long()
-    distances = torch.pdist(points[chosen.to(points.device)].float())
+    return points[chosen.to(points.device)]
+
+
+def median_distance(points: Tensor) -> float:
+    """The median Euclidean distance between `COMPARED` of the points (N, D); 1 where that is 0."""
+    distances = torch.pdist(evenly_spread(points).float())
     return float(distances.median()) or 1.0
 
 
@@ -176,9 +181,8 @@ class HiddenState(Statistic[HiddenStateOptions]):
         elif self.options.form == "critic":
             options = self.options
             self._critic = Critic(
-                human.shape[1], options.critic_units, options.critic_steps, options.critic_learning_rate, self._device
+                evenly_spread(points), options.critic_units, options.critic_steps, options.critic_learning_rate
             )
-            self._critic.standardise(points, lambda tensor: tensor)
 
     def _draw_frequencies(self) -> None:
         generator = torch.Generator().manual_seed(self.options.features)

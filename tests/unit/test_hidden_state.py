@@ -220,7 +220,7 @@ def test_logistic_loss_is_cross_entropy() -> None:
 
 @pytest.mark.parametrize("units", [0, 4])
 def test_adam_is_torchs(units: int) -> None:
-    critic = Critic(5, units, steps=7, learning_rate=0.02, device=torch.device("cpu"))
+    critic = Critic(normal(30, 5, 0), units, steps=7, learning_rate=0.02)
     human, generated = normal(30, 5, 1), normal(20, 5, 2, shift=0.5)
     weights = critic.weights.clone().requires_grad_()
     optimizer = torch.optim.Adam([weights], lr=0.02)
@@ -236,7 +236,7 @@ def test_critic_finds_the_optimal_direction() -> None:
     """Between two normals that differ by a shift, the log-odds are the linear function <shift, x> + constant."""
     shift = torch.tensor([1.0, -0.5, 0.0, 0.25])
     human, generated = normal(40_000, 4, 1), normal(40_000, 4, 2) + shift
-    critic = Critic(4, 0, steps=800, learning_rate=0.02, device=torch.device("cpu"))
+    critic = Critic(normal(40_000, 4, 0), 0, steps=800, learning_rate=0.02)
     critic.learn(human, generated, lambda tensor: tensor)
     torch.testing.assert_close(critic.weights[:4], shift, atol=0.05, rtol=0)
     fresh = critic(normal(40_000, 4, 3) + shift).mean()  # effect size: the length of the shift
@@ -244,20 +244,20 @@ def test_critic_finds_the_optimal_direction() -> None:
 
 
 def test_scores_are_standardised_by_human_text() -> None:
-    statistic, human = made("critic"), normal(500, len(TOKENS), 0)
+    statistic, human = made("critic"), normal(512, len(TOKENS), 0)
     statistic.begin(human)
     for _ in range(3):
         scores = statistic.features(human)
         assert float(scores.mean()) == pytest.approx(0, abs=1e-5)
         assert float(scores.std(correction=0)) == pytest.approx(1, rel=1e-5)
-        statistic.learn(human, normal(300, len(TOKENS), 1, shift=1.0), lambda tensor: tensor)
+        statistic.learn(normal(200, len(TOKENS), 3), normal(300, len(TOKENS), 1, shift=1.0), lambda tensor: tensor)
     assert float(statistic.features(normal(300, len(TOKENS), 2, shift=1.0)).mean()) > 0.2
 
 
 def test_critic_learns_the_same_however_rows_are_shared() -> None:
     """Two ranks with unequal rows, simulated by sums over both, against one with all rows."""
     human, generated = normal(50, 6, 1), normal(70, 6, 2, shift=0.3)
-    alone = Critic(6, 4, steps=1, learning_rate=0.01, device=torch.device("cpu"))
+    alone = Critic(normal(30, 6, 0), 4, steps=1, learning_rate=0.01)
     counts, start = (50.0, 70.0), alone.weights.clone()
     parts = []
     for rows, others in ((slice(0, 20), slice(0, 45)), (slice(20, 50), slice(45, 70))):
