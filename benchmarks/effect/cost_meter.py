@@ -29,7 +29,7 @@ class CostMeter(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.ends.append(time.perf_counter())
 
-    def figures(self, tokens_per_step: int) -> dict[str, float]:
+    def figures(self, tokens_per_step: float) -> dict[str, float]:
         gaps = [later - earlier for earlier, later in zip(self.ends, self.ends[1:], strict=False)]
         return {
             "steps": len(self.ends),

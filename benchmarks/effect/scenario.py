@@ -82,7 +82,7 @@ class Scenario(_Block):
     steps: int = 200
     learning_rate: float = 1e-3
     batch_size: int = 8
-    max_length: int = 512
+    max_length: int = Field(default=512, description="longest training row, in tokens")
     lora_rank: int | None = None
     samplers: list[SamplerBlock]
     rollouts: Rollouts = Rollouts()

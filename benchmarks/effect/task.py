@@ -77,6 +77,11 @@ class Task:
         return int(AutoModelForCausalLM.from_pretrained(self.base_model).get_output_embeddings().weight.shape[0])
 
     @cached_property
+    def rows(self) -> list[list[int]]:
+        """Training rows, tokenized once."""
+        return corpora.rows(self.train, self.tokenizer, self.scenario.max_length)
+
+    @cached_property
     def vocabulary(self) -> Vocabulary:
         return Vocabulary.from_tokenizer(self.tokenizer, self.vocabulary_size)
 
@@ -103,16 +108,8 @@ class Task:
             "temperature": sampler.temperature,
             "top_p": sampler.top_p,
         }
-        return DFTConfig.model_validate(
-            {
-                "report": False,
-                "sample_every": 0,
-                "reference": self._reference(),
-                "seed": seed,
-                **own,
-                "rollout": rollout,
-            }
-        )
+        fixed = {"report": False, "sample_every": 0, "reference": self._reference(), "seed": seed}
+        return DFTConfig.model_validate({**fixed, **own, "rollout": rollout})
 
     def _reference(self) -> str:
         if self.scenario.reference.domain is not None:
@@ -138,6 +135,5 @@ def find_model(name: str, folder: str | None) -> str:
     for path in tried:
         if (path / "config.json").is_file():
             return str(path)
-    raise FileNotFoundError(
-        f"model {name}: no config.json in {', '.join(map(str, tried))}; give its folder's as --models"
-    )
+    places = ", ".join(map(str, tried))
+    raise FileNotFoundError(f"model {name}: no config.json in {places}; --models takes the folder it is in")

@@ -95,11 +95,9 @@ def fine_tune(
             max_steps=steps or scenario.steps,
             per_device_train_batch_size=scenario.batch_size,
             max_length=scenario.max_length,
-            packing=True,
-            packing_strategy="bfd_split",
             learning_rate=learning_rate or scenario.learning_rate,
         ),
-        train_dataset=Dataset.from_dict({"text": list(task.train)}),
+        train_dataset=Dataset.from_dict({"input_ids": task.rows}),
         processing_class=task.tokenizer,
         callbacks=[*callbacks, meter],
         peft_config=lora(task),
@@ -107,7 +105,7 @@ def fine_tune(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
-    cost = meter.figures(scenario.batch_size * scenario.max_length)
+    cost = meter.figures(scenario.batch_size * sum(map(len, task.rows)) / len(task.rows))
     return Trained(merged(trainer.model), cost, {"log": short_log(trainer.state.log_history)})
 
 

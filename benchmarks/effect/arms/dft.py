@@ -41,6 +41,5 @@ def with_hidden_state(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
     options = dict(task.scenario.options.get("dft_hidden", {}))
     hidden = {"name": "hidden_state", **options.pop("hidden_state", {"form": "critic"})}
     statistics = options.pop("statistics", list(DEFAULT_STATISTICS))
-    return run(
-        task, seed, task.config(sampler, seed, **{"credit": 0.9, **options, "statistics": [*statistics, hidden]})
-    )
+    options = {"credit": 0.9, **options, "statistics": [*statistics, hidden]}
+    return run(task, seed, task.config(sampler, seed, **options))
