@@ -27,13 +27,17 @@ from datasets.utils.logging import disable_progress_bar
 from transformers.utils import logging as transformers_logging
 
 from benchmarks.effect import scenario as scenarios
+from benchmarks.effect import super_baseline
 from benchmarks.effect.arms import ARMS, Arm
 from benchmarks.effect.measure import Measures
+from benchmarks.effect.probe import Probe
 from benchmarks.effect.results import run_path, save
 from benchmarks.effect.scenario import SamplerBlock
 from benchmarks.effect.task import Task
 from benchmarks.effect.training import Trained
 from dft_plugin.plugins import nearest
+
+SUPER_BASELINE = "super_baseline"
 
 
 def missing(task: Task, arm: str, seed: int) -> list[SamplerBlock]:
@@ -41,7 +45,7 @@ def missing(task: Task, arm: str, seed: int) -> list[SamplerBlock]:
     return [sampler for sampler in task.scenario.samplers if not run_path(task.folder, arm, seed, sampler.key).exists()]
 
 
-def run(task: Task, measures: Measures, name: str, arm: Arm, seed: int) -> None:
+def run(task: Task, measures: Measures, probe: Probe, name: str, arm: Arm, seed: int) -> None:
     """One arm and seed under every sampler that has no result yet."""
     trained: Trained | None = None
     for sampler in missing(task, name, seed):
@@ -51,6 +55,7 @@ def run(task: Task, measures: Measures, name: str, arm: Arm, seed: int) -> None:
         took = time.perf_counter() - started
         found: dict[str, Any] = {"arm": name, "seed": seed, "sampler": sampler.model_dump()}
         found |= measures.all(trained.model, sampler, seed)
+        found["probe"] = probe.of(trained.model)
         save(run_path(task.folder, name, seed, sampler.key), {**found, "cost": trained.cost, "notes": trained.notes})
         total = time.perf_counter() - started
         print(f"{name} seed {seed} {sampler.key}: trained {took:.0f} s, measured {total - took:.0f} s", flush=True)
@@ -63,9 +68,10 @@ def chosen(given: str | None, default: Sequence[str]) -> list[str]:
         SystemExit: for one that does not exist, naming the nearest that does.
     """
     names = given.split(",") if given else list(default)
+    known = [*ARMS, SUPER_BASELINE]
     for name in names:
-        if name not in ARMS:
-            raise SystemExit(f"arm {name!r} does not exist.{nearest(name, list(ARMS))} There are: {', '.join(ARMS)}")
+        if name not in known:
+            raise SystemExit(f"arm {name!r} does not exist.{nearest(name, known)} There are: {', '.join(known)}")
     return names
 
 
@@ -90,10 +96,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"({len(task.windows)} windows)",
         flush=True,
     )
-    measures = Measures(task)
+    measures, probe = Measures(task), Probe(task)
     for seed in seeds:
         for name in chosen(given.arms, scenario.arms):
-            run(task, measures, name, ARMS[name], seed)
+            if name == SUPER_BASELINE:
+                super_baseline.run(task, measures, seed)
+            else:
+                run(task, measures, probe, name, ARMS[name], seed)
     if given.collect:
         from benchmarks.effect.collect import collect
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.effect.arms import dft, sft
+from benchmarks.effect.arms import dft, dpo, entropy, reinforce, sft, unlikelihood
 from benchmarks.effect.scenario import SamplerBlock
 from benchmarks.effect.task import Task
 from benchmarks.effect.training import Trained
@@ -36,4 +36,8 @@ ARMS: dict[str, Arm] = {
     "dft_gamma1": Arm(dft.with_options("dft_gamma1", credit=1.0)),
     "dft_quarter": Arm(dft.with_a_quarter_of_the_rollouts),
     "dft_hidden": Arm(dft.with_hidden_state),
+    "reinforce": Arm(reinforce.train),
+    "unlikelihood": Arm(unlikelihood.train),
+    "entropy": Arm(entropy.train, per_sampler=False),
+    "dpo": Arm(dpo.train),
 }
