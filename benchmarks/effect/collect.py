@@ -10,12 +10,14 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.effect import scenario as scenarios
-from benchmarks.effect.results import save
+from benchmarks.effect.result_files import save
 from benchmarks.effect.scenario import Scenario
+from benchmarks.effect.super_baseline import PREFIX
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -30,11 +32,22 @@ def collect(scenario: Scenario, folder: Path, results: Path = RESULTS) -> Path:
     if not paths:
         raise FileNotFoundError(f"{folder} holds no run; benchmarks/effect/run.py writes them")
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    for run in runs:
-        run.get("notes", {}).pop("log", None)
     path = results / f"{scenario.name}.json"
-    save(path, {"scenario": scenario.model_dump(mode="json"), "runs": runs})
+    save(path, {"scenario": scenario.model_dump(mode="json"), "runs": [slim(run) for run in runs]}, indent=None)
     return path
+
+
+def slim(run: dict[str, Any]) -> dict[str, Any]:
+    """Without training logs and what a Result's label says; of the grid's many points only what tables read."""
+    point = run["arm"].startswith(PREFIX)
+    keys = ("value", "gap") if point else ("value", "human", "interval", "gap", "floor", "floor_ratio")
+    kept = {key: value for key, value in run.items() if not (point and key in ("notes", "cost"))}
+    kept["measures"] = {
+        name: {key: one[key] for key in keys if key in one} for name, one in run["measures"].items() if "value" in one
+    }
+    if not point:
+        kept["notes"] = {key: value for key, value in run["notes"].items() if key != "log"}
+    return kept
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

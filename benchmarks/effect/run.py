@@ -31,7 +31,7 @@ from benchmarks.effect import super_baseline
 from benchmarks.effect.arms import ARMS, Arm
 from benchmarks.effect.measure import Measures
 from benchmarks.effect.probe import Probe
-from benchmarks.effect.results import run_path, save
+from benchmarks.effect.result_files import run_path, save
 from benchmarks.effect.scenario import SamplerBlock
 from benchmarks.effect.task import Task
 from benchmarks.effect.training import Trained

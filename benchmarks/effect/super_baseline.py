@@ -10,7 +10,7 @@ import itertools
 import time
 
 from benchmarks.effect.measure import Measures
-from benchmarks.effect.results import run_path, save
+from benchmarks.effect.result_files import run_path, save
 from benchmarks.effect.scenario import SamplerBlock
 from benchmarks.effect.task import Task
 from benchmarks.effect.training import Trained, sft_model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.effect.results import run_path
+from benchmarks.effect.result_files import run_path
 from benchmarks.effect.scenario import SamplerBlock
 from benchmarks.effect.task import Task
 from benchmarks.effect.training import Trained, fine_tune, load_model, sft_model

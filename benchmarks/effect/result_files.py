@@ -13,11 +13,14 @@ def run_path(folder: Path, arm: str, seed: int, sampler: str) -> Path:
     return folder / f"{arm}-s{seed}-{sampler}.json"
 
 
-def save(path: Path, content: Any) -> None:
+def save(path: Path, content: Any, indent: int | None = 1) -> None:
     """Writes the file, complete or not at all; numbers that are not finite become null."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps(plain(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    partial.write_text(
+        json.dumps(plain(content), indent=indent, separators=None if indent else (",", ":"), allow_nan=False) + "\n",
+        encoding="utf-8",
+    )
     partial.replace(path)
 
 
