@@ -1,0 +1,43 @@
+"""The arms: how each trains the base model of a task. One file each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks.effect.arms import dft, dpo, entropy, reinforce, sft, unlikelihood
+from benchmarks.effect.scenario import SamplerBlock
+from benchmarks.effect.task import Task
+from benchmarks.effect.training import Trained
+
+Train = Callable[[Task, int, SamplerBlock], Trained]
+"""(task, seed, deployment sampler) -> the trained model."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A way to train.
+
+    Attributes:
+        train: trains one model.
+        per_sampler: whether training depends on the deployment sampler; otherwise one model serves all of them.
+    """
+
+    train: Train
+    per_sampler: bool = True
+
+
+ARMS: dict[str, Arm] = {
+    "base": Arm(sft.untrained, per_sampler=False),
+    "sft": Arm(sft.train, per_sampler=False),
+    "sft_wallclock": Arm(sft.train_for_dfts_seconds),
+    "dft": Arm(dft.with_options("dft")),
+    "dft_gamma0": Arm(dft.with_options("dft_gamma0", credit=0.0)),
+    "dft_gamma1": Arm(dft.with_options("dft_gamma1", credit=1.0)),
+    "dft_quarter": Arm(dft.with_a_quarter_of_the_rollouts),
+    "dft_hidden": Arm(dft.with_hidden_state),
+    "reinforce": Arm(reinforce.train),
+    "unlikelihood": Arm(unlikelihood.train),
+    "entropy": Arm(entropy.train, per_sampler=False),
+    "dpo": Arm(dpo.train),
+}

@@ -1,0 +1,45 @@
+"""DFT: SFTTrainer with DFTCallback beside it, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.effect.scenario import SamplerBlock
+from benchmarks.effect.task import Task
+from benchmarks.effect.training import Trained, fine_tune
+from dft_plugin import DFTCallback
+from dft_plugin.config import DEFAULT_STATISTICS, DFTConfig
+
+
+def with_options(name: str, **fixed: Any) -> Callable[[Task, int, SamplerBlock], Trained]:
+    """An arm with the scenario's `dft:` options, what makes the arm, and the scenario's own options for it."""
+
+    def train(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
+        return run(task, seed, task.config(sampler, seed, **{**fixed, **task.scenario.options.get(name, {})}))
+
+    return train
+
+
+def run(task: Task, seed: int, config: DFTConfig, callback: type[DFTCallback] = DFTCallback) -> Trained:
+    trained = fine_tune(task, seed, callbacks=[callback(config)])
+    rollout = config.rollout
+    trained.cost["rollout_tokens_per_step"] = rollout.batch_size * rollout.max_new_tokens / rollout.interval
+    trained.notes["config"] = config.model_dump(mode="json", exclude={"reference"})
+    return trained
+
+
+def with_a_quarter_of_the_rollouts(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
+    """A quarter of the texts a step; the window of accumulators is longer by as much, so it holds as many texts."""
+    size = max(2, task.scenario.rollouts.batch_size // 4)
+    options = {"rollout": {"batch_size": size}, **task.scenario.options.get("dft_quarter", {})}
+    return run(task, seed, task.config(sampler, seed, **options))
+
+
+def with_hidden_state(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
+    """The default statistics and `hidden_state`, whose options and credit the scenario gives."""
+    options = dict(task.scenario.options.get("dft_hidden", {}))
+    hidden = {"name": "hidden_state", **options.pop("hidden_state", {"form": "critic"})}
+    statistics = options.pop("statistics", list(DEFAULT_STATISTICS))
+    options = {"credit": 0.9, **options, "statistics": [*statistics, hidden]}
+    return run(task, seed, task.config(sampler, seed, **options))

@@ -1,0 +1,84 @@
+"""Sequence-level REINFORCE, leave-one-out, on DFT's own statistics: what GRPO with this reward would do.
+
+The reward of a text is R = -<D', a>: `a` its realized accumulators (what it counts, not what it was expected to), D'
+the derivative of DFT's own objective at accumulators that leave it out. The gradient is
+
+    -1/B sum_b grad log p(text_b) (R_b - mean of the other texts' R)
+
+under the law of the deployment sampler. Rollouts, window, floors and the rule of `gradient_fraction` are DFT's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.effect.arms.dft import run
+from benchmarks.effect.scenario import SamplerBlock
+from benchmarks.effect.task import Task
+from benchmarks.effect.training import Trained
+from dft_plugin import DFTCallback
+from dft_plugin.language_model import deterministic, hidden_rows
+from dft_plugin.law import observed_law
+from dft_plugin.term import DistributionTerm, Evaluation
+
+
+def leave_one_out(rewards: Tensor) -> Tensor:
+    """(B,) R_b minus the mean of the other texts' rewards."""
+    return (rewards - rewards.mean()) * len(rewards) / (len(rewards) - 1)
+
+
+class ReinforceTerm(DistributionTerm):
+    """A distribution term whose gradient is the score function's of whole texts."""
+
+    @classmethod
+    def over(cls, term: DistributionTerm) -> ReinforceTerm:
+        """The same objective, reference and rollouts."""
+        made = cls.__new__(cls)
+        made.__dict__.update(term.__dict__)
+        return made
+
+    def rewards(self, evaluation: Evaluation) -> Tensor:
+        """(B,) -<D', a> of the texts as they were written."""
+        earned = []
+        start = 0
+        for plan in evaluation.plans:
+            rows = slice(start, start + len(plan.texts))
+            start = rows.stop
+            with torch.no_grad(), deterministic(self.model, recompute=False), self.autocast():
+                law = self._law(plan, hidden_rows(self.decoder, plan.texts))
+            written = observed_law(plan.texts, plan.request, surprisal=-law.log_probability)
+            realized = self.objective.accumulation.accumulate(plan, written)
+            earned.append(-(evaluation.derivative[rows] * realized).sum(-1))
+        return torch.cat(earned)
+
+    def surrogates(self, evaluation: Evaluation, *, recompute: bool = True) -> Iterator[Tensor]:
+        advantage = leave_one_out(self.rewards(evaluation))
+        start = 0
+        for plan in evaluation.plans:
+            rows = slice(start, start + len(plan.texts))
+            start = rows.stop
+            with deterministic(self.model, recompute=recompute):
+                with self.autocast(), torch.enable_grad():
+                    law = self._law(plan, hidden_rows(self.decoder, plan.texts), evaluation.derivative[rows])
+                    weight = advantage[rows][plan.texts.text].to(law.log_probability.dtype)
+                    loss = -(law.log_probability * weight).sum() / len(evaluation.texts)
+                yield loss
+
+
+class ReinforceCallback(DFTCallback):
+    """DFTCallback with `ReinforceTerm` in the place of its term."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        super().on_train_begin(args, state, control, **kwargs)
+        assert self.term is not None  # the benchmark's data sets can be read twice
+        self.term = ReinforceTerm.over(self.term)
+
+
+def train(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
+    # No credit: the reward-to-go advantages are DFT's and would be computed for nothing.
+    options = {**task.scenario.options.get("reinforce", {}), "credit": 0.0}
+    return run(task, seed, task.config(sampler, seed, **options), ReinforceCallback)

@@ -1,0 +1,33 @@
+"""Plain SFT: TRL's SFTTrainer, cross-entropy."""
+
+from __future__ import annotations
+
+from benchmarks.effect.result_files import run_path
+from benchmarks.effect.scenario import SamplerBlock
+from benchmarks.effect.task import Task
+from benchmarks.effect.training import Trained, fine_tune, load_model, sft_model
+
+
+def untrained(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
+    """The model that training begins with."""
+    return Trained(load_model(task.base_model), {})
+
+
+def train(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
+    return sft_model(task, seed)
+
+
+def train_for_dfts_seconds(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
+    """SFT for as many steps as fit into the seconds that DFT's run of this seed and sampler took.
+
+    Raises:
+        FileNotFoundError: when there is no such run yet.
+    """
+    import json
+
+    path = run_path(task.folder, "dft", seed, sampler.key)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: sft_wallclock needs DFT's measured seconds: run the arm dft before it")
+    seconds = json.loads(path.read_text(encoding="utf-8"))["cost"]["train_seconds"]
+    of_a_step = sft_model(task, seed).cost["seconds_per_step"]
+    return fine_tune(task, seed, steps=max(1, round(seconds / of_a_step)))

@@ -1,0 +1,135 @@
+"""The whole run in GPU-hours, extrapolated to LLaMA-3-8B with LoRA: arithmetic, not a measurement.
+
+python benchmarks/effect/cost.py        # writes results/cost.md
+
+A matrix multiply-add is 2 operations, so a forward pass takes 2 P per token, and so does the backward pass's part for
+activations; with LoRA the frozen weights have no gradient of their own. Gradient checkpointing runs the forward pass
+once more. Decoding reads every weight and the key-value cache once for each token of all texts at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+PARAMETERS = 8.03e9
+"""LLaMA-3-8B."""
+BYTES_PER_WEIGHT = 2
+"""bfloat16."""
+LAYERS, KEY_VALUE_HEADS, HEAD_SIZE = 32, 8, 128
+SUSTAINED = 400e12
+"""Operations a second of an H100 SXM in bf16, 40 % of its 989e12."""
+BANDWIDTH = 3.35e12
+"""Bytes a second of its memory."""
+BANDWIDTH_SHARE = 0.3
+"""Share of the bandwidth that transformers' `generate` sustains; vLLM reaches twice as much or more."""
+STEPS = 1000
+SFT_TOKENS = 16 * 2048
+"""Trained tokens a step."""
+ROLLOUTS, CONTEXT_TOKENS, NEW_TOKENS = 64, 32, 128
+"""DFT's defaults."""
+PAIRS_FROM = 2048
+"""Contexts that DPO's rejected texts are sampled from, once."""
+FORWARD, BACKWARD_OF_LORA, RECOMPUTED = 2, 2, 2
+"""Times P operations a token."""
+TRAINED = FORWARD + BACKWARD_OF_LORA + RECOMPUTED
+
+
+def compute_seconds(tokens: float, passes: float) -> float:
+    """Seconds for `passes` x P operations on so many tokens."""
+    return passes * PARAMETERS * tokens / SUSTAINED
+
+
+def decode_seconds(texts: int, context: int, new: int) -> float:
+    """Seconds to generate `texts` continuations at once: `new` passes over the weights and the growing cache."""
+    cache_per_token = 2 * LAYERS * KEY_VALUE_HEADS * HEAD_SIZE * BYTES_PER_WEIGHT
+    bytes_a_token = PARAMETERS * BYTES_PER_WEIGHT + texts * (context + new / 2) * cache_per_token
+    return new * bytes_a_token / (BANDWIDTH * BANDWIDTH_SHARE)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one optimizer step, part by part, and of what is done once."""
+
+    arm: str
+    parts: dict[str, float]
+    once: float = 0.0
+
+    @property
+    def step(self) -> float:
+        return sum(self.parts.values())
+
+    @property
+    def hours(self) -> float:
+        return (STEPS * self.step + self.once) / 3600
+
+
+def costs() -> list[Cost]:
+    """SFT, DPO, REINFORCE and DFT, with and without credit, and with a quarter of the rollouts."""
+    cross_entropy = compute_seconds(SFT_TOKENS, TRAINED)
+    sft_run = STEPS * cross_entropy
+    own_texts = PAIRS_FROM / ROLLOUTS * decode_seconds(ROLLOUTS, CONTEXT_TOKENS, NEW_TOKENS)
+
+    def on_rollouts(texts: int, forward_passes: int) -> dict[str, float]:
+        tokens = texts * (CONTEXT_TOKENS + NEW_TOKENS)
+        return {
+            "cross-entropy": cross_entropy,
+            "rollouts": decode_seconds(texts, CONTEXT_TOKENS, NEW_TOKENS),
+            "measuring": compute_seconds(tokens, FORWARD * forward_passes),
+            "gradient": compute_seconds(tokens, TRAINED),
+        }
+
+    return [
+        Cost("SFT", {"cross-entropy": cross_entropy}),
+        # The reference model is the same with adapters off: one more forward pass.
+        Cost("DPO, after SFT", {"pairs": compute_seconds(SFT_TOKENS, TRAINED + FORWARD)}, sft_run + own_texts),
+        # Rewards of realized texts take a second forward pass here; a version of its own would share the first.
+        Cost("REINFORCE", on_rollouts(ROLLOUTS, 2)),
+        Cost("DFT", on_rollouts(ROLLOUTS, 1)),
+        Cost("DFT, a quarter of the rollouts", on_rollouts(ROLLOUTS // 4, 1)),
+    ]
+
+
+def page() -> str:
+    found = costs()
+    sft = found[0].hours
+    rows = [
+        f"| {cost.arm} | {' + '.join(f'{name} {seconds:.2f}' for name, seconds in cost.parts.items())} "
+        f"| {cost.step:.2f} | {cost.once / 3600:.2f} | {cost.hours:.2f} | {cost.hours / sft:.2f} |"
+        for cost in found
+    ]
+    cache = 2 * LAYERS * KEY_VALUE_HEADS * HEAD_SIZE * BYTES_PER_WEIGHT
+    tokens = ROLLOUTS * (CONTEXT_TOKENS + NEW_TOKENS)
+    return "\n".join(
+        [
+            "# Cost of a run of LLaMA-3-8B with LoRA on one H100: arithmetic, not a measurement",
+            "",
+            f"P = {PARAMETERS:.3g} weights in bf16; {SUSTAINED / 1e12:.0f} TFLOP/s sustained; memory at "
+            f"{BANDWIDTH_SHARE:.0%} of {BANDWIDTH / 1e12:.2f} TB/s while decoding; {STEPS:,} steps of {SFT_TOKENS:,} "
+            f"tokens; {ROLLOUTS} texts a step, {CONTEXT_TOKENS} tokens of context and {NEW_TOKENS} new ones.",
+            "",
+            f"- trained tokens: {TRAINED} P operations each (forward {FORWARD}, backward {BACKWARD_OF_LORA}, "
+            f"recomputed {RECOMPUTED}): {TRAINED} x {PARAMETERS:.3g} x {SFT_TOKENS:,} / {SUSTAINED:.3g} = "
+            f"{compute_seconds(SFT_TOKENS, TRAINED):.2f} s a step;",
+            f"- decoding: {NEW_TOKENS} x (2 P + {ROLLOUTS} x {CONTEXT_TOKENS + NEW_TOKENS // 2} x {cache:,}) bytes / "
+            f"{BANDWIDTH * BANDWIDTH_SHARE:.3g} = {decode_seconds(ROLLOUTS, CONTEXT_TOKENS, NEW_TOKENS):.2f} s, "
+            f"{ROLLOUTS * NEW_TOKENS / decode_seconds(ROLLOUTS, CONTEXT_TOKENS, NEW_TOKENS):,.0f} tokens/s;",
+            f"- measuring and gradient: {tokens:,} tokens, {FORWARD} P for each forward pass and {TRAINED} P for the "
+            "gradient.",
+            "",
+            "| arm | seconds a step | together | once, hours | whole run, GPU-hours | times SFT's |",
+            "| --- | --- | --- | --- | --- | --- |",
+            *rows,
+            "",
+            "Left out: optimizer and data loading (alike in all arms), the statistics themselves, latency of kernels.",
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "cost.md").write_text(page(), encoding="utf-8")
+    print(page())

@@ -1,0 +1,108 @@
+"""Collected runs as figures by arm: what tables, the bar and the plot read."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from benchmarks.effect.super_baseline import PREFIX
+
+Run = Mapping[str, Any]
+
+
+def sampler_key(sampler: Mapping[str, float]) -> str:
+    return f"t{sampler['temperature']:g}-p{sampler['top_p']:g}"
+
+
+@dataclass(frozen=True)
+class Collected:
+    """The runs of one scenario."""
+
+    scenario: Mapping[str, Any]
+    runs: Sequence[Run]
+
+    @classmethod
+    def load(cls, path: Path) -> Collected:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return cls(content["scenario"], content["runs"])
+
+    @cached_property
+    def samplers(self) -> list[str]:
+        return [sampler_key(sampler) for sampler in self.scenario["samplers"]]
+
+    def arms(self, sampler: str) -> list[str]:
+        """Arms with a run under this sampler, in the scenario's order, then others; the grid's points left out."""
+        there = {run["arm"] for run in self.runs if sampler_key(run["sampler"]) == sampler}
+        known = [arm for arm in self.scenario["arms"] if arm in there]
+        return known + sorted(arm for arm in there if arm not in known and not arm.startswith(PREFIX))
+
+    def of(self, arm: str, sampler: str) -> list[Run]:
+        """An arm's runs under a sampler, one a seed."""
+        found = [run for run in self.runs if run["arm"] == arm and sampler_key(run["sampler"]) == sampler]
+        return sorted(found, key=lambda run: run["seed"])
+
+    def grid(self) -> dict[tuple[str, str], list[Run]]:
+        """(learning rate, sampler) -> runs of each point of the super-baseline."""
+        points: dict[tuple[str, str], list[Run]] = {}
+        for run in self.runs:
+            if run["arm"].startswith(PREFIX):
+                points.setdefault((run["arm"].removeprefix(PREFIX), sampler_key(run["sampler"])), []).append(run)
+        return points
+
+
+def values(runs: Sequence[Run], get: Callable[[Run], float | None]) -> list[float]:
+    """What each run has of a figure, runs without it left out."""
+    found = []
+    for run in runs:
+        try:
+            value = get(run)
+        except KeyError:
+            continue
+        if value is not None and math.isfinite(value):
+            found.append(value)
+    return found
+
+
+def mean(runs: Sequence[Run], get: Callable[[Run], float | None]) -> float:
+    """Mean over seeds; NaN where no run has it."""
+    found = values(runs, get)
+    return statistics.fmean(found) if found else math.nan
+
+
+def measure(name: str, key: str = "value") -> Callable[[Run], float | None]:
+    return lambda run: run["measures"][name].get(key)
+
+
+def perplexity(name: str) -> Callable[[Run], float | None]:
+    return lambda run: run["perplexity"][name]["value"]
+
+
+def matched(name: str) -> Callable[[Run], float | None]:
+    return lambda run: run["matched"][name]
+
+
+def matched_names(runs: Sequence[Run]) -> list[str]:
+    return list(runs[0]["matched"]) if runs else []
+
+
+def floor_ratios(runs: Sequence[Run], floors: Sequence[Run] = ()) -> dict[str, float]:
+    """metric -> mean floor ratio over seeds: matched statistics, and all measures that have a floor.
+
+    Args:
+        runs: of one arm (or point of the grid) and sampler.
+        floors: runs whose human floors are used for measures in the place of their own: the grid's points have few
+            resamples. The human texts are the same.
+    """
+    found = {f"matched {name}": mean(runs, matched(name)) for name in matched_names(runs)}
+    of_floor = floors or runs
+    for name in runs[0]["measures"] if runs else ():
+        gap, floor = mean(runs, measure(name, "gap")), mean(of_floor, measure(name, "floor"))
+        if math.isfinite(gap) and math.isfinite(floor) and floor > 0:
+            found[name] = gap / floor
+    return {name: ratio for name, ratio in found.items() if math.isfinite(ratio)}

@@ -1,0 +1,142 @@
+"""Every measure of one trained model under one sampler, on continuations of held-out human contexts."""
+
+from __future__ import annotations
+
+import collections
+import math
+import re
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from benchmarks.effect.scenario import SamplerBlock
+from benchmarks.effect.task import Task
+from dft_plugin.evaluation.evaluate import evaluate
+from dft_plugin.evaluation.measuring import Options, common_words
+from dft_plugin.evaluation.models import Loaded
+from dft_plugin.evaluation.perplexity import perplexities, surprisals
+from dft_plugin.evaluation.result import Measure
+from dft_plugin.evaluation.texts import Text
+from dft_plugin.evaluation.texts import Texts as Decoded
+from dft_plugin.matched import make_statistics, match_all
+from dft_plugin.measure import HumanSample
+from dft_plugin.rollout import TransformersEngine, continued, seed_of
+from dft_plugin.sampling import Sampler
+from dft_plugin.texts import Texts, Window, stack
+from dft_plugin.vocabulary import end_of_text_ids
+
+AT_TEMPERATURE_1 = Sampler()
+GENERATED_AT_A_TIME = 64
+
+
+@dataclass(frozen=True)
+class Measures:
+    """The measures of a task; the human side is prepared once."""
+
+    task: Task
+
+    @cached_property
+    def contexts(self) -> list[Window]:
+        """The held-out windows whose contexts are continued."""
+        return self.task.windows[: self.task.scenario.measuring.texts]
+
+    @cached_property
+    def human(self) -> HumanSample:
+        """The held-out windows that matched distances are from."""
+        config = self.task.config(self.task.scenario.samplers[0], seed=0)
+        statistics_ = make_statistics(config.statistics, self.task.vocabulary)
+        return HumanSample(match_all(config.statistics, statistics_), self.task.vocabulary_size, self.task.windows)
+
+    @cached_property
+    def human_texts(self) -> list[Text]:
+        """The human continuations of all held-out windows; those of the continued contexts come first."""
+        return decoded(self.task.tokenizer, stack(self.task.windows))
+
+    @cached_property
+    def words(self) -> int:
+        """Words of each text that are measured: from human text alone, so that all arms share it."""
+        return self.task.scenario.measuring.words or common_words([text for text in self.human_texts if text.text])
+
+    def generate(self, model: Any, sampler: SamplerBlock, seed: int) -> Texts:
+        """Continuations of the held-out contexts."""
+        model.eval()
+        ends = end_of_text_ids(self.task.tokenizer, model)
+        length = self.task.scenario.rollouts.max_new_tokens
+        generated: list[list[int]] = []
+        for start in range(0, len(self.contexts), GENERATED_AT_A_TIME):
+            contexts = [window.tokens[: window.first] for window in self.contexts[start : start + GENERATED_AT_A_TIME]]
+            drawn = seed_of(seed, start, 12345)
+            generated += TransformersEngine().generate(model, contexts, sampler.sampler(), length, ends, drawn)
+        return continued(self.contexts, generated)
+
+    def of_texts(self, texts: Texts, name: str, resamples: int, seed: int) -> dict[str, Any]:
+        """Distances in human floors, and everything measured on decoded text."""
+        own, human = decoded(self.task.tokenizer, texts), self.human_texts
+        options = Options(words=self.words, resamples=resamples, human_texts=4.0, seed=0)
+        found = evaluate(name, Decoded(name, not_empty(own)), Decoded("human", not_empty(human)), options)
+        measures = {key: shown(measure) for key, measure in found.measures.items()}
+        plain = counted([text.text for text in own])
+        beside = counted([text.text for text in human[: len(own)]])
+        measures |= {key: {"value": value, "human": beside[key]} for key, value in plain.items()}
+        matched = {key: measured.floor_ratio for key, measured in self.human.measure(texts).items()}
+        return {"measures": measures, "matched": matched, "empty": sum(not text.text for text in own)}
+
+    def perplexity(self, model: Any, sampler: SamplerBlock) -> dict[str, Any]:
+        """Of held-out human text, and of the training corpus's own held-out text (nats per token)."""
+        loaded = Loaded(model, self.task.tokenizer)
+        resamples = self.task.scenario.measuring.resamples
+        rows = surprisals(loaded, self.contexts, sampler.sampler())
+        found = {name: shown(measure) for name, measure in perplexities(rows, resamples, 0).items()}
+        own = surprisals(loaded, self.task.validation_windows, AT_TEMPERATURE_1).sum(0)
+        return {**found, "validation loss": {"value": float(own[1] / own[0])}}
+
+    def all(self, model: Any, sampler: SamplerBlock, seed: int) -> dict[str, Any]:
+        """Everything that is reported of a model under a sampler."""
+        texts = self.generate(model, sampler, seed)
+        resamples = self.task.scenario.measuring.resamples
+        sample = decoded(self.task.tokenizer, texts.select(slice(0, 3)))
+        return {
+            **self.of_texts(texts, "measured", resamples, seed),
+            "perplexity": self.perplexity(model, sampler),
+            "samples": [{"prompt": text.prompt, "text": text.text} for text in sample],
+        }
+
+
+def shown(measure: Measure) -> dict[str, Any]:
+    """What the benchmark keeps of a measure."""
+    keys = ("label", "group", "kind", "better", "value", "human", "interval", "gap", "floor", "floor_ratio", "note")
+    return {key: value for key, value in measure.model_dump(include=set(keys)).items() if value not in (None, "")}
+
+
+def not_empty(texts: Sequence[Text]) -> list[Text]:
+    return [text for text in texts if text.text.strip()]
+
+
+def decoded(tokenizer: Any, texts: Texts) -> list[Text]:
+    """The counted part of each text, with its context."""
+    found = []
+    for first, end, tokens in zip(texts.first.tolist(), texts.end.tolist(), texts.tokens.tolist(), strict=True):
+        context = tokenizer.decode(tokens[:first], skip_special_tokens=True)
+        # Decoded together: some tokenizers drop the space a text begins with.
+        whole = tokenizer.decode(tokens[:end], skip_special_tokens=True)
+        text = whole[len(context) :] if whole.startswith(context) else tokenizer.decode(tokens[first:end])
+        found.append(Text(text, context))
+    return found
+
+
+def counted(texts: Sequence[str]) -> dict[str, float]:
+    """Distinct word n-grams over all words, and lengths of whole sentences: plain counts, as people quote them."""
+    figures = {}
+    for n in (2, 3):
+        grams: collections.Counter[tuple[str, ...]] = collections.Counter()
+        for text in texts:
+            words = text.split()
+            grams.update(zip(*(words[i:] for i in range(n)), strict=False))
+        figures[f"plain distinct-{n}"] = len(grams) / max(1, sum(grams.values()))
+    # The first piece began in the context and the last was cut off: neither is a whole sentence.
+    lengths = [len(piece.split()) for text in texts for piece in re.split(r"[.!?]+\s", text)[1:-1] if piece.split()]
+    figures["plain sentence length mean"] = statistics.fmean(lengths) if lengths else math.nan
+    figures["plain sentence length variance"] = statistics.pvariance(lengths) if lengths else math.nan
+    return figures

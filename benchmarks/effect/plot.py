@@ -1,0 +1,82 @@
+"""One figure of the collected results: floor ratios of SFT, DFT, REINFORCE and the super-baseline.
+
+python benchmarks/effect/plot.py        # writes results/effect.png
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.effect.bar import super_choice
+from benchmarks.effect.figures import Collected, floor_ratios
+
+RESULTS = Path(__file__).resolve().parent / "results"
+ARMS = {
+    "sft": ("o", "tab:red"),
+    "super-baseline": ("s", "tab:orange"),
+    "reinforce": ("^", "tab:purple"),
+    "dft": ("D", "tab:blue"),
+}
+OTHERS = ("distinct-3", "sentence length, variance", "mmd", "auc", "self-bleu")
+
+
+def panels(everything: dict[str, Collected]) -> dict[str, dict[str, dict[str, float]]]:
+    """title -> arm -> metric -> floor ratio, for every scenario and sampler with runs of SFT and DFT."""
+    found = {}
+    for name, collected in everything.items():
+        for sampler in collected.samplers:
+            sft = collected.of("sft", sampler)
+            if not sft or not collected.of("dft", sampler):
+                continue
+            arms = {arm: floor_ratios(collected.of(arm, sampler), sft) for arm in ("sft", "reinforce", "dft")}
+            grid = {point: floor_ratios(runs, sft) for point, runs in collected.grid().items()}
+            arms["super-baseline"] = {metric: ratio for metric, (ratio, _) in super_choice(grid).items()}
+            found[f"{name}, {sampler}"] = arms
+    return found
+
+
+def draw(everything: dict[str, Collected], path: Path) -> None:
+    """Writes the PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    shown = panels(everything)
+    if not shown:
+        raise SystemExit("no scenario has runs of both sft and dft")
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
+    figure, axes = pyplot.subplots(rows, columns, figsize=(4.6 * columns, 3.4 * rows), squeeze=False, sharex=True)
+    for axis in axes.flat[len(shown) :]:
+        axis.set_visible(False)
+    for axis, (title, arms) in zip(axes.flat, shown.items(), strict=False):
+        metrics = [name for name in arms["sft"] if name.startswith("matched ") or name in OTHERS]
+        for arm, (marker, color) in ARMS.items():
+            known = [(arms[arm][name], place) for place, name in enumerate(metrics) if name in arms[arm]]
+            if known:
+                axis.scatter(*zip(*known, strict=True), marker=marker, color=color, s=22, label=arm, alpha=0.85)
+        axis.axvline(1, color="grey", linewidth=0.8)
+        axis.set_xscale("log")
+        axis.set_yticks(range(len(metrics)), [name.removeprefix("matched ").replace("_", " ") for name in metrics])
+        axis.tick_params(labelsize=7)
+        axis.invert_yaxis()
+        axis.set_title(title, fontsize=9)
+        axis.set_xlabel("distance to human text, in human floors", fontsize=7)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper center", ncols=len(labels), fontsize=8, frameon=False)
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / (3.4 * rows)))
+    figure.savefig(path, dpi=100)
+    pyplot.close(figure)
+
+
+def main(results: Path = RESULTS) -> None:
+    draw({path.stem: Collected.load(path) for path in sorted(results.glob("*.json"))}, results / "effect.png")
+    print(results / "effect.png")
+
+
+if __name__ == "__main__":
+    main()

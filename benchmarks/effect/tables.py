@@ -1,0 +1,171 @@
+"""Tables of the collected results: results/SCENARIO.md each, and results/effect.md over all of them.
+
+python benchmarks/effect/tables.py
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.effect.bar import Line, lines
+from benchmarks.effect.figures import Collected, Run, matched, matched_names, mean, measure, perplexity, values
+
+RESULTS = Path(__file__).resolve().parent / "results"
+Column = tuple[str, Callable[[Run], float | None]]
+
+QUOTED: list[Column] = [
+    ("perplexity, temperature 1", perplexity("perplexity")),
+    ("perplexity under the sampler", perplexity("sampler perplexity")),
+    ("tokens it can draw, %", perplexity("covered")),
+    ("distinct-2", measure("distinct-2")),
+    ("distinct-3", measure("distinct-3")),
+    ("sentence length, mean", measure("sentence length, mean")),
+    ("sentence length, variance", measure("sentence length, variance")),
+    ("two-sample AUC", measure("auc")),
+]
+HUMAN = {"distinct-2", "distinct-3", "sentence length, mean", "sentence length, variance"}
+NOT_TRAINED_ON = ("mmd", "auc", "rep-2", "rep-3", "rep-4", "self-bleu", "mattr", "sentence length", "jensen-shannon")
+
+
+def cell(found: Sequence[float]) -> str:
+    """Mean, and the range over seeds."""
+    if not found:
+        return "-"
+    middle = math.fsum(found) / len(found)
+    shown = f"{middle:.3g}" if abs(middle) < 100 else f"{middle:.0f}"
+    return shown if len(found) == 1 else f"{shown} ({min(found):.3g} to {max(found):.3g})"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
+
+
+def by_arm(collected: Collected, sampler: str, columns: Sequence[Column], human: Sequence[str] = ()) -> str:
+    """A row for each arm, human text first where it has a value."""
+    rows = []
+    if human:
+        sft = collected.of(collected.arms(sampler)[0], sampler)
+        rows.append(
+            ["human", *(cell(values(sft[:1], measure(name, "human"))) if name in human else "" for name, _ in columns)]
+        )
+        rows[0] = [shown if shown != "-" else "" for shown in rows[0]]
+    for arm in collected.arms(sampler):
+        runs = collected.of(arm, sampler)
+        rows.append([f"{arm} ({len(runs)})", *(cell(values(runs, get)) for _, get in columns)])
+    return table(["arm (seeds)", *(name for name, _ in columns)], rows)
+
+
+def bar(found: Sequence[Line]) -> str:
+    words = {True: "met", False: "**not met**", None: "-"}
+    return table(["asked", "measured", ""], [[line.what, line.figure, words[line.met]] for line in found])
+
+
+def cost(collected: Collected, sampler: str) -> str:
+    """Seconds and memory of each arm; its multiple of SFT's."""
+
+    def of(key: str) -> Callable[[Run], float | None]:
+        return lambda run: run["cost"][key]
+
+    plain = mean(collected.of("sft", sampler), of("seconds_per_step"))
+    columns: list[Column] = [
+        ("steps", of("steps")),
+        ("seconds a step", of("seconds_per_step")),
+        ("times SFT's", lambda run: run["cost"]["seconds_per_step"] / plain),
+        ("peak MB", of("peak_megabytes")),
+        ("training seconds", of("train_seconds")),
+        ("tokens a step", of("tokens_per_step")),
+        ("generated tokens a step", of("rollout_tokens_per_step")),
+    ]
+    return by_arm(collected, sampler, columns)
+
+
+def scenario_page(collected: Collected) -> str:
+    """Everything about one scenario."""
+    scenario = collected.scenario
+    parts = [
+        f"# {scenario['title']}",
+        f"{scenario['model']}, {scenario['steps']} steps, {scenario['measuring']['texts']} held-out contexts of "
+        f"{collected.scenario['human'] or scenario['reference']['corpus'] or scenario['corpus']}, texts of at most "
+        f"{scenario['rollouts']['max_new_tokens']} tokens. Mean over seeds, and their range.",
+    ]
+    for sampler in collected.samplers:
+        arms = collected.arms(sampler)
+        if not arms:
+            continue
+        runs = collected.of(arms[0], sampler)
+        in_floors: list[Column] = [(name, matched(name)) for name in matched_names(runs)]
+        others: list[Column] = [(name, measure(name, "floor_ratio")) for name in NOT_TRAINED_ON]
+        checks: list[Column] = [
+            ("validation loss", perplexity("validation loss")),
+            ("facts: recall", lambda run: run["probe"]["recall"]["value"]),
+            ("facts: ability", lambda run: run["probe"]["ability"]["value"]),
+            ("letters of other scripts", measure("other scripts")),
+            ("empty texts", lambda run: run["empty"]),
+        ]
+        parts += [
+            f"## Sampler {sampler}",
+            "### What is quoted",
+            by_arm(collected, sampler, QUOTED, sorted(HUMAN)),
+            "Preference: no judge endpoint is given, so the two-sample test stands in: the AUC of a linear classifier "
+            "on hashed n-grams, 0.5 is human.",
+            "### Matched statistics, in human floors",
+            by_arm(collected, sampler, in_floors),
+            "### Not trained on, in human floors",
+            by_arm(collected, sampler, others),
+            "### Task, facts (chance 0.25), garbage",
+            by_arm(collected, sampler, checks),
+            "### Cost",
+            cost(collected, sampler),
+        ]
+        for arm in [arm for arm in arms if arm.startswith("dft")]:
+            parts += [f"### The bar: {arm} beside sft", bar(lines(collected, sampler, arm)) or "no SFT run"]
+    return "\n\n".join(parts) + "\n"
+
+
+def summary(everything: dict[str, Collected]) -> str:
+    """The bar over all scenarios, and what people quote, SFT and DFT side by side."""
+    rows, quoted = [], []
+    for name, collected in everything.items():
+        for sampler in collected.samplers:
+            found = lines(collected, sampler)
+            if not found:
+                continue
+            told = [line for line in found if line.met is not None]
+            missed = "; ".join(f"{line.what} ({line.figure})" for line in told if not line.met)
+            rows.append([name, sampler, f"{sum(bool(line.met) for line in told)} of {len(told)}", missed])
+            for arm in ("sft", "dft"):
+                runs = collected.of(arm, sampler)
+                quoted.append([name, sampler, arm, *(cell(values(runs, get)) for _, get in QUOTED)])
+            human = [
+                cell(values(collected.of("sft", sampler)[:1], measure(n, "human"))) if n in HUMAN else ""
+                for n, _ in QUOTED
+            ]
+            quoted.append([name, sampler, "human", *human])
+    parts = [
+        "# Effect of Distribution Fine-Tuning",
+        "DFT at one configuration beside plain SFT under the same sampler; how to run it again: "
+        "`benchmarks/effect/README.md`. A line that asks nothing (SFT is human already) or was not run is not counted.",
+        table(["scenario", "sampler", "lines of the bar met", "not met"], rows),
+        table(["scenario", "sampler", "arm", *(name for name, _ in QUOTED)], quoted),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def main(results: Path = RESULTS) -> None:
+    everything = {path.stem: Collected.load(path) for path in sorted(results.glob("*.json"))}
+    if not everything:
+        raise SystemExit(f"{results} holds no collected results; run benchmarks/effect/collect.py before")
+    for name, collected in everything.items():
+        (results / f"{name}.md").write_text(scenario_page(collected), encoding="utf-8")
+    (results / "effect.md").write_text(summary(everything), encoding="utf-8")
+    print(results / "effect.md")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""One TRL run of a task: the same steps, tokens and order of the data in every arm."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, PrinterCallback, TrainerCallback, set_seed
+from trl import SFTConfig, SFTTrainer
+
+from benchmarks.effect.cost_meter import CostMeter
+from benchmarks.effect.task import Task
+
+logger = logging.getLogger("benchmarks.effect")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model and what it took.
+
+    Attributes:
+        model: adapters merged.
+        cost: see `CostMeter.figures`.
+        notes: what an arm has to tell about itself.
+    """
+
+    model: Any
+    cost: dict[str, float]
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def load_model(path: str | Path) -> Any:
+    return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+
+
+def lora(task: Task) -> Any:
+    """The adapter's configuration, or None for full fine-tuning."""
+    if task.scenario.lora_rank is None:
+        return None
+    from peft import LoraConfig
+
+    rank = task.scenario.lora_rank
+    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
+
+
+def common_arguments(task: Task, seed: int, output: Path) -> dict[str, Any]:
+    """What every trainer is told."""
+    return {
+        "output_dir": str(output),
+        "lr_scheduler_type": "cosine",
+        "logging_steps": 20,
+        "save_strategy": "no",
+        "report_to": "none",
+        "use_cpu": not torch.cuda.is_available(),
+        "bf16": torch.cuda.is_available(),
+        "seed": seed,
+        "disable_tqdm": True,
+        "gradient_checkpointing": False,
+    }
+
+
+def fine_tune(
+    task: Task,
+    seed: int,
+    *,
+    steps: int | None = None,
+    learning_rate: float | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+    trainer_class: type[SFTTrainer] = SFTTrainer,
+    **options: Any,
+) -> Trained:
+    """SFT of the base model on the task's texts.
+
+    Args:
+        task: what is trained.
+        seed: of the order of the data (and adapters).
+        steps, learning_rate: the scenario's where not given.
+        callbacks: an arm's own.
+        trainer_class: an arm's own loss; `options` go to it.
+    """
+    scenario = task.scenario
+    set_seed(seed)
+    meter = CostMeter()
+    trainer = trainer_class(
+        model=load_model(task.base_model),
+        args=SFTConfig(
+            **common_arguments(task, seed, task.folder / "trainer"),
+            max_steps=steps or scenario.steps,
+            per_device_train_batch_size=scenario.batch_size,
+            max_length=scenario.max_length,
+            learning_rate=learning_rate or scenario.learning_rate,
+        ),
+        train_dataset=Dataset.from_dict({"input_ids": task.rows}),
+        processing_class=task.tokenizer,
+        callbacks=[*callbacks, meter],
+        peft_config=lora(task),
+        **options,
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    cost = meter.figures(scenario.batch_size * sum(map(len, task.rows)) / len(task.rows))
+    return Trained(merged(trainer.model), cost, {"log": short_log(trainer.state.log_history)})
+
+
+def merged(model: Any) -> Any:
+    """Without wrappers: the adapter's weights added to the model's."""
+    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+
+
+def short_log(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Loss and the term's numbers of each log line."""
+    kept = ("step", "loss", "grad_norm")
+    return [
+        {key: value for key, value in line.items() if key in kept or key.startswith("dft/")}
+        for line in history
+        if "loss" in line
+    ]
+
+
+def sft_model(task: Task, seed: int, learning_rate: float | None = None) -> Trained:
+    """The plain SFT model, trained once for each seed and learning rate and kept for the arms that start from it."""
+    import json
+
+    rate = learning_rate or task.scenario.learning_rate
+    folder = task.folder / "models" / f"sft-s{seed}-lr{rate:g}"
+    if not (folder / "trained.json").exists():
+        trained = fine_tune(task, seed, learning_rate=rate)
+        partial = folder.with_name(f"{folder.name}.{os.getpid()}")
+        trained.model.save_pretrained(partial)
+        (partial / "trained.json").write_text(json.dumps({"cost": trained.cost, "notes": trained.notes}))
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    return Trained(load_model(folder), **json.loads((folder / "trained.json").read_text()))

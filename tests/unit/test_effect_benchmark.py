@@ -1,0 +1,334 @@
+"""The effect benchmark: its losses, gradients, choices and split, and one small run of all of it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks.effect import bar, collect, corpora, cost, figures, plot, probe, run, tables
+from benchmarks.effect.arms import losses
+from benchmarks.effect.arms.reinforce import ReinforceTerm, leave_one_out
+from benchmarks.effect.arms.unlikelihood import over_produced
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+# ---- arithmetic of the bar ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sft", "dft", "human", "closed"),
+    [(1.0, 1.9, 2.0, 0.9), (1.0, 2.1, 2.0, 0.9), (1.0, 0.5, 2.0, -0.5), (3.0, 2.0, 2.0, 1.0)],
+)
+def test_gap_closed_counts_overshooting_as_a_gap(sft: float, dft: float, human: float, closed: float) -> None:
+    assert bar.gap_closed(sft, dft, human) == pytest.approx(closed)
+
+
+def test_gap_closed_of_no_gap_is_not_a_number() -> None:
+    assert math.isnan(bar.gap_closed(2.0, 2.1, 2.0))
+
+
+def test_super_baseline_takes_another_point_for_each_metric() -> None:
+    points = {
+        ("0.001", "t0.7-p1"): {"distinct-3": 4.0, "auc": 9.0},
+        ("0.002", "t1-p1"): {"distinct-3": 2.0, "auc": 20.0},
+        ("0.002", "t1-p0.9"): {"distinct-3": 3.0, "auc": 12.0},
+    }
+    assert bar.super_choice(points) == {
+        "distinct-3": (2.0, ("0.002", "t1-p1")),
+        "auc": (9.0, ("0.001", "t0.7-p1")),
+    }
+
+
+def test_ratios_below_one_count_as_one() -> None:
+    assert bar.log_ratio_sum({"a": 0.1, "b": math.e, "c": 50.0}, ["a", "b"]) == pytest.approx(1.0)
+
+
+def test_grids_floors_are_those_of_sft() -> None:
+    point = {"matched": {"x": 2.0}, "measures": {"auc": {"gap": 3.0}}}
+    sft = {"matched": {"x": 9.0}, "measures": {"auc": {"gap": 1.0, "floor": 0.5}}}
+    assert figures.floor_ratios([point], floors=[sft]) == {"matched x": 2.0, "auc": 6.0}
+
+
+def test_cost_of_sft_by_hand() -> None:
+    # 6 x 8.03e9 x 32,768 operations at 400e12 a second, 1,000 times.
+    assert cost.costs()[0].hours == pytest.approx(6 * 8.03e9 * 32768 / 400e12 * 1000 / 3600)
+
+
+# ---- losses -------------------------------------------------------------------------------------------------
+
+
+def numbers(rows: int = 3, size: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(rows, size, generator=generator, dtype=torch.float64) * 2
+    return logits, torch.randint(0, size, (rows,), generator=generator)
+
+
+def law(logits: list[float]) -> list[float]:
+    weights = [math.exp(value) for value in logits]
+    return [weight / sum(weights) for weight in weights]
+
+
+def test_gem_is_its_formula() -> None:
+    logits, target = numbers()
+    for row, found in enumerate(losses.gem(logits, target, 0.7).tolist()):
+        p, q = law(logits[row].tolist()), law((logits[row] / 0.7).tolist())
+        wanted = sum(weight * (math.log(p[v]) - math.log(p[int(target[row])])) for v, weight in enumerate(q))
+        assert found == pytest.approx(wanted, rel=1e-12)
+
+
+def test_gems_gradient_is_q_minus_the_target() -> None:
+    logits, target = numbers()
+    logits.requires_grad_()
+    losses.gem(logits, target, 0.7).sum().backward()
+    wanted = torch.softmax(logits.detach() / 0.7, -1) - torch.nn.functional.one_hot(target, 5)
+    assert torch.allclose(logits.grad, wanted, atol=1e-12)  # type: ignore[arg-type]
+
+
+def test_unlikelihood_is_its_formula_and_its_gradient_the_finite_difference() -> None:
+    logits, target = numbers()
+    candidates = torch.tensor([True, False, True, True, False])
+    found = losses.unlikelihood(logits, target, candidates, 0.5)
+    for row, value in enumerate(found.tolist()):
+        p, y = law(logits[row].tolist()), int(target[row])
+        avoided = sum(math.log(1 - p[c]) for c in range(5) if candidates[c] and c != y)
+        assert value == pytest.approx(-math.log(p[y]) - 0.5 * avoided, rel=1e-12)
+    logits.requires_grad_()
+    losses.unlikelihood(logits, target, candidates, 0.5).sum().backward()
+    step = 1e-6
+    for row in range(3):
+        for v in range(5):
+            sides = []
+            for sign in (1, -1):
+                moved = logits.detach().clone()
+                moved[row, v] += sign * step
+                sides.append(float(losses.unlikelihood(moved, target, candidates, 0.5).sum()))
+            # Central differences: step^2 of truncation and 1e-16 / step of rounding.
+            assert float(logits.grad[row, v]) == pytest.approx((sides[0] - sides[1]) / (2 * step), abs=1e-7)  # type: ignore[index]
+
+
+def test_over_produced_tokens_need_the_ratio_and_significance() -> None:
+    human = torch.tensor([1000, 1000, 4, 1000])
+    own = torch.tensor([1600, 1000, 8, 396])  # twice as often, but of 4
+    assert over_produced(own, human, 1.1).tolist() == [True, False, False, False]
+
+
+# ---- REINFORCE ----------------------------------------------------------------------------------------------
+
+
+def test_leave_one_out_by_hand() -> None:
+    rewards = torch.tensor([1.0, 2.0, 6.0])
+    assert leave_one_out(rewards).tolist() == pytest.approx([1 - 4, 2 - 3.5, 6 - 1.5])
+
+
+def test_reinforce_gradient_is_the_explicit_one() -> None:
+    """Against a plain sum over texts of grad log p times the advantage, rewards counted token by token."""
+    from dft_plugin.assembly import Setting, assemble
+    from dft_plugin.config import DFTConfig
+    from dft_plugin.documents import Document
+    from dft_plugin.term import Processes
+    from dft_plugin.texts import Window
+    from dft_plugin.written import Written
+    from tests import tiny
+
+    tokenizer, model = tiny.tokenizer(), tiny.model().double()
+    temperature = 0.8
+    config = DFTConfig.model_validate(
+        {
+            "statistics": ["token_frequency"],
+            "reference_windows": 64,
+            "rollout": {"batch_size": 6, "micro_batch_size": 4, "max_new_tokens": 12, "temperature": temperature},
+        }
+    )
+    tokenized = [tuple(tokenizer(text)["input_ids"]) for text in tiny.paragraphs()[:60]]
+    documents = [Document(tokens, 0, len(tokens), False) for tokens in tokenized]
+    term = assemble(config, Setting(model, tokenizer, None, Processes(), documents=documents))
+    texts = term.rollout(0)
+    evaluation = term.evaluate(texts, 0)
+    reinforce = ReinforceTerm.over(term)
+    model.zero_grad()
+    for loss in reinforce.surrogates(evaluation):
+        loss.backward()
+    found = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+
+    # The statistic's accumulators of a written text are its token counts, and a count of its tokens beside them.
+    part = term.objective.accumulation.part(term.objective.matched[0].statistic)
+    derivative = evaluation.derivative[:, part]
+    log_laws, rewards = [], []
+    model.eval()
+    for b in range(len(texts)):
+        first, end = int(texts.first[b]), int(texts.end[b])
+        logits = model(texts.tokens[b : b + 1, :end]).logits[0, first - 1 : end - 1] / temperature
+        drawn = texts.tokens[b, first:end]
+        log_laws.append(logits.log_softmax(-1).gather(-1, drawn[:, None]).sum())
+        window = Window(
+            tuple(texts.tokens[b, :end].tolist()), int(texts.begin[b]), first, bool(texts.starts_at_begin[b])
+        )
+        counted = term.objective.accumulation.count(Written.of([window]), torch.zeros(1, dtype=torch.long).numpy(), 1)
+        rewards.append(-float(derivative[b] @ torch.from_numpy(counted[0])[part]))
+    loss = torch.zeros((), dtype=torch.float64)
+    for b, log_probability in enumerate(log_laws):
+        others = [reward for other, reward in enumerate(rewards) if other != b]
+        loss = loss - log_probability * (rewards[b] - sum(others) / len(others)) / len(texts)
+    model.zero_grad()
+    loss.backward()
+    scale = max(float(gradient.abs().max()) for gradient in found.values())
+    assert scale > 0
+    for name, parameter in model.named_parameters():
+        # Statistics' tables and rewards are float32: 1e-7 relative, times the cancellation in the advantage.
+        assert torch.allclose(found[name], parameter.grad, rtol=1e-4, atol=1e-5 * scale), name  # type: ignore[arg-type]
+
+
+# ---- the probe ----------------------------------------------------------------------------------------------
+
+STORIES = [
+    f"It was late in the evening when the old king called all of his servants and then he asked for {name} again."
+    for name in ("Robert", "Martin", "Edward", "Samuel", "Thomas")
+]
+
+
+def test_questions_hide_the_answer_and_take_distractors_from_other_documents() -> None:
+    made = probe.questions(STORIES, 5, seed=0)
+    names = {"Robert", "Martin", "Edward", "Samuel", "Thomas"}
+    assert {question.answer for question in made} == names
+    for question in made:
+        assert question.prompt.endswith("asked for")
+        assert question.answer not in question.prompt
+        assert len(set(question.distractors)) == 3
+        assert set(question.distractors) <= names - {question.answer}
+    assert made == probe.questions(STORIES, 5, seed=0)
+    assert probe.kind("1987") == probe.kind("1820") != probe.kind("12")
+
+
+def test_accuracy_of_a_model_that_knows_one_name() -> None:
+    """A bigram table in the place of a model: after "for" it expects " Robert", whose letters follow each other."""
+    from tests import tiny
+
+    tokenizer = tiny.tokenizer()
+    made = probe.questions(STORIES, 5, seed=0)
+    prompt = made[0].prompt
+    before, whole = tokenizer(prompt)["input_ids"], tokenizer(f"{prompt} Robert")["input_ids"]
+    assert whole[: len(before)] == before
+    likely = set(whole[len(before) :])
+
+    class Table(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scores = torch.nn.Parameter(torch.zeros(tiny.VOCABULARY))
+            self.scores.data[list(likely)] = 5.0
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+            return SimpleNamespace(logits=self.scores.expand(*input_ids.shape, -1))
+
+    found = probe.accuracy(Table(), tokenizer, made)
+    assert found["questions"] == 5
+    # It always prefers Robert: right where that is the answer, wrong where it is a distractor.
+    right = [q for q in made if q.answer == "Robert"]
+    wrong = [q for q in made if "Robert" in q.distractors]
+    assert len(right) / 5 <= found["value"] <= 1 - len(wrong) / 5
+
+
+def test_wilson_interval_by_hand() -> None:
+    # 50 of 200: centre (0.25 + 1.9207/200) / (1 + 3.8415/200).
+    low, high = probe.wilson(50, 200)  # type: ignore[misc]
+    assert (low + high) / 2 == pytest.approx((0.25 + 1.92073 / 200) / (1 + 3.84146 / 200), rel=1e-5)
+    assert low < 0.25 < high
+    assert probe.wilson(0, 0) is None
+
+
+# ---- the split ----------------------------------------------------------------------------------------------
+
+
+def test_no_text_is_on_both_sides_whatever_the_order() -> None:
+    texts = [f"text {number}" for number in range(400)] * 2
+    one, other = corpora.split(texts, 0.15), corpora.split(reversed(texts), 0.15)
+    assert one == other
+    assert not set(one.train) & set(one.held_out)
+    assert set(one.train) | set(one.held_out) == set(texts)
+    # 400 draws at 15 %: 60, standard deviation 7.
+    assert abs(len(one.held_out) - 60) < 4 * 7.2
+
+
+def test_rows_hold_one_document_each() -> None:
+    from tests import tiny
+
+    tokenizer = tiny.tokenizer()
+    texts = tiny.paragraphs()[:4]
+    rows = corpora.rows(texts, tokenizer, 32)
+    assert max(map(len, rows)) <= 32
+    whole = [token for text in texts for token in [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]]
+    assert [token for row in rows for token in row] == whole
+
+
+# ---- all of it ----------------------------------------------------------------------------------------------
+
+
+def test_a_small_run_from_scenario_to_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sys.path.insert(0, str(REPOSITORY / "examples/demo"))
+    try:
+        from pages import pages
+    finally:
+        sys.path.pop(0)
+    train, held_out = pages()
+    with gzip.open(tmp_path / "academic.jsonl.gz", "wt", encoding="utf-8") as file:
+        for text in [*train, *held_out]:
+            file.write(json.dumps({"text": text}) + "\n")
+    scenario = tmp_path / "small.yaml"
+    scenario.write_text(
+        f"""
+base: {REPOSITORY / "benchmarks/effect/scenarios/defaults.yaml"}
+title: a small one
+model: examples/base_model
+corpus: academic
+held_out: 0.4
+steps: 2
+batch_size: 2
+max_length: 128
+facts: 10
+samplers: [{{temperature: 0.8}}]
+rollouts: {{batch_size: 8, micro_batch_size: 8, max_new_tokens: 48, context_tokens: 16}}
+measuring: {{texts: 48, human_windows: 128, resamples: 4}}
+super_baseline: {{temperatures: [0.9], top_ps: [0.95], resamples: 2}}
+dft: {{reference_windows: 128}}
+seeds: [0]
+"""
+    )
+    command = [str(scenario), "--corpora", str(tmp_path), "--output", str(tmp_path / "runs")]
+    run.main([*command, "--arms", "sft,dft,reinforce,super_baseline"])
+    folder = tmp_path / "runs/small"
+    written = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.json")}
+    assert set(written) == {
+        *(f"{arm}-s0-t0.8-p1.json" for arm in ("sft", "dft", "reinforce")),
+        "super_lr0.001-s0-t0.9-p0.95.json",
+    }
+    capsys.readouterr()
+    run.main([*command, "--arms", "sft,dft"])
+    assert "trained" not in capsys.readouterr().out
+    assert written == {path.name: path.stat().st_mtime_ns for path in folder.glob("*.json")}
+
+    from benchmarks.effect import scenario as scenarios
+
+    results = tmp_path / "results"
+    collect.collect(scenarios.load(scenario), folder, results)
+    found = figures.Collected.load(results / "small.json")
+    (dft,) = found.of("dft", "t0.8-p1")
+    assert dft["cost"]["steps"] == 2
+    assert dft["cost"]["seconds_per_step"] > 0
+    assert dft["perplexity"]["perplexity"]["value"] > 1
+    assert set(dft["probe"]) == {"recall", "ability"}
+    told = {line.what: line for line in bar.lines(found, "t0.8-p1")}
+    assert told["sum of log floor ratios below the super-baseline's"].met is not None
+    tables.main(results)
+    page = (results / "small.md").read_text()
+    assert "| sft (1) |" in page
+    assert "### The bar: dft beside sft" in page
+    plot.main(results)
+    assert 0 < (results / "effect.png").stat().st_size < 200_000
