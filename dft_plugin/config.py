@@ -9,15 +9,17 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-DEFAULT_STATISTICS = (
-    "token_frequency",
-    "ngram_frequency",
-    "sentence_length",
-    "punctuation_rhythm",
-    "novelty",
-    "sentence_opening",
-    "entropy",
-)
+DEFAULT_STATISTICS = {
+    "token_frequency": 1.0,
+    "ngram_frequency": 1.0,
+    "sentence_length": 1.0,
+    "punctuation_rhythm": 1.0,
+    "novelty": 1.0,
+    "sentence_opening": 1.0,
+    "entropy": 0.3,
+}
+"""name -> weight. A model that fits human text badly is surprised by it, and at full weight the entropy that this asks
+for makes its text more varied than people's (benchmarks/LOG.md, 7)."""
 
 
 class DFTStatisticConfig(BaseModel):
@@ -102,14 +104,16 @@ class DFTConfig(BaseModel):
     )
     weight: float | Literal["auto"] = Field(
         default="auto",
-        description="factor on the term's gradient; `auto` sets it at each step so that the gradient's norm is "
-        "`gradient_fraction` of cross-entropy's; 0 only measures",
+        description="factor on the term's gradient; `auto` brings each statistic's gradient to one size times its "
+        "strength (1 far from human text, 0 at the human floor) and the whole to `gradient_fraction` of "
+        "cross-entropy's times their mean strength; 0 only measures",
     )
     gradient_fraction: float = Field(
-        default=0.3,
+        default=1.0,
         gt=0,
         le=10,
-        description="for weight: auto, the norm of the term's gradient relative to cross-entropy's",
+        description="for weight: auto, the norm of the term's gradient relative to cross-entropy's while the text is "
+        "far from human; at 2 statistics overshoot and perplexity rises (benchmarks/LOG.md, 7)",
     )
     loss_bound: float | None = Field(
         default=None,
@@ -127,7 +131,9 @@ class DFTConfig(BaseModel):
         "memory for a copy of what is trained unless that is adapters",
     )
     statistics: list[DFTStatisticConfig] = Field(
-        default_factory=lambda: [DFTStatisticConfig(name=name) for name in DEFAULT_STATISTICS],
+        default_factory=lambda: [
+            DFTStatisticConfig(name=name, weight=weight) for name, weight in DEFAULT_STATISTICS.items()
+        ],
         min_length=1,
         description="what is matched: names, or a name with options (distance, weight and its own)",
     )

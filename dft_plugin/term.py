@@ -241,7 +241,7 @@ class DistributionTerm:
         derivative: Tensor,
         strength: Mapping[str, float],
     ) -> Tensor:
-        """D' (B, A), each statistic's part brought to the same gradient norm at the hidden states times its strength."""
+        """D' (B, A), each statistic's part brought to one gradient norm at the hidden states times its strength."""
         matched, accumulation = self.objective.matched, self.objective.accumulation
         parts = [accumulation.part(entry.statistic) for entry in matched]
         advantages = [

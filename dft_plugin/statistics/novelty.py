@@ -21,9 +21,10 @@ class NoveltyOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     n: tuple[int, ...] = Field(
-        default=(1, 2, 3, 4),
+        default=(1, 2),
         description="lengths of the repeated n-grams, each 1 to 8; 1 is vocabulary growth: its complement is "
-        "the rate of token types new to the text",
+        "the rate of token types new to the text; repeated 3- and 4-grams are so rare that their gradient is "
+        "noise (benchmarks/LOG.md, 7)",
     )
     reach: int = Field(default=128, ge=2, le=4096, description="how many tokens back a repetition counts as one")
 

@@ -9,7 +9,7 @@ from benchmarks.effect.scenario import SamplerBlock
 from benchmarks.effect.task import Task
 from benchmarks.effect.training import Trained, fine_tune
 from dft_plugin import DFTCallback
-from dft_plugin.config import DEFAULT_STATISTICS, DFTConfig
+from dft_plugin.config import DFTConfig
 
 
 def with_options(name: str, **fixed: Any) -> Callable[[Task, int, SamplerBlock], Trained]:
@@ -40,6 +40,6 @@ def with_hidden_state(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
     """The default statistics and `hidden_state`, whose options and credit the scenario gives."""
     options = dict(task.scenario.options.get("dft_hidden", {}))
     hidden = {"name": "hidden_state", **options.pop("hidden_state", {"form": "critic"})}
-    statistics = options.pop("statistics", list(DEFAULT_STATISTICS))
+    statistics = options.pop("statistics", DFTConfig().model_dump()["statistics"])
     options = {"credit": 0.9, **options, "statistics": [*statistics, hidden]}
     return run(task, seed, task.config(sampler, seed, **options))
