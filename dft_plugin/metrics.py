@@ -28,6 +28,7 @@ class Metrics:
         """The distances of one acting step."""
         self.add("dft/loss", float(evaluation.distances.loss.detach()))
         self.add("dft/weight", weight)
+        self.add("dft/strength", evaluation.strength)
         for entry in matched:
             raw = evaluation.distances.raw[entry.name]
             self.add(f"dft/distance/{entry.name}", mean_distance(raw))

@@ -10,7 +10,7 @@ from transformers import TrainerCallback
 from dft_plugin import DFTCallback
 from dft_plugin.callback import CROSS_ENTROPY_MEMORY
 from tests import tiny
-from tests.training import NaiveBeside, norm_squared, term_options, train, trainer_of
+from tests.training import combined, norm_squared, term_options, train, trainer_of
 
 ROWS = tiny.plain_rows(64)
 
@@ -65,22 +65,24 @@ def test_interval_start_end_and_warmup() -> None:
 
 @pytest.mark.parametrize("clipped", [False, True])
 def test_auto_holds_the_stated_fraction(clipped: bool) -> None:
-    """ratio = fraction x running norm / own norm, with every norm recomputed from whole gradients."""
+    """||term|| = fraction x strength x running norm of cross-entropy's, every norm from whole gradients."""
     fraction = 0.25
     callback = DFTCallback(**term_options(weight="auto", gradient_fraction=fraction))
-    beside = NaiveBeside(callback)
     # At learning rate 0 plain SFT's gradients are those of the run with the term.
     options = {"max_steps": 5, "learning_rate": 0.0, "gradient_accumulation_steps": 2}
     plain = train(tiny.model("llama"), ROWS, **options)
-    found = train(tiny.model("llama"), ROWS, callback, beside, **{**options, "max_grad_norm": 0.01 if clipped else 1e9})
+    found = train(tiny.model("llama"), ROWS, callback, **{**options, "max_grad_norm": 0.01 if clipped else 1e9})
     norms = [norm_squared(gradient) ** 0.5 for gradient in plain.gradients]
     running = norms[0]
     assert found.logs[0]["dft/weight"] == 0
     for step in range(1, 5):
-        own = norm_squared(beside.expected.gradients[step]) ** 0.5
         line = found.logs[step]
-        assert line["dft/weight"] == pytest.approx(fraction * running / own, rel=1e-4)
-        assert line["dft/gradient_ratio"] == pytest.approx(fraction * running / norms[step], rel=1e-4)
+        assert 0 < line["dft/strength"] < 1
+        wanted = fraction * line["dft/strength"] * running
+        if not clipped:  # the recorded gradient is the one after clipping
+            own = norm_squared(combined(found.gradients[step], plain.gradients[step], -1.0)) ** 0.5
+            assert own == pytest.approx(wanted, rel=1e-4)
+        assert line["dft/gradient_ratio"] == pytest.approx(wanted / norms[step], rel=1e-4)
         running = CROSS_ENTROPY_MEMORY * running + (1 - CROSS_ENTROPY_MEMORY) * norms[step]
     assert callback.cross_entropy_norm == pytest.approx(running, rel=1e-4)
 

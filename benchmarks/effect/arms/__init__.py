@@ -34,6 +34,8 @@ ARMS: dict[str, Arm] = {
     "dft": Arm(dft.with_options("dft")),
     "dft_gamma0": Arm(dft.with_options("dft_gamma0", credit=0.0)),
     "dft_gamma1": Arm(dft.with_options("dft_gamma1", credit=1.0)),
+    "dft_kl": Arm(dft.with_options("dft_kl", kl_weight=0.5)),
+    "dft_clip": Arm(dft.with_clipped_derivatives),
     "dft_quarter": Arm(dft.with_a_quarter_of_the_rollouts),
     "dft_hidden": Arm(dft.with_hidden_state),
     "reinforce": Arm(reinforce.train),

@@ -36,6 +36,12 @@ def with_a_quarter_of_the_rollouts(task: Task, seed: int, sampler: SamplerBlock)
     return run(task, seed, task.config(sampler, seed, **options))
 
 
+def with_clipped_derivatives(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
+    """Every statistic's derivative clipped at three times its root mean square."""
+    entries = [{**entry, "derivative_clip": 3.0} for entry in DFTConfig().model_dump()["statistics"]]
+    return run(task, seed, task.config(sampler, seed, statistics=entries))
+
+
 def with_hidden_state(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
     """The default statistics and `hidden_state`, whose options and credit the scenario gives."""
     options = dict(task.scenario.options.get("dft_hidden", {}))
