@@ -15,7 +15,7 @@ from dft_plugin.schema import option_table
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = {
-    "results": ROOT / "benchmarks/demo/results.md",
+    "results": ROOT / "benchmarks/effect/results/readme.md",
     "variance": ROOT / "benchmarks/estimator/results/variance.md",
     "domains": ROOT / "benchmarks/domains/results.md",
     "throughput": ROOT / "benchmarks/reference/results/throughput.md",

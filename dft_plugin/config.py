@@ -150,12 +150,13 @@ class DFTConfig(BaseModel):
         ge=0,
         le=1,
         description="gamma, how much of a token's effect on later text is credited to it: 0 is the pathwise "
-        "part alone (least variance), 1 the unbiased gradient",
+        "part alone (least variance, no second pass), 1 the unbiased gradient",
     )
     window: float = Field(
         default=4.0,
         ge=1,
-        description="over how many rollout batches the statistics run; 1: each batch by itself",
+        description="over how many rollout batches the statistics run; 1: each batch by itself; longer "
+        "ones (12 was tried) lag behind the model",
     )
     sample_every: int = Field(
         default=200, ge=0, description="acting steps between the sample texts in the log; 0: none"

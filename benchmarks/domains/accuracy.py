@@ -171,7 +171,8 @@ def measure_one(
 ) -> tuple[list[dict[str, Any]], float]:
     """The rows of one domain and tokenizer, and how long the projection took."""
     vocabulary = Vocabulary.from_tokenizer(tokenizer)
-    entries = [DFTStatisticConfig(name=name) for name in STATISTICS]
+    options = {"novelty": {"n": (1, 2, 3, 4)}}  # all that a domain knows of repetition
+    entries = [DFTStatisticConfig(name=name, **options.get(name, {})) for name in STATISTICS]
     statistics = make_statistics(entries, vocabulary)
     accumulation = Accumulation(statistics, vocabulary.size)
     started = time.monotonic()
