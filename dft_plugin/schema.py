@@ -64,7 +64,7 @@ def _lines(model: type[BaseModel], indent: str) -> Iterator[str]:
         yield from _comment(_described(field), indent)
         if name == "statistics":
             yield f"{indent}{name}:\n"
-            yield from (f"{indent}  - {entry.name}\n" for entry in _default(field))
+            yield from (f"{indent}  - {_entry(entry)}\n" for entry in _default(field))
             yield from _comment("others, and the options of each at their defaults:", indent + "  ")
             yield from _statistics(indent + "  # ")
         elif _is_model(field):
@@ -72,6 +72,11 @@ def _lines(model: type[BaseModel], indent: str) -> Iterator[str]:
             yield from _lines(field.annotation, indent + "  ")  # type: ignore[arg-type]
         else:
             yield f"{indent}{name}: {_value(_default(field))}\n"
+
+
+def _entry(entry: DFTStatisticConfig) -> str:
+    """A default statistic as the block lists it: its name, and its weight where that is not 1."""
+    return entry.name if entry.weight == 1 else f"{{name: {entry.name}, weight: {entry.weight:g}}}"
 
 
 def _statistics(indent: str) -> Iterator[str]:
@@ -102,7 +107,8 @@ def option_table() -> str:
     ]
     statistics, own = [], []
     for name, statistic in plugins.statistics().items():
-        default = "yes" if name in {entry.name for entry in DFTConfig().statistics} else "no"
+        weights = {entry.name: entry.weight for entry in DFTConfig().statistics}
+        default = ("yes" if weights[name] == 1 else f"yes, at weight {weights[name]:g}") if name in weights else "no"
         others = [other for other in usable_distances(statistic.support) if other != statistic.distance]
         matched = f"`{statistic.distance}` ({', '.join(others)})"
         statistics.append([f"`{name}`", default, statistic.support, matched, first_line(statistic)])
@@ -137,7 +143,7 @@ def listing() -> str:
 
 def _row(key: str, field: FieldInfo) -> list[str]:
     default = _default(field)
-    default = ", ".join(entry.name for entry in default) if key == "statistics" else _value(default)
+    default = ", ".join(map(_entry, default)) if key == "statistics" else _value(default)
     return [f"`{key}`", f"`{default}`", _bounds(field), field.description or ""]
 
 
