@@ -18,6 +18,8 @@ PARAMETERS = 8.03e9
 """LLaMA-3-8B."""
 BYTES_PER_WEIGHT = 2
 """bfloat16."""
+HEAD = 128_256 * 4096
+"""Parameters of its lm_head."""
 LAYERS, KEY_VALUE_HEADS, HEAD_SIZE = 32, 8, 128
 SUSTAINED = 400e12
 """Operations a second of an H100 SXM in bf16, 40 % of its 989e12."""
@@ -34,6 +36,8 @@ PAIRS_FROM = 2048
 """Contexts that DPO's rejected texts are sampled from, once."""
 FORWARD, BACKWARD_OF_LORA, RECOMPUTED = 2, 2, 2
 """Times P operations a token."""
+STATISTICS = 7
+"""Gradients at the hidden states that `weight: auto` takes, one for each statistic: the head, forward and backward."""
 TRAINED = FORWARD + BACKWARD_OF_LORA + RECOMPUTED
 
 
@@ -78,6 +82,7 @@ def costs() -> list[Cost]:
             "cross-entropy": cross_entropy,
             "rollouts": decode_seconds(texts, CONTEXT_TOKENS, NEW_TOKENS),
             "measuring": compute_seconds(tokens, FORWARD * forward_passes),
+            "balance": STATISTICS * (FORWARD + BACKWARD_OF_LORA) * HEAD * texts * NEW_TOKENS / SUSTAINED,
             "gradient": compute_seconds(tokens, TRAINED),
         }
 
@@ -117,7 +122,9 @@ def page() -> str:
             f"{BANDWIDTH * BANDWIDTH_SHARE:.3g} = {decode_seconds(ROLLOUTS, CONTEXT_TOKENS, NEW_TOKENS):.2f} s, "
             f"{ROLLOUTS * NEW_TOKENS / decode_seconds(ROLLOUTS, CONTEXT_TOKENS, NEW_TOKENS):,.0f} tokens/s;",
             f"- measuring and gradient: {tokens:,} tokens, {FORWARD} P for each forward pass and {TRAINED} P for the "
-            "gradient.",
+            "gradient;",
+            f"- balance of `weight: auto`: {STATISTICS} statistics x {FORWARD + BACKWARD_OF_LORA} x {HEAD:.3g} weights of "
+            f"the head x {ROLLOUTS * NEW_TOKENS:,} tokens.",
             "",
             "| arm | seconds a step | together | once, hours | whole run, GPU-hours | times SFT's |",
             "| --- | --- | --- | --- | --- | --- |",

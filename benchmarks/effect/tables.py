@@ -157,6 +157,41 @@ def summary(everything: dict[str, Collected]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def readme(everything: dict[str, Collected]) -> str:
+    """The README's part: what is quoted of scenario A for every arm, the bar in one line a scenario, and the plot."""
+    collected = everything["a"]
+    scenario, sampler = collected.scenario, collected.samplers[0]
+    columns: list[Column] = [
+        *(column for column in QUOTED if column[0] not in ("tokens it can draw, %", "distinct-2")),
+        ("MMD²", measure("mmd")),
+        *((f"{name.replace('_', ' ')}, floors", matched(name)) for name in ("token_frequency", "ngram_frequency")),
+        ("facts recalled", lambda run: run["probe"]["recall"]["value"]),
+        ("times SFT's seconds a step", lambda run: run["cost"]["seconds_per_step"] / plain),
+    ]
+    plain = mean(collected.of("sft", sampler), lambda run: run["cost"]["seconds_per_step"])
+    rows = []
+    for name, other in everything.items():
+        for where in other.samplers:
+            told = [line for line in lines(other, where) if line.met is not None]
+            if told:
+                seeds = min(len(other.of(arm, where)) for arm in ("sft", "dft"))
+                missed = "; ".join(line.what for line in told if not line.met)
+                rows.append([name, where, str(seeds), f"{sum(bool(line.met) for line in told)} of {len(told)}", missed])
+    parts = [
+        f"{scenario['model']} (260 thousand parameters) fine-tuned on fairy tales for {scenario['steps']} steps, then "
+        f"measured on continuations of held-out contexts at {sampler} (temperature, top-p). Every arm has the same "
+        "steps, tokens and order of the data; mean over seeds and their range. From `benchmarks/effect`: its README has the "
+        "commands and what each arm is, `benchmarks/effect/results` all tables. A tiny model on a CPU: this shows the "
+        "mechanism, not what to expect of a large model.",
+        by_arm(collected, sampler, columns, sorted(HUMAN)),
+        "What we had asked of DFT at its defaults beside plain SFT, and what it missed (`effect.md` has the figures):",
+        table(["scenario", "sampler", "seeds", "lines met", "missed"], rows),
+        "![Distances to human text of SFT, the super-baseline, REINFORCE and DFT]"
+        "(benchmarks/effect/results/effect.png)",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
 def main(results: Path = RESULTS) -> None:
     everything = {path.stem: Collected.load(path) for path in sorted(results.glob("*.json"))}
     if not everything:
@@ -164,6 +199,8 @@ def main(results: Path = RESULTS) -> None:
     for name, collected in everything.items():
         (results / f"{name}.md").write_text(scenario_page(collected), encoding="utf-8")
     (results / "effect.md").write_text(summary(everything), encoding="utf-8")
+    if "a" in everything:
+        (results / "readme.md").write_text(readme(everything), encoding="utf-8")
     print(results / "effect.md")
 
 
