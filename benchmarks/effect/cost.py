@@ -123,8 +123,8 @@ def page() -> str:
             f"{ROLLOUTS * NEW_TOKENS / decode_seconds(ROLLOUTS, CONTEXT_TOKENS, NEW_TOKENS):,.0f} tokens/s;",
             f"- measuring and gradient: {tokens:,} tokens, {FORWARD} P for each forward pass and {TRAINED} P for the "
             "gradient;",
-            f"- balance of `weight: auto`: {STATISTICS} statistics x {FORWARD + BACKWARD_OF_LORA} x {HEAD:.3g} weights of "
-            f"the head x {ROLLOUTS * NEW_TOKENS:,} tokens.",
+            f"- balance of `weight: auto`: {STATISTICS} statistics x {FORWARD + BACKWARD_OF_LORA} x {HEAD:.3g} weights "
+            f"of the head x {ROLLOUTS * NEW_TOKENS:,} tokens.",
             "",
             "| arm | seconds a step | together | once, hours | whole run, GPU-hours | times SFT's |",
             "| --- | --- | --- | --- | --- | --- |",
