@@ -180,9 +180,9 @@ def readme(everything: dict[str, Collected]) -> str:
     parts = [
         f"{scenario['model']} (260 thousand parameters) fine-tuned on fairy tales for {scenario['steps']} steps, then "
         f"measured on continuations of held-out contexts at {sampler} (temperature, top-p). Every arm has the same "
-        "steps, tokens and order of the data; mean over seeds and their range. From `benchmarks/effect`: its README has "
-        "the commands and what each arm is, `benchmarks/effect/results` all tables. A tiny model on a CPU: this shows the "
-        "mechanism, not what to expect of a large model.",
+        "steps, tokens and order of the data; mean over seeds and their range. From `benchmarks/effect`: its README "
+        "has the commands and what each arm is, `benchmarks/effect/results` all tables. A tiny model on a CPU: this "
+        "shows the mechanism, not what to expect of a large model.",
         by_arm(collected, sampler, columns, sorted(HUMAN)),
         "What we had asked of DFT at its defaults beside plain SFT, and what it missed (`effect.md` has the figures):",
         table(["scenario", "sampler", "seeds", "lines met", "missed"], rows),
