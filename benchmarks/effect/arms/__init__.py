@@ -41,5 +41,6 @@ ARMS: dict[str, Arm] = {
     "reinforce": Arm(reinforce.train),
     "unlikelihood": Arm(unlikelihood.train),
     "entropy": Arm(entropy.train, per_sampler=False),
+    "entropy_dft": Arm(entropy.train_with_dft),
     "dpo": Arm(dpo.train),
 }

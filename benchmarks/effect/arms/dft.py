@@ -21,8 +21,8 @@ def with_options(name: str, **fixed: Any) -> Callable[[Task, int, SamplerBlock],
     return train
 
 
-def run(task: Task, seed: int, config: DFTConfig, callback: type[DFTCallback] = DFTCallback) -> Trained:
-    trained = fine_tune(task, seed, callbacks=[callback(config)])
+def run(task: Task, seed: int, config: DFTConfig, callback: type[DFTCallback] = DFTCallback, **options: Any) -> Trained:
+    trained = fine_tune(task, seed, callbacks=[callback(config)], **options)
     rollout = config.rollout
     trained.cost["rollout_tokens_per_step"] = rollout.batch_size * rollout.max_new_tokens / rollout.interval
     trained.notes["config"] = config.model_dump(mode="json", exclude={"reference"})
