@@ -227,11 +227,14 @@ class DistributionTerm:
         size = self.settings.micro_batch_size
         return [texts.select(slice(start, start + size)) for start in range(0, len(texts), size)]
 
-    def _law(self, plan: Plan, hidden: Tensor, derivative: Tensor | None = None) -> Law:
-        request = plan.request
+    def _law(self, plan: Plan, hidden: Tensor, derivative: Tensor | None = None, *, fixed_head: bool = False) -> Law:
+        request, head = plan.request, head_of(self.model)
         if derivative is not None:
             request = replace(request, witness=witnesses(plan.layout, derivative.to(torch.float32)))
-        return expected_features(hidden, head_of(self.model), plan.texts, request, self.sampler)
+        if fixed_head:
+            bias = None if head.bias is None else head.bias.detach()
+            head = replace(head, weight=head.weight.detach(), bias=bias)
+        return expected_features(hidden, head, plan.texts, request, self.sampler)
 
     def _balanced(
         self,
@@ -254,7 +257,8 @@ class DistributionTerm:
             start = rows.stop
             with torch.enable_grad():
                 leaf = states.detach().requires_grad_()
-                law = self._law(plan, leaf, derivative[rows])
+                # Only the gradient at the hidden states is read: the head's, (V, D) for each statistic, is not computed.
+                law = self._law(plan, leaf, derivative[rows], fixed_head=True)
                 for number, (part, advantage) in enumerate(zip(parts, advantages, strict=True)):
                     given = None if advantage is None else plan.texts.from_steps(advantage[rows])
                     loss, _ = surrogate(plan, law, derivative[rows], given, len(texts), part)
