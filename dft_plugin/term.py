@@ -185,7 +185,7 @@ class DistributionTerm:
             strength = strengths(self.objective.matched, distances, floors)
             if self.balanced:
                 derivative = self._balanced(texts, plans, hidden, derivative, strength)
-            advantage = self._advantage(texts, plans, hidden, derivative) if self.credit > 0 else None
+            advantage = self._advantages(texts, plans, hidden, derivative)[0] if self.credit > 0 else None
         parts = [derivative.sum(), distances.loss] + ([] if advantage is None else [advantage.sum()])
         finite = self.everywhere(all(bool(torch.isfinite(part)) for part in parts))
         if finite:  # a running mean that holds a NaN once holds it for ever
@@ -247,9 +247,9 @@ class DistributionTerm:
         """D' (B, A), each statistic's part brought to one gradient norm at the hidden states times its strength."""
         matched, accumulation = self.objective.matched, self.objective.accumulation
         parts = [accumulation.part(entry.statistic) for entry in matched]
-        advantages = [
-            self._advantage(texts, plans, hidden, derivative, part) if self.credit > 0 else None for part in parts
-        ]
+        advantages: Sequence[Tensor | None] = [None] * len(parts)
+        if self.credit > 0:
+            advantages = self._advantages(texts, plans, hidden, derivative, parts)
         squares = torch.zeros(len(parts), dtype=torch.float64, device=self.device)
         start = 0
         for plan, states in zip(plans, hidden, strict=True):
@@ -257,7 +257,7 @@ class DistributionTerm:
             start = rows.stop
             with torch.enable_grad():
                 leaf = states.detach().requires_grad_()
-                # Only the gradient at the hidden states is read: the head's, (V, D) for each statistic, is not computed.
+                # Only the gradient at the hidden states is read; the head's is (V, D) large for each statistic.
                 law = self._law(plan, leaf, derivative[rows], fixed_head=True)
                 for number, (part, advantage) in enumerate(zip(parts, advantages, strict=True)):
                     given = None if advantage is None else plan.texts.from_steps(advantage[rows])
@@ -267,28 +267,31 @@ class DistributionTerm:
                         squares[number] += gradient.double().square().sum()
         return derivative * factors(matched, accumulation, strength, self.processes.reduce(squares))
 
-    def _advantage(
+    def _advantages(
         self,
         texts: Texts,
         plans: Sequence[Plan],
         hidden: Sequence[Tensor],
         derivative: Tensor,
-        within: slice = slice(0, None),
-    ) -> Tensor:
+        parts: Sequence[slice] = (slice(0, None),),
+    ) -> list[Tensor]:
+        """G_t - b_t (B, S) by step, of the accumulators in each part alone."""
         steps = self.settings.max_new_tokens
-        earned = derivative.new_zeros(len(texts), steps)
+        earned = derivative.new_zeros(len(parts), len(texts), steps)
         alive = torch.zeros(len(texts), steps, dtype=torch.bool, device=self.device)
         start = 0
         for plan, states in zip(plans, hidden, strict=True):
             rows = slice(start, start + len(plan.texts))
             start = rows.stop
             law = self._law(plan, states, derivative[rows])
-            reward = plan.texts.by_step(rewards(law, plan.layout, plan.texts, derivative[rows], within).double())
-            earned[rows, : reward.shape[1]] = reward
+            for number, part in enumerate(parts):
+                reward = rewards(law, plan.layout, plan.texts, derivative[rows], part).double()
+                by_step = plan.texts.by_step(reward)
+                earned[number, rows, : by_step.shape[1]] = by_step
             lengths = plan.texts.end - plan.texts.first
             alive[rows] = torch.arange(steps, device=self.device) < lengths[:, None]
-        future = reward_to_go(earned, self.credit)
-        return future - leave_one_out_baseline(future, alive, self.processes.reduce)
+        futures = [reward_to_go(own, self.credit) for own in earned]
+        return [future - leave_one_out_baseline(future, alive, self.processes.reduce) for future in futures]
 
     def _human(self, step: int) -> Tensor:
         """The human accumulators, those measured under the model brought up to date.
