@@ -1,4 +1,4 @@
-"""One figure of the collected results: floor ratios of SFT, DFT, REINFORCE and the super-baseline.
+"""One figure of the collected results: floor ratios of SFT, DFT, GEM, REINFORCE and the super-baseline.
 
 python benchmarks/effect/plot.py        # writes results/effect.png
 """
@@ -17,6 +17,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 ARMS = {
     "sft": ("o", "tab:red"),
     "super-baseline": ("s", "tab:orange"),
+    "entropy": ("v", "tab:green"),
     "reinforce": ("^", "tab:purple"),
     "dft": ("D", "tab:blue"),
 }
@@ -31,7 +32,9 @@ def panels(everything: dict[str, Collected]) -> dict[str, dict[str, dict[str, fl
             sft = collected.of("sft", sampler)
             if not sft or not collected.of("dft", sampler):
                 continue
-            arms = {arm: floor_ratios(collected.of(arm, sampler), sft) for arm in ("sft", "reinforce", "dft")}
+            arms = {
+                arm: floor_ratios(collected.of(arm, sampler), sft) for arm in ("sft", "entropy", "reinforce", "dft")
+            }
             grid = {point: floor_ratios(runs, sft) for point, runs in collected.grid().items()}
             arms["super-baseline"] = {metric: ratio for metric, (ratio, _) in super_choice(grid).items()}
             found[f"{name}, {sampler}"] = arms
@@ -66,15 +69,29 @@ def draw(everything: dict[str, Collected], path: Path) -> None:
         axis.invert_yaxis()
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("distance to human text, in human floors", fontsize=7)
-    handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper center", ncols=len(labels), fontsize=8, frameon=False)
+    legend = {}
+    for axis in axes.flat:
+        legend.update(dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True)))
+    names = {"entropy": "GEM (entropy)"}
+    labels = [names.get(arm, arm) for arm in ARMS if arm in legend]
+    figure.legend(
+        [legend[arm] for arm in ARMS if arm in legend],
+        labels,
+        loc="upper center",
+        ncols=len(labels),
+        fontsize=8,
+        frameon=False,
+    )
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / (3.4 * rows)))
     figure.savefig(path, dpi=100)
     pyplot.close(figure)
 
 
 def main(results: Path = RESULTS) -> None:
-    draw({path.stem: Collected.load(path) for path in sorted(results.glob("*.json"))}, results / "effect.png")
+    draw(
+        {path.stem: Collected.load(path) for path in sorted(results.glob("*.json"), key=lambda path: path.stem)},
+        results / "effect.png",
+    )
     print(results / "effect.png")
 
 
