@@ -56,6 +56,12 @@ class Collected:
         return points
 
 
+def load_all(results: Path) -> dict[str, Collected]:
+    """Scenario -> its collected runs, by name."""
+    paths = sorted(results.glob("*.json"), key=lambda path: path.stem)
+    return {path.stem: Collected.load(path) for path in paths}
+
+
 def values(runs: Sequence[Run], get: Callable[[Run], float | None]) -> list[float]:
     """What each run has of a figure, runs without it left out."""
     found = []

@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.effect.bar import super_choice
-from benchmarks.effect.figures import Collected, floor_ratios
+from benchmarks.effect.figures import Collected, floor_ratios, load_all
 
 RESULTS = Path(__file__).resolve().parent / "results"
 ARMS = {
@@ -88,10 +88,7 @@ def draw(everything: dict[str, Collected], path: Path) -> None:
 
 
 def main(results: Path = RESULTS) -> None:
-    draw(
-        {path.stem: Collected.load(path) for path in sorted(results.glob("*.json"), key=lambda path: path.stem)},
-        results / "effect.png",
-    )
+    draw(load_all(results), results / "effect.png")
     print(results / "effect.png")
 
 
