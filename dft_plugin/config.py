@@ -109,11 +109,11 @@ class DFTConfig(BaseModel):
         "cross-entropy's times their mean strength; 0 only measures",
     )
     gradient_fraction: float = Field(
-        default=1.0,
+        default=0.3,
         gt=0,
         le=10,
         description="for weight: auto, the norm of the term's gradient relative to cross-entropy's while the text is "
-        "far from human; at 2 statistics overshoot and perplexity rises (benchmarks/LOG.md, 7)",
+        "far from human; 1 moves further and costs perplexity, 2 overshoots (benchmarks/LOG.md, 7 to 9)",
     )
     loss_bound: float | None = Field(
         default=None,

@@ -159,7 +159,7 @@ def summary(everything: dict[str, Collected]) -> str:
             quoted.append([name, sampler, "human", *human])
     parts = [
         "# Effect of Distribution Fine-Tuning",
-        "DFT at one configuration beside plain SFT under the same sampler; how to run it again: "
+        "DFT (`gradient_fraction` 1) beside plain SFT under the same sampler; how to run it again: "
         "`benchmarks/effect/README.md`. A line that asks nothing (SFT is human already) or was not run is not counted.",
         table(["scenario", "sampler", "lines of the bar met", "not met"], rows),
         table(["scenario", "sampler", "arm", *(name for name, _ in QUOTED)], quoted),
@@ -191,14 +191,15 @@ def readme(everything: dict[str, Collected]) -> str:
         f"{scenario['model']} (260 thousand parameters) fine-tuned on fairy tales for {scenario['steps']} steps, then "
         f"measured on continuations of held-out contexts at {sampler} (temperature, top-p). Every arm has the same "
         "steps, tokens and order of the data; mean over seeds and their range. From `benchmarks/effect`: its README "
-        "has the commands and what each arm is, `benchmarks/effect/results` all tables. A tiny model on a CPU: this "
-        "shows the mechanism, not what to expect of a large model.",
+        "has the commands and what each arm is, `benchmarks/effect/results` all tables. `dft` is at "
+        "`gradient_fraction` 1; the default of 0.3 does less good and less harm (`benchmarks/LOG.md`, 9). A tiny model "
+        "on a CPU: this shows the mechanism, not what to expect of a large model.",
         by_arm(collected, sampler, columns, sorted(HUMAN)),
         "`entropy` is GEM (Li et al. 2025) with beta 0.7. **At temperature 0.7 it is nearer to human text than DFT in "
         "tokens, n-grams, MMD and AUC** (further in diversity, self-BLEU and openings), without rollouts, **so is a "
         "higher temperature**: most of what is wrong there is the temperature. DFT's own ground is a reference that is "
         "not the training data (scenario b: machine-written training text, human text as the reference).",
-        "What we had asked of DFT at its defaults beside plain SFT, and what it missed (`effect.md` has the figures):",
+        "What we had asked of DFT beside plain SFT, and what it missed (`effect.md` has the figures):",
         table(["scenario", "sampler", "seeds", "lines met", "missed"], rows),
         "![Distances to human text of SFT, the super-baseline, GEM, REINFORCE and DFT]"
         "(benchmarks/effect/results/effect.png)",

@@ -9,6 +9,7 @@ from benchmarks.effect.arms import dft, dpo, entropy, reinforce, sft, unlikeliho
 from benchmarks.effect.scenario import SamplerBlock
 from benchmarks.effect.task import Task
 from benchmarks.effect.training import Trained
+from dft_plugin.config import DFTConfig
 
 Train = Callable[[Task, int, SamplerBlock], Trained]
 """(task, seed, deployment sampler) -> the trained model."""
@@ -32,6 +33,7 @@ ARMS: dict[str, Arm] = {
     "sft": Arm(sft.train, per_sampler=False),
     "sft_wallclock": Arm(sft.train_for_dfts_seconds),
     "dft": Arm(dft.with_options("dft")),
+    "dft_default": Arm(dft.with_options("dft_default", gradient_fraction=DFTConfig().gradient_fraction)),
     "dft_gamma0": Arm(dft.with_options("dft_gamma0", credit=0.0)),
     "dft_gamma1": Arm(dft.with_options("dft_gamma1", credit=1.0)),
     "dft_kl": Arm(dft.with_options("dft_kl", kl_weight=0.5)),
