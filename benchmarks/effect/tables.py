@@ -196,9 +196,9 @@ def readme(everything: dict[str, Collected]) -> str:
         "on a CPU: this shows the mechanism, not what to expect of a large model.",
         by_arm(collected, sampler, columns, sorted(HUMAN)),
         "`entropy` is GEM (Li et al. 2025) with beta 0.7. **At temperature 0.7 it is nearer to human text than DFT in "
-        "tokens, n-grams, MMD and AUC** (further in diversity, self-BLEU and openings), without rollouts; **a "
-        "higher temperature does so too**: most of what is wrong there is the temperature. DFT's own ground is a reference that is "
-        "not the training data (scenario b: machine-written training text, human text as the reference).",
+        "tokens, n-grams, MMD and AUC** (further in diversity, self-BLEU and openings), without rollouts; **a higher "
+        "temperature does so too**: most of what is wrong there is the temperature. DFT's own ground is a reference "
+        "that is not the training data (scenario b: machine-written training text, human text as the reference).",
         "What we had asked of DFT beside plain SFT, and what it missed (`effect.md` has the figures):",
         table(["scenario", "sampler", "seeds", "lines met", "missed"], rows),
         "![Distances to human text of SFT, the super-baseline, GEM, REINFORCE and DFT]"
