@@ -16,7 +16,7 @@ from transformers.trainer_callback import ExportableState
 
 from dft_plugin import host, run_report
 from dft_plugin.assembly import Setting, assemble
-from dft_plugin.automatic_weight import CROSS_ENTROPY_MEMORY, automatic_weight, running_norm
+from dft_plugin.automatic_weight import automatic_weight, running_norm
 from dft_plugin.backward import Attachment, choose_backward
 from dft_plugin.checkpoints import decode, encode, stored
 from dft_plugin.config import DFTConfig, parse
@@ -317,4 +317,4 @@ class DFTCallback(TrainerCallback, ExportableState):
         self.term.load_state_dict(decode(attributes["saved"]))
 
 
-__all__ = ["CROSS_ENTROPY_MEMORY", "DFTCallback", "DistributionTermError"]
+__all__ = ["DFTCallback", "DistributionTermError"]

@@ -97,6 +97,15 @@ class Evaluation:
     finite: bool
 
 
+def by_rows(plans: Sequence[Plan]) -> Iterator[tuple[slice, Plan]]:
+    """Each micro-batch's plan, with where its texts stand among the B of all of them."""
+    start = 0
+    for plan in plans:
+        rows = slice(start, start + len(plan.texts))
+        start = rows.stop
+        yield rows, plan
+
+
 class DistributionTerm:
     """Evaluates rollouts of the live model and yields the surrogate loss, micro-batch by micro-batch.
 
@@ -207,10 +216,7 @@ class DistributionTerm:
         again in the backward pass, and dropout must be as in the forward pass. Losses that are only
         back-propagated later need `recompute=False` where the model has dropout.
         """
-        start = 0
-        for plan in evaluation.plans:
-            rows = slice(start, start + len(plan.texts))
-            start = rows.stop
+        for rows, plan in by_rows(evaluation.plans):
             derivative = evaluation.derivative[rows]
             advantage = None if evaluation.advantage is None else plan.texts.from_steps(evaluation.advantage[rows])
             with deterministic(self.model, recompute=recompute):
@@ -251,10 +257,7 @@ class DistributionTerm:
         if self.credit > 0:
             advantages = self._advantages(texts, plans, hidden, derivative, parts)
         squares = torch.zeros(len(parts), dtype=torch.float64, device=self.device)
-        start = 0
-        for plan, states in zip(plans, hidden, strict=True):
-            rows = slice(start, start + len(plan.texts))
-            start = rows.stop
+        for (rows, plan), states in zip(by_rows(plans), hidden, strict=True):
             with torch.enable_grad():
                 leaf = states.detach().requires_grad_()
                 # Only the gradient at the hidden states is read; the head's is (V, D) large for each statistic.
@@ -279,10 +282,7 @@ class DistributionTerm:
         steps = self.settings.max_new_tokens
         earned = derivative.new_zeros(len(parts), len(texts), steps)
         alive = torch.zeros(len(texts), steps, dtype=torch.bool, device=self.device)
-        start = 0
-        for plan, states in zip(plans, hidden, strict=True):
-            rows = slice(start, start + len(plan.texts))
-            start = rows.stop
+        for (rows, plan), states in zip(by_rows(plans), hidden, strict=True):
             law = self._law(plan, states, derivative[rows])
             for number, part in enumerate(parts):
                 reward = rewards(law, plan.layout, plan.texts, derivative[rows], part).double()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from benchmarks.effect.figures import (
     Collected,
@@ -65,13 +64,8 @@ def lines(collected: Collected, sampler: str, arm: str = "dft") -> list[Line]:
         _super(collected, sft, dft),
         *_reinforce(collected, dft, sampler),
         *_not_trained_on(sft, dft),
-        *_perplexity(sft, dft, sampler.startswith("t1-"), _other_corpus(collected.scenario)),
+        *_perplexity(sft, dft, sampler.startswith("t1-"), collected.human_corpus != collected.scenario["corpus"]),
     ]
-
-
-def _other_corpus(scenario: Mapping[str, Any]) -> bool:
-    """Whether the human text is of another corpus than what is trained on."""
-    return bool((scenario["human"] or scenario["reference"]["corpus"] or scenario["corpus"]) != scenario["corpus"])
 
 
 def _gaps(sft: Sequence[Run], dft: Sequence[Run]) -> list[Line]:

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from benchmarks.effect.scenario import Scenario
 from benchmarks.effect.super_baseline import PREFIX
 
 Run = Mapping[str, Any]
@@ -31,6 +32,11 @@ class Collected:
     def load(cls, path: Path) -> Collected:
         content = json.loads(path.read_text(encoding="utf-8"))
         return cls(content["scenario"], content["runs"])
+
+    @cached_property
+    def human_corpus(self) -> str:
+        """The corpus of the held-out human texts."""
+        return Scenario.model_validate(self.scenario).human_corpus
 
     @cached_property
     def samplers(self) -> list[str]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import collections
-import math
-import re
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from benchmarks.effect.generation import continuations
 from benchmarks.effect.scenario import SamplerBlock
 from benchmarks.effect.task import Task
 from dft_plugin.evaluation.evaluate import evaluate
@@ -22,13 +19,11 @@ from dft_plugin.evaluation.texts import Text
 from dft_plugin.evaluation.texts import Texts as Decoded
 from dft_plugin.matched import make_statistics, match_all
 from dft_plugin.measure import HumanSample
-from dft_plugin.rollout import TransformersEngine, continued, seed_of
+from dft_plugin.rollout import continued
 from dft_plugin.sampling import Sampler
 from dft_plugin.texts import Texts, Window, stack
-from dft_plugin.vocabulary import end_of_text_ids
 
 AT_TEMPERATURE_1 = Sampler()
-GENERATED_AT_A_TIME = 64
 
 
 @dataclass(frozen=True)
@@ -61,25 +56,15 @@ class Measures:
 
     def generate(self, model: Any, sampler: SamplerBlock, seed: int) -> Texts:
         """Continuations of the held-out contexts."""
-        model.eval()
-        ends = end_of_text_ids(self.task.tokenizer, model)
-        length = self.task.scenario.rollouts.max_new_tokens
-        generated: list[list[int]] = []
-        for start in range(0, len(self.contexts), GENERATED_AT_A_TIME):
-            contexts = [window.tokens[: window.first] for window in self.contexts[start : start + GENERATED_AT_A_TIME]]
-            drawn = seed_of(seed, start, 12345)
-            generated += TransformersEngine().generate(model, contexts, sampler.sampler(), length, ends, drawn)
+        generated = continuations(self.task, model, self.contexts, sampler, seed, purpose=12345)
         return continued(self.contexts, generated)
 
-    def of_texts(self, texts: Texts, name: str, resamples: int, seed: int) -> dict[str, Any]:
+    def of_texts(self, texts: Texts, name: str, resamples: int) -> dict[str, Any]:
         """Distances in human floors, and everything measured on decoded text."""
         own, human = decoded(self.task.tokenizer, texts), self.human_texts
         options = Options(words=self.words, resamples=resamples, human_texts=4.0, seed=0)
         found = evaluate(name, Decoded(name, not_empty(own)), Decoded("human", not_empty(human)), options)
         measures = {key: shown(measure) for key, measure in found.measures.items()}
-        plain = counted([text.text for text in own])
-        beside = counted([text.text for text in human[: len(own)]])
-        measures |= {key: {"value": value, "human": beside[key]} for key, value in plain.items()}
         matched = {key: measured.floor_ratio for key, measured in self.human.measure(texts).items()}
         return {"measures": measures, "matched": matched, "empty": sum(not text.text for text in own)}
 
@@ -98,7 +83,7 @@ class Measures:
         resamples = self.task.scenario.measuring.resamples
         sample = decoded(self.task.tokenizer, texts.select(slice(0, 3)))
         return {
-            **self.of_texts(texts, "measured", resamples, seed),
+            **self.of_texts(texts, "measured", resamples),
             "perplexity": self.perplexity(model, sampler),
             "samples": [{"prompt": text.prompt, "text": text.text} for text in sample],
         }
@@ -124,19 +109,3 @@ def decoded(tokenizer: Any, texts: Texts) -> list[Text]:
         text = whole[len(context) :] if whole.startswith(context) else tokenizer.decode(tokens[first:end])
         found.append(Text(text, context))
     return found
-
-
-def counted(texts: Sequence[str]) -> dict[str, float]:
-    """Distinct word n-grams over all words, and lengths of whole sentences: plain counts, as people quote them."""
-    figures = {}
-    for n in (2, 3):
-        grams: collections.Counter[tuple[str, ...]] = collections.Counter()
-        for text in texts:
-            words = text.split()
-            grams.update(zip(*(words[i:] for i in range(n)), strict=False))
-        figures[f"plain distinct-{n}"] = len(grams) / max(1, sum(grams.values()))
-    # The first piece began in the context and the last was cut off: neither is a whole sentence.
-    lengths = [len(piece.split()) for text in texts for piece in re.split(r"[.!?]+\s", text)[1:-1] if piece.split()]
-    figures["plain sentence length mean"] = statistics.fmean(lengths) if lengths else math.nan
-    figures["plain sentence length variance"] = statistics.pvariance(lengths) if lengths else math.nan
-    return figures

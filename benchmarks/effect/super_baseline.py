@@ -39,7 +39,7 @@ def run(task: Task, measures: Measures, seed: int) -> None:
             trained, of_rate = sft_model(task, seed, rate), rate
         texts = measures.generate(trained.model, sampler, seed)
         found = {"arm": f"{PREFIX}{rate:g}", "seed": seed, "sampler": sampler.model_dump()}
-        found |= measures.of_texts(texts, "measured", task.scenario.super_baseline.resamples, seed)
+        found |= measures.of_texts(texts, "measured", task.scenario.super_baseline.resamples)
         found["perplexity"] = measures.perplexity(trained.model, sampler)
         save(path, {**found, "cost": trained.cost, "notes": {}})
         done += 1

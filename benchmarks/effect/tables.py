@@ -101,7 +101,7 @@ def scenario_page(collected: Collected) -> str:
     parts = [
         f"# {scenario['title']}",
         f"{scenario['model']}, {scenario['steps']} steps, {scenario['measuring']['texts']} held-out contexts of "
-        f"{collected.scenario['human'] or scenario['reference']['corpus'] or scenario['corpus']}, texts of at most "
+        f"{collected.human_corpus}, texts of at most "
         f"{scenario['rollouts']['max_new_tokens']} tokens. Mean over seeds, and their range.",
     ]
     for sampler in collected.samplers:

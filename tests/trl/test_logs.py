@@ -8,7 +8,7 @@ import pytest
 from transformers import TrainerCallback
 
 from dft_plugin import DFTCallback
-from dft_plugin.callback import CROSS_ENTROPY_MEMORY
+from dft_plugin.automatic_weight import CROSS_ENTROPY_MEMORY
 from tests import tiny
 from tests.training import combined, norm_squared, term_options, train, trainer_of
 

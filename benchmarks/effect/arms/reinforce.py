@@ -23,7 +23,7 @@ from benchmarks.effect.training import Trained
 from dft_plugin import DFTCallback
 from dft_plugin.language_model import deterministic, hidden_rows
 from dft_plugin.law import observed_law
-from dft_plugin.term import DistributionTerm, Evaluation
+from dft_plugin.term import DistributionTerm, Evaluation, by_rows
 
 
 def leave_one_out(rewards: Tensor) -> Tensor:
@@ -44,10 +44,7 @@ class ReinforceTerm(DistributionTerm):
     def rewards(self, evaluation: Evaluation) -> Tensor:
         """(B,) -<D', a> of the texts as they were written."""
         earned = []
-        start = 0
-        for plan in evaluation.plans:
-            rows = slice(start, start + len(plan.texts))
-            start = rows.stop
+        for rows, plan in by_rows(evaluation.plans):
             with torch.no_grad(), deterministic(self.model, recompute=False), self.autocast():
                 law = self._law(plan, hidden_rows(self.decoder, plan.texts))
             written = observed_law(plan.texts, plan.request, surprisal=-law.log_probability)
@@ -57,10 +54,7 @@ class ReinforceTerm(DistributionTerm):
 
     def surrogates(self, evaluation: Evaluation, *, recompute: bool = True) -> Iterator[Tensor]:
         advantage = leave_one_out(self.rewards(evaluation))
-        start = 0
-        for plan in evaluation.plans:
-            rows = slice(start, start + len(plan.texts))
-            start = rows.stop
+        for rows, plan in by_rows(evaluation.plans):
             with deterministic(self.model, recompute=recompute):
                 with self.autocast(), torch.enable_grad():
                     law = self._law(plan, hidden_rows(self.decoder, plan.texts), evaluation.derivative[rows])
