@@ -22,7 +22,8 @@ from dft_plugin.reference.human_floor import Curves
 from dft_plugin.reference.human_side import of_rows
 from dft_plugin.rollout import forked_rng, seed_of
 from dft_plugin.sampling import Sampler
-from dft_plugin.term import DistributionTerm, Processes, RolloutSettings
+from dft_plugin.sharing import Processes
+from dft_plugin.term import DistributionTerm, RolloutSettings
 from dft_plugin.texts import Window, stack
 from dft_plugin.vocabulary import Vocabulary, end_of_text_ids
 
@@ -96,6 +97,7 @@ def assemble(config: DFTConfig, setting: Setting) -> DistributionTerm:
         end_of_text=end_of_text,
         processes=setting.processes,
         autocast=setting.autocast,
+        prediction_temperature=config.prediction_temperature,
         balanced=config.weight == "auto",
     )
     plain = [entry for entry in found.matched if not entry.statistic.needs_model]

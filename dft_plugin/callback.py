@@ -18,6 +18,7 @@ from dft_plugin import host, run_report
 from dft_plugin.assembly import Setting, assemble
 from dft_plugin.automatic_weight import automatic_weight, running_norm
 from dft_plugin.backward import Attachment, choose_backward
+from dft_plugin.calibration import Calibration, head_is_linear
 from dft_plugin.checkpoints import decode, encode, stored
 from dft_plugin.config import DFTConfig, parse
 from dft_plugin.gathering import Gathering, can_be_read_once
@@ -73,6 +74,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         self._trainer: Any = None
         self.gathering: Gathering | None = None
         self.report: RunReport | None = None
+        self.calibration: Calibration | None = None
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> DFTCallback:
@@ -101,12 +103,22 @@ class DFTCallback(TrainerCallback, ExportableState):
         self.parameters = trainable(model)
         self.snapshot = GradientSnapshot(self.parameters)
         self.attachment = Attachment(decoder_of(model)) if self.backward == "attached" else None
+        self.calibration = self._calibrated(model)
         self.guard.begin(model, state.global_step, stored(state, type(self).__name__).get("guards", {}))
         if can_be_read_once(dataloader.dataset):
             self.gathering = Gathering(self.config, processes, partial(host.on_inputs, trainer))
             self._say(f"dft: the data set can be read only once: the term acts after {self.gathering.wanted} windows")
         else:
             self._assemble(state)
+
+    def _calibrated(self, model: Any) -> Calibration | None:
+        """None where next-token prediction stays at temperature 1."""
+        if self.config.prediction_temperature == 1:
+            return None
+        if not head_is_linear(model):
+            self._say("dft: calibration is left out: the model's head has a bias or soft-capping")
+            return None
+        return Calibration(model, self.config.prediction_temperature)
 
     def _assemble(self, state: Any) -> None:
         started = time.perf_counter()
@@ -137,31 +149,42 @@ class DFTCallback(TrainerCallback, ExportableState):
             f"dft: Distribution Fine-Tuning is active: {names}; reference {config.reference}; weight "
             f"{config.weight}; {config.rollout.batch_size} texts of up to {config.rollout.max_new_tokens} tokens "
             f"per process every {config.rollout.interval} step(s) at temperature {config.rollout.temperature}; "
+            f"{'' if self.calibration is None else f'next-token prediction at {self.calibration.temperature:.3g}; '}"
             f"{self.backward} backward (prepared in {seconds:.1f} s)"
         )
 
-    def weight_at(self, step: int) -> float | None:
-        """The weight at an optimizer step before `auto`: the warm-up's share; None when it does not act."""
+    def warmed_at(self, step: int) -> float | None:
+        """The warm-up's share at an optimizer step, up to 1; None before `start_step` and from `end_step` on."""
         config = self.config
         if step < config.start_step or (config.end_step is not None and step >= config.end_step):
             return None
-        since = step - config.start_step
-        if since % config.rollout.interval:
+        return min(1.0, (step - config.start_step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
+
+    def weight_at(self, step: int) -> float | None:
+        """The weight at an optimizer step before `auto`: the warm-up's share; None when it does not act."""
+        config, warm = self.config, self.warmed_at(step)
+        if warm is None or (step - config.start_step) % config.rollout.interval:
             return None
-        warm = min(1.0, (since + 1) / config.warmup_steps) if config.warmup_steps else 1.0
         return warm if config.weight == "auto" else warm * config.weight
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._pending, self._seen = None, False
-        weight = self.weight_at(state.global_step)
-        if not self._gathered(state) or weight is None:
+        if not self._gathered(state):
             return
+        factor = 1.0 if self.guard.loss_bound is None else self.guard.loss_bound.factor
+        weight, warm = self.weight_at(state.global_step), self.warmed_at(state.global_step)
+        if weight is not None:
+            if self.guard.loss_bound is not None:
+                self.metrics.add("dft/weight_factor", factor)
+            self._match(factor * weight, state, **kwargs)
+        if self.calibration is not None:
+            self.calibration.share = factor * (warm or 0.0)
+
+    def _match(self, weight: float, state: Any, **kwargs: Any) -> None:
+        """One acting step of the distribution term."""
         assert self.term is not None
         started = time.perf_counter()
         device = self.term.device
-        if self.guard.loss_bound is not None:
-            weight *= self.guard.loss_bound.factor
-            self.metrics.add("dft/weight_factor", self.guard.loss_bound.factor)
         with forked_rng(device, seed_of(self.config.seed, state.global_step)):
             texts = self.term.rollout(state.global_step)
             rolled_out = time.perf_counter()
@@ -271,8 +294,9 @@ class DFTCallback(TrainerCallback, ExportableState):
             )
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.attachment is not None:
-            self.attachment.remove()
+        for hook in (self.attachment, self.calibration):
+            if hook is not None:
+                hook.remove()
         if self.acted == 0:
             raise DistributionTermError(
                 f"training ended after {state.global_step} steps without the distribution term having acted "

@@ -16,10 +16,9 @@ DEFAULT_STATISTICS = {
     "punctuation_rhythm": 1.0,
     "novelty": 1.0,
     "sentence_opening": 1.0,
-    "entropy": 0.3,
 }
-"""name -> weight. A model that fits human text badly is surprised by it, and at full weight the entropy that this asks
-for makes its text more varied than people's (benchmarks/LOG.md, 7)."""
+"""name -> weight. Not `entropy`: a model that fits human text badly is surprised by it, and the entropy that this asks
+for makes its text more varied than people's; `calibration` does what it was for (benchmarks/LOG.md, 7 and 10)."""
 
 
 class DFTStatisticConfig(BaseModel):
@@ -115,6 +114,14 @@ class DFTConfig(BaseModel):
         description="for weight: auto, the norm of the term's gradient relative to cross-entropy's while the text is "
         "far from human; 1 moves further and costs perplexity, 2 overshoots (benchmarks/LOG.md, 7 to 9)",
     )
+    calibration: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="next-token prediction is trained at rollout.temperature to the power of this. 1: at the "
+        "deployment temperature, so that what is drawn there is right, and perplexity at temperature 1 rises; 0: at "
+        "temperature 1. No difference where rollout.temperature is 1, or at weight 0 (benchmarks/LOG.md, 10)",
+    )
     loss_bound: float | None = Field(
         default=None,
         gt=0,
@@ -173,6 +180,11 @@ class DFTConfig(BaseModel):
         description="texts sampled before and after for the report, from the evaluation set's contexts if there is one",
     )
     seed: int = Field(default=0, ge=0, description="seed of contexts, rollouts and human windows")
+
+    @property
+    def prediction_temperature(self) -> float:
+        """The temperature that next-token prediction is trained at once warmed up."""
+        return 1.0 if self.weight == 0 else float(self.rollout.temperature**self.calibration)
 
     @field_validator("weight", mode="before")
     @classmethod

@@ -10,7 +10,7 @@ import torch
 from dft_plugin.config import DFTConfig
 from dft_plugin.documents import Document, from_batch
 from dft_plugin.human_windows import window_sampler
-from dft_plugin.term import Processes
+from dft_plugin.sharing import Processes
 
 ENOUGH_WINDOWS = 512
 

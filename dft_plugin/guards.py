@@ -15,8 +15,8 @@ from dft_plugin.gradients import average
 from dft_plugin.loss_bound import LossBound
 from dft_plugin.metrics import Metrics
 from dft_plugin.rollout import forked_rng, seed_of
+from dft_plugin.sharing import Processes
 from dft_plugin.starting_model import starting_model
-from dft_plugin.term import Processes
 
 
 class Guards:

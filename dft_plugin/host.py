@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dft_plugin.config import DFTConfig
-from dft_plugin.term import Processes
+from dft_plugin.sharing import Processes
 
 
 class UnsupportedRunError(ValueError):

@@ -42,7 +42,7 @@ def decoder_of(model: nn.Module) -> nn.Module:
         UnsupportedModelError: when the model has no language-modelling head or no decoder.
     """
     base = base_model(model)
-    _head_layer(base)
+    head_layer_of(model)
     decoder = base.get_decoder() if hasattr(base, "get_decoder") else None
     if decoder is None or decoder is base:
         raise UnsupportedModelError(
@@ -52,7 +52,13 @@ def decoder_of(model: nn.Module) -> nn.Module:
     return decoder
 
 
-def _head_layer(base: Any) -> nn.Module:
+def head_layer_of(model: nn.Module) -> nn.Module:
+    """The language-modelling head as a module of the model.
+
+    Raises:
+        UnsupportedModelError: when there is none.
+    """
+    base = base_model(model)
     head = base.get_output_embeddings() if hasattr(base, "get_output_embeddings") else None
     if head is None:
         raise UnsupportedModelError(
@@ -70,7 +76,7 @@ def head_of(model: nn.Module) -> Head:
         UnsupportedModelError: when there is no head, or it is not a linear map (or a quantized one).
     """
     base = base_model(model)
-    head = _head_layer(base)
+    head = head_layer_of(model)
     config = base.config.get_text_config() if hasattr(base.config, "get_text_config") else base.config
     weight, bias = _effective_linear(head)
     scale = float(getattr(config, "logit_scale", None) or 1.0)

@@ -19,7 +19,6 @@ from dft_plugin.objective import (
     Floors,
     Objective,
     Plan,
-    Reduce,
     leave_one_out_baseline,
     reward_to_go,
     surrogate,
@@ -27,13 +26,13 @@ from dft_plugin.objective import (
 from dft_plugin.reference.human_floor import Curves, FloorCurve, at_size
 from dft_plugin.rollout import RolloutEngine, continued, seed_of
 from dft_plugin.sampling import Sampler
+from dft_plugin.sharing import Processes, share
 from dft_plugin.terms import rewards, witnesses
 from dft_plugin.texts import Texts, Window, stack
 
 if TYPE_CHECKING:
     from dft_plugin.drift import Drift
 
-AT_TEMPERATURE_1 = Sampler()
 HUMAN_BATCHES = 8
 """Over how many batches the human side's surprisal runs; the model it is measured under moves slowly."""
 TEXTS_PER_SCORED = 4
@@ -55,21 +54,6 @@ class RolloutSettings:
     micro_batch_size: int
     max_new_tokens: int
     seed: int
-
-
-@dataclass(frozen=True)
-class Processes:
-    """The data-parallel processes.
-
-    Attributes:
-        rank: of this one.
-        count: of all.
-        reduce: sums a tensor over all of them.
-    """
-
-    rank: int = 0
-    count: int = 1
-    reduce: Reduce = lambda tensor: tensor
 
 
 @dataclass(frozen=True)
@@ -122,6 +106,7 @@ class DistributionTerm:
         processes: the data-parallel ones.
         autocast: context manager of mixed precision.
         drift: the divergence from the model training began with, part of the loss; None leaves it out.
+        prediction_temperature: of the law human text is scored under: the one next-token prediction is trained at.
         balanced: whether each statistic's gradient is brought to one size times its strength (`balance`).
     """
 
@@ -142,6 +127,7 @@ class DistributionTerm:
         autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
         studied: Sequence[Window] = (),
         drift: Drift | None = None,
+        prediction_temperature: float = 1.0,
         balanced: bool = False,
     ) -> None:
         self.model, self.objective, self.human, self.curves = model, objective, human, curves
@@ -150,16 +136,14 @@ class DistributionTerm:
         self.end_of_text = tuple(end_of_text)
         self.processes = processes or Processes()
         self.autocast, self.drift, self.balanced = autocast, drift, balanced
+        self.scoring = Sampler(prediction_temperature)
         self.decoder = decoder_of(model)
         self.device = next(model.parameters()).device
 
     def rollout(self, step: int) -> Texts:
         """This process's texts of an optimizer step: contexts shared out over the processes, then sampled."""
         settings, processes = self.settings, self.processes
-        wanted = settings.batch_size * processes.count
-        order = self._shuffled(len(self.contexts), wanted, seed_of(settings.seed, step, 0))
-        first = processes.rank * settings.batch_size
-        windows = [self.contexts[index] for index in order[first : first + settings.batch_size]]
+        windows = share(self.contexts, settings.batch_size, processes, seed_of(settings.seed, step, 0))
         with self.autocast():
             generated = self.engine.generate(
                 self.model,
@@ -336,27 +320,15 @@ class DistributionTerm:
 
     def _share(self, windows: Sequence[Window], seed: int) -> Texts:
         """This process's share of windows drawn for a step, on the device."""
-        share, processes = self._scored_texts, self.processes
-        order = self._shuffled(len(windows), share * processes.count, seed)
-        own = order[processes.rank * share : (processes.rank + 1) * share]
-        return stack([windows[index] for index in own]).to(self.device)
+        return stack(share(windows, self._scored_texts, self.processes, seed)).to(self.device)
 
     def hidden_of(self, texts: Texts) -> Tensor:
         """The live model's hidden states at the rows of texts: (N, D), without gradient."""
         with torch.no_grad(), deterministic(self.model, recompute=False), self.autocast():
             return torch.cat([hidden_rows(self.decoder, piece) for piece in self._micro_batches(texts)])
 
-    @staticmethod
-    def _shuffled(size: int, wanted: int, seed: int) -> list[int]:
-        """`wanted` of the numbers 0 to size - 1 in random order, all of them once before any again."""
-        generator = torch.Generator().manual_seed(seed)
-        order: list[int] = []
-        while len(order) < wanted:
-            order += torch.randperm(size, generator=generator).tolist()
-        return order[:wanted]
-
     def scored_under_model(self, plan: Plan) -> tuple[Plan, Law]:
-        """The law of human texts with their surprisal under the live model at temperature 1, and its hidden states."""
+        """The law of human texts with their surprisal under the live model, and its hidden states."""
         with torch.no_grad(), deterministic(self.model, recompute=False), self.autocast():
             nothing = replace(
                 plan.request,
@@ -366,7 +338,7 @@ class DistributionTerm:
                 marginal_mask=plan.request.marginal_mask[:0],
             )
             hidden = hidden_rows(self.decoder, plan.texts)
-            law = expected_features(hidden, head_of(self.model), plan.texts, nothing, AT_TEMPERATURE_1)
+            law = expected_features(hidden, head_of(self.model), plan.texts, nothing, self.scoring)
         return plan, observed_law(plan.texts, plan.request, surprisal=-law.log_probability, hidden=law.hidden)
 
     def state_dict(self) -> Mapping[str, Tensor]:

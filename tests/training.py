@@ -163,6 +163,7 @@ def trainer_of(
     peft_config: Any = None,
     tokenizer: Any = None,
     eval_rows: Sequence[dict[str, Any]] | None = None,
+    compute_loss_func: Callable[..., Tensor] | None = None,
     **options: Any,
 ) -> SFTTrainer:
     """A trainer on a copy of the model."""
@@ -176,6 +177,7 @@ def trainer_of(
         eval_dataset=None if eval_rows is None else Dataset.from_list(list(eval_rows)),
         processing_class=tokenizer or tiny.tokenizer(),
         peft_config=peft_config,
+        compute_loss_func=compute_loss_func,
         callbacks=list(callbacks),
     )
 

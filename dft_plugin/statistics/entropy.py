@@ -15,8 +15,9 @@ from dft_plugin.texts import Texts
 class EntropyRate(Statistic[NoOptions]):
     """Mean entropy of the next-token law, nats per token.
 
-    Human side: the mean surprisal -log p(x_t | x_<t) of human text under the same model at temperature 1,
-    which equals the mean entropy when the model is calibrated; generation drifts below it.
+    Human side: the mean surprisal -log p(x_t | x_<t) of human text under the same model, at the temperature that
+    next-token prediction is trained at (`calibration`), which equals the mean entropy when the model is calibrated;
+    generation drifts below it.
     """
 
     name = "entropy"

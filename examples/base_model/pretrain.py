@@ -73,13 +73,13 @@ def train_tokenizer(documents: list[str]) -> PreTrainedTokenizerFast:
     )
 
 
-def build_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """Return a Llama of about 1.9 million parameters with random weights."""
+def build_model(tokenizer: PreTrainedTokenizerFast, layers: int = 4) -> LlamaForCausalLM:
+    """Return a Llama with random weights, of about 1.9 million parameters with four layers."""
     config = LlamaConfig(
         vocab_size=VOCABULARY,
         hidden_size=192,
         intermediate_size=480,
-        num_hidden_layers=4,
+        num_hidden_layers=layers,
         num_attention_heads=6,
         num_key_value_heads=3,
         max_position_embeddings=CONTEXT,
@@ -131,46 +131,8 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
     return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, output: Path) -> None:
-    """Write the folder: weights in float16, and settings that transformers 4 and 5 read alike."""
-    eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
-    model.generation_config = GenerationConfig(eos_token_id=eos, pad_token_id=pad)
-    model.half().save_pretrained(output)
-    tokenizer.save_pretrained(output)
-    changes = {
-        "config.json": {"dtype": "float32"},
-        "tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast"},
-    }
-    for name, change in changes.items():
-        settings = json.loads((output / name).read_text(encoding="utf-8")) | change
-        (output / name).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-
-
-def main() -> None:
-    """Train the tokenizer and the model, and save both."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--corpora", type=Path, required=True, help="folder of the jsonl.gz files")
-    parser.add_argument("--output", type=Path, default=Path("base_model"), help="folder to write")
-    parser.add_argument("--steps", type=int, default=2400, help="optimizer steps, which the schedule spans")
-    parser.add_argument("--minutes", type=float, default=60.0, help="stop the training after this long")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--batch", type=int, default=16, help="sequences a step")
-    parser.add_argument("--length", type=int, default=256, help="tokens a sequence")
-    parser.add_argument("--rate", type=float, default=3e-3, help="peak learning rate")
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
-    documents = read_documents(args.corpora)
-    random.Random(args.seed).shuffle(documents)
-    held = max(1, len(documents) // 100)
-    tokenizer = train_tokenizer(documents[held:])
-    test, train = pack(tokenizer, documents[:held]), pack(tokenizer, documents[held:])
-    model = build_model(tokenizer)
-    print(f"{model.num_parameters():,} parameters, {len(documents) - held} documents and {held} held out")
-    print(f"{len(train):,} training tokens, {len(test):,} held-out tokens", flush=True)
-
+def fit(model: LlamaForCausalLM, train: torch.Tensor, args: argparse.Namespace) -> int:
+    """Train on the stream with AdamW for at most ``args.steps`` steps or ``args.minutes``; return the steps."""
     decayed = [p for p in model.parameters() if p.dim() > 1]
     others = [p for p in model.parameters() if p.dim() == 1]
     groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
@@ -190,6 +152,58 @@ def main() -> None:
             print(f"step {step}/{args.steps} loss {smooth:.4f} minutes {minutes:.1f}", flush=True)
         if step >= args.steps or minutes >= args.minutes:
             break
+    return step
+
+
+def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, output: Path) -> None:
+    """Write the folder: weights in float16, and settings that transformers 4 and 5 read alike."""
+    eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    model.generation_config = GenerationConfig(eos_token_id=eos, pad_token_id=pad)
+    model.half().save_pretrained(output)
+    tokenizer.save_pretrained(output)
+    changes = {
+        "config.json": {"dtype": "float32"},
+        "tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast"},
+    }
+    for name, change in changes.items():
+        settings = json.loads((output / name).read_text(encoding="utf-8")) | change
+        (output / name).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """Return the options of a pretraining."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--corpora", type=Path, required=True, help="folder of the jsonl.gz files")
+    parser.add_argument("--output", type=Path, default=Path("base_model"), help="folder to write")
+    parser.add_argument("--steps", type=int, default=2400, help="optimizer steps, which the schedule spans")
+    parser.add_argument("--minutes", type=float, default=60.0, help="stop the training after this long")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--batch", type=int, default=16, help="sequences a step")
+    parser.add_argument("--length", type=int, default=256, help="tokens a sequence")
+    parser.add_argument("--rate", type=float, default=3e-3, help="peak learning rate")
+    parser.add_argument("--threads", type=int, default=1)
+    return parser
+
+
+def main() -> None:
+    """Train the tokenizer and the model, and save both."""
+    args = parser((__doc__ or "").splitlines()[0]).parse_args()
+    pretrain(read_documents(args.corpora), args)
+
+
+def pretrain(documents: list[str], args: argparse.Namespace, layers: int = 4) -> None:
+    """Train the tokenizer and the model on the documents, and save both; print the loss on one in a hundred."""
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    random.Random(args.seed).shuffle(documents)
+    held = max(1, len(documents) // 100)
+    tokenizer = train_tokenizer(documents[held:])
+    test, train = pack(tokenizer, documents[:held]), pack(tokenizer, documents[held:])
+    model = build_model(tokenizer, layers)
+    print(f"{model.num_parameters():,} parameters, {len(documents) - held} documents and {held} held out")
+    print(f"{len(train):,} training tokens, {len(test):,} held-out tokens", flush=True)
+
+    step = fit(model, train, args)
     loss_now = held_out_loss(model, test, args.length, args.batch)
     print(f"after {step} steps: held-out loss {loss_now:.4f}, perplexity {math.exp(loss_now):.2f}")
     save(model, tokenizer, args.output)

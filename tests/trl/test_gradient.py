@@ -89,7 +89,7 @@ def test_accumulation(adapter: str) -> None:
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5])
 def test_credit_and_temperature(gamma: float) -> None:
-    check("llama", "full", "plain", term={"credit": gamma, "rollout": {"temperature": 0.7}})
+    check("llama", "full", "plain", term={"credit": gamma, "calibration": 0.0, "rollout": {"temperature": 0.7}})
 
 
 def test_tied_head() -> None:

@@ -29,7 +29,7 @@ def test_weights_are_those_of_plain_sft(run: str) -> None:
     options = {"max_steps": 4, **RUNS[run]}
     model, rows = tiny.model("llama", attention_dropout=0.1), tiny.plain_rows(64)
     plain = train(model, rows, **options)
-    callback = DFTCallback(**term_options(weight=0, credit=0.5))
+    callback = DFTCallback(**term_options(weight=0, credit=0.5, rollout={"temperature": 0.7}))
     measured = train(model, rows, callback, **options)
     assert callback.acted == 4
     assert all("dft/distance/entropy" in line for line in measured.logs[:4])

@@ -16,7 +16,8 @@ from dft_plugin.config import parse
 from dft_plugin.documents import Document
 from dft_plugin.language_model import hidden_rows
 from dft_plugin.objective import Distances
-from dft_plugin.term import DistributionTerm, Processes
+from dft_plugin.sharing import Processes
+from dft_plugin.term import DistributionTerm
 from tests import tiny
 from tests.training import term_options
 

@@ -134,7 +134,7 @@ def test_reinforce_gradient_is_the_explicit_one() -> None:
     from dft_plugin.assembly import Setting, assemble
     from dft_plugin.config import DFTConfig
     from dft_plugin.documents import Document
-    from dft_plugin.term import Processes
+    from dft_plugin.sharing import Processes
     from dft_plugin.texts import Window
     from dft_plugin.written import Written
     from tests import tiny

@@ -9,7 +9,6 @@ from benchmarks.effect.arms import dft, dpo, entropy, reinforce, sft, unlikeliho
 from benchmarks.effect.scenario import SamplerBlock
 from benchmarks.effect.task import Task
 from benchmarks.effect.training import Trained
-from dft_plugin.config import DFTConfig
 
 Train = Callable[[Task, int, SamplerBlock], Trained]
 """(task, seed, deployment sampler) -> the trained model."""
@@ -33,7 +32,8 @@ ARMS: dict[str, Arm] = {
     "sft": Arm(sft.train, per_sampler=False),
     "sft_wallclock": Arm(sft.train_for_dfts_seconds),
     "dft": Arm(dft.with_options("dft")),
-    "dft_default": Arm(dft.with_options("dft_default", gradient_fraction=DFTConfig().gradient_fraction)),
+    "dft_uncalibrated": Arm(dft.with_options("dft_uncalibrated", calibration=0.0)),
+    "dft_strong": Arm(dft.with_options("dft_strong", gradient_fraction=1.0)),
     "dft_gamma0": Arm(dft.with_options("dft_gamma0", credit=0.0)),
     "dft_gamma1": Arm(dft.with_options("dft_gamma1", credit=1.0)),
     "dft_kl": Arm(dft.with_options("dft_kl", kl_weight=0.5)),
@@ -41,6 +41,7 @@ ARMS: dict[str, Arm] = {
     "dft_quarter": Arm(dft.with_a_quarter_of_the_rollouts),
     "dft_hidden": Arm(dft.with_hidden_state),
     "reinforce": Arm(reinforce.train),
+    "reinforce_calibrated": Arm(reinforce.train_calibrated),
     "unlikelihood": Arm(unlikelihood.train),
     "entropy": Arm(entropy.train, per_sampler=False),
     "entropy_dft": Arm(entropy.train_with_dft),

@@ -73,6 +73,16 @@ class ReinforceCallback(DFTCallback):
 
 
 def train(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
+    """What a reward function gives: next-token prediction stays at temperature 1."""
+    return _train(task, seed, sampler, calibration=0.0)
+
+
+def train_calibrated(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
+    """With DFT's calibration beside it: only the estimator of the gradient differs from DFT's."""
+    return _train(task, seed, sampler)
+
+
+def _train(task: Task, seed: int, sampler: SamplerBlock, **fixed: float) -> Trained:
     # No credit: the reward-to-go advantages are DFT's and would be computed for nothing.
-    options = {**task.scenario.options.get("reinforce", {}), "credit": 0.0}
+    options = {**fixed, **task.scenario.options.get("reinforce", {}), "credit": 0.0}
     return run(task, seed, task.config(sampler, seed, **options), ReinforceCallback)

@@ -1,0 +1,55 @@
+"""Next-token prediction at the temperature that text is drawn at.
+
+Cross-entropy fits softmax(z), the law at temperature 1. Text deployed at temperature T is drawn from softmax(z / T):
+another law, and most of what is wrong with such text is that. Dividing the decoder's output by T wherever the host
+trains makes its loss, whatever computes it, cross-entropy of softmax(z / T), whose gradient at the logits is
+(softmax(z / T) - 1_y) / T: stationary where the law that is drawn from is that of the data. (GEM with linear h and
+beta = T has T times that gradient: Li et al., "Preserving Diversity in Supervised Fine-tuning of LLMs", ICLR 2025.)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from dft_plugin.language_model import decoder_of, head_layer_of, head_of
+
+
+class Calibration:
+    """Divides what the head reads by a temperature, in the host's training passes and nowhere else.
+
+    Evaluation, generation and the term's own passes are as ever: there the head is not in training mode.
+
+    Args:
+        model: the causal language model; its head must be linear, as `head_is_linear` tells.
+        temperature: T.
+
+    Attributes:
+        share: 0 to 1, how far it is in effect: the divisor is T^share.
+    """
+
+    def __init__(self, model: nn.Module, temperature: float) -> None:
+        self.temperature = temperature
+        self.share = 0.0
+        self._head = head_layer_of(model)
+        self._handle = decoder_of(model).register_forward_hook(self._hook)
+
+    def remove(self) -> None:
+        self._handle.remove()
+
+    def _hook(self, module: nn.Module, args: Any, output: Any) -> Any:
+        # The decoder itself may be in training mode in the term's passes, for gradient checkpointing.
+        if self.share == 0 or not self._head.training:
+            return None
+        scale = self.temperature**-self.share
+        if isinstance(output, tuple):
+            return (output[0] * scale, *output[1:])
+        output.last_hidden_state = output.last_hidden_state * scale
+        return output
+
+
+def head_is_linear(model: nn.Module) -> bool:
+    """Whether dividing what the head reads divides its logits: no bias, no soft-capping."""
+    head = head_of(model)
+    return head.bias is None and head.soft_cap is None

@@ -1,0 +1,40 @@
+"""Which windows a process takes at a step: drawn for the whole step, then shared out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from dft_plugin.objective import Reduce
+from dft_plugin.texts import Window
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The data-parallel processes.
+
+    Attributes:
+        rank: of this one.
+        count: of all.
+        reduce: sums a tensor over all of them.
+    """
+
+    rank: int = 0
+    count: int = 1
+    reduce: Reduce = lambda tensor: tensor
+
+
+def share(windows: Sequence[Window], each: int, processes: Processes, seed: int) -> list[Window]:
+    """This process's windows of a step: `each` of them, from one draw over all processes.
+
+    All windows are taken once before any is taken again.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    wanted = each * processes.count
+    order: list[int] = []
+    while len(order) < wanted:
+        order += torch.randperm(len(windows), generator=generator).tolist()
+    first = processes.rank * each
+    return [windows[index] for index in order[:wanted][first : first + each]]

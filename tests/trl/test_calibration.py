@@ -1,0 +1,158 @@
+"""Next-token prediction at the deployment temperature: the host's gradient is cross-entropy's of softmax(z / T)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dft_plugin import DFTCallback
+from dft_plugin.calibration import head_is_linear
+from dft_plugin.config import DFTConfig
+from tests import tiny
+from tests.training import At, Gradient, combined, norm_squared, relative_error, term_options, train
+from tests.trl.test_gradient import ADAPTERS, DATA, FAMILIES
+
+TEMPERATURE = 0.7
+EXACT = 1e-5
+
+
+def cross_entropy_at(temperature: float) -> Callable[..., Tensor]:
+    """Explicitly, from the model's logits, for the Trainer's `compute_loss_func`."""
+
+    def loss(outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
+        logits = outputs.logits[:, :-1].float() / temperature
+        total = functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), reduction="sum")
+        return total / num_items_in_batch
+
+    return loss
+
+
+def difference(minuend: Gradient, subtrahend: Gradient) -> Gradient:
+    return combined(minuend, subtrahend, -1.0)
+
+
+def check(
+    family: str,
+    adapter: str,
+    data: str,
+    *,
+    options: dict[str, Any] | None = None,
+    term: dict[str, Any] | None = None,
+    expected_at: float = TEMPERATURE,
+) -> None:
+    """What calibration changes in the first step's gradient, beside what the temperature changes in cross-entropy's."""
+    rows, needed = DATA[data]
+    model, rows = tiny.model(family), rows(48)
+    arguments = {**needed, **ADAPTERS[adapter], **(options or {})}
+    given = {"weight": 0.3, "rollout": {"temperature": TEMPERATURE}, "statistics": ["token_frequency"], **(term or {})}
+    explicit = [
+        train(model, rows, compute_loss_func=cross_entropy_at(temperature), **arguments).gradients[0]
+        for temperature in (expected_at, 1.0)
+    ]
+    found = [
+        train(model, rows, DFTCallback(**term_options(**{**given, "calibration": calibration})), **arguments)
+        for calibration in (given.pop("calibration", 1.0), 0.0)
+    ]
+    expected = difference(*explicit)
+    assert norm_squared(expected) > 0.01**2 * norm_squared(explicit[1]), "the temperature changes nothing"
+    assert relative_error(difference(*(run.gradients[0] for run in found)), expected) <= EXACT
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_families(family: str) -> None:
+    check(family, "full", "plain")
+
+
+@pytest.mark.parametrize("data", ["completion", "chat"])
+def test_data(data: str) -> None:
+    check("llama", "lora", data)
+
+
+@pytest.mark.parametrize("mechanism", ["own", "attached"])
+def test_gradient_checkpointing_and_accumulation(mechanism: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With checkpointing the decoder is in training mode in the term's passes too, where nothing may be divided."""
+    monkeypatch.setattr("dft_plugin.callback.choose_backward", lambda accelerator, config: mechanism)
+    checkpointing = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
+    check("llama", "full", "plain", options={**checkpointing, "gradient_accumulation_steps": 2})
+
+
+def test_part_of_the_way() -> None:
+    check("llama", "full", "plain", term={"calibration": 0.5}, expected_at=TEMPERATURE**0.5)
+
+
+def test_warm_up() -> None:
+    check("llama", "full", "plain", term={"warmup_steps": 4}, expected_at=TEMPERATURE**0.25)
+
+
+def test_nothing_else_is_touched() -> None:
+    """Evaluation is at temperature 1, a temperature of 1 is no calibration, and the model is left as it was."""
+    model, rows = tiny.model("llama"), tiny.plain_rows(48)
+    evaluation = {"eval_strategy": "steps", "eval_steps": 1, "learning_rate": 0.0, "eval_rows": tiny.plain_rows(4)}
+    plain = train(model, rows, **evaluation)
+    callback = DFTCallback(**term_options(weight=0.3, rollout={"temperature": TEMPERATURE}))
+    calibrated = train(model, rows, callback, **evaluation)
+    losses = [[line["eval_loss"] for line in run.logs if "eval_loss" in line] for run in (plain, calibrated)]
+    assert losses[0]
+    assert losses[0] == losses[1]
+    tokens = torch.tensor([tiny.tokenizer()("once upon a time")["input_ids"]])
+    trained = calibrated.trainer.model.train()
+    assert torch.equal(trained(input_ids=tokens).logits, plain.trainer.model.train()(input_ids=tokens).logits)
+    ones = [train(model, rows, DFTCallback(**term_options(weight=0.3, calibration=share))) for share in (0.0, 1.0)]
+    assert all(torch.equal(ones[0].weights[name], ones[1].weights[name]) for name in ones[0].weights)
+
+
+def test_outside_the_steps_the_term_acts_in() -> None:
+    """Before `start_step` the loss is that of plain training, to the last bit."""
+    model, rows = tiny.model("llama"), tiny.plain_rows(48)
+    plain = train(model, rows, max_steps=2)
+    callback = DFTCallback(**term_options(weight=0.3, start_step=1, rollout={"temperature": TEMPERATURE}))
+    late = train(model, rows, callback, max_steps=2)
+    losses = [[line["loss"] for line in run.logs if "loss" in line] for run in (plain, late)]
+    assert losses[0][0] == losses[1][0]
+    assert losses[0][1] != losses[1][1]
+
+
+def test_human_text_is_scored_at_the_temperature_of_next_token_prediction() -> None:
+    """The entropy statistic's human side: the surprisal under softmax(z / T), computed from the model's logits."""
+    model, rows = tiny.model("llama"), tiny.plain_rows(48)
+    callback = DFTCallback(**term_options(weight=0.3, statistics=["entropy"], rollout={"temperature": TEMPERATURE}))
+    measured: list[tuple[float, float]] = []
+
+    def score(state: Any, kwargs: Any) -> None:
+        term = callback.term
+        assert term is not None
+        surprisal, count = 0.0, 0
+        for window in term.scored:
+            with torch.no_grad():
+                logits = kwargs["model"].eval()(input_ids=torch.tensor([window.tokens])).logits[0] / TEMPERATURE
+            law = torch.log_softmax(logits.double(), dim=-1)
+            for position in range(window.first, len(window.tokens)):
+                surprisal -= float(law[position - 1, window.tokens[position]])
+                count += 1
+        total, rows = term.human.tolist()
+        measured.append((total / rows, surprisal / count))
+
+    train(model, rows, At(0, score), callback)
+    ((found, expected),) = measured
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_head_that_is_not_linear_is_left_alone() -> None:
+    model = tiny.model("llama")
+    assert head_is_linear(model)
+    model.config.final_logit_softcapping = 30.0
+    assert not head_is_linear(model)
+
+
+def test_temperature_of_next_token_prediction() -> None:
+    def at(**options: Any) -> float:
+        return DFTConfig.model_validate({"rollout": {"temperature": 0.5}, **options}).prediction_temperature
+
+    assert at() == 0.5
+    assert at(calibration=0.5) == pytest.approx(0.5**0.5)
+    assert at(calibration=0) == at(weight=0) == DFTConfig().prediction_temperature == 1.0
