@@ -15,10 +15,13 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, PrinterCallback, TrainerCallback, set_seed
 from trl import SFTConfig, SFTTrainer
 
+from benchmarks.effect import corpora
 from benchmarks.effect.cost_meter import CostMeter
 from benchmarks.effect.task import Task
 
 logger = logging.getLogger("benchmarks.effect")
+
+EVALUATION_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ def fine_tune(
     learning_rate: float | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     trainer_class: type[SFTTrainer] = SFTTrainer,
+    evaluate_every: int | None = None,
     **options: Any,
 ) -> Trained:
     """SFT of the base model on the task's texts.
@@ -84,14 +88,21 @@ def fine_tune(
         steps, learning_rate: the scenario's where not given.
         callbacks: an arm's own.
         trainer_class: an arm's own loss; `options` go to it.
+        evaluate_every: steps between evaluations on EVALUATION_ROWS rows of held-out text; None: no evaluation.
     """
     scenario = task.scenario
     set_seed(seed)
     meter = CostMeter()
+    evaluation: dict[str, Any] = {}
+    if evaluate_every is not None:
+        rows = corpora.rows(task.validation, task.tokenizer, scenario.max_length)[:EVALUATION_ROWS]
+        options["eval_dataset"] = Dataset.from_dict({"input_ids": rows})
+        evaluation = {"eval_strategy": "steps", "eval_steps": evaluate_every, "eval_on_start": True}
     trainer = trainer_class(
         model=load_model(task.base_model),
         args=SFTConfig(
             **common_arguments(task, seed, task.folder / "trainer"),
+            **evaluation,
             max_steps=steps or scenario.steps,
             per_device_train_batch_size=scenario.batch_size,
             max_length=scenario.max_length,
