@@ -115,12 +115,13 @@ class DFTConfig(BaseModel):
         "far from human; 1 moves further and costs perplexity, 2 overshoots (benchmarks/LOG.md, 7 to 9)",
     )
     calibration: float = Field(
-        default=1.0,
+        default=0.6,
         ge=0,
         le=1,
-        description="next-token prediction is trained at rollout.temperature to the power of this. 1: at the "
-        "deployment temperature, so that what is drawn there is right, and perplexity at temperature 1 rises; 0: at "
-        "temperature 1. No difference where rollout.temperature is 1, or at weight 0 (benchmarks/LOG.md, 10)",
+        description="next-token prediction is trained at rollout.temperature to the power of this: 0: at temperature 1, "
+        "1: at the deployment temperature, where a small model's text is more varied than people's and perplexity at "
+        "temperature 1 has risen most; no difference where rollout.temperature is 1, or at weight 0 "
+        "(benchmarks/LOG.md, 10)",
     )
     loss_bound: float | None = Field(
         default=None,

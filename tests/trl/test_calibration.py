@@ -120,7 +120,9 @@ def test_outside_the_steps_the_term_acts_in() -> None:
 def test_human_text_is_scored_at_the_temperature_of_next_token_prediction() -> None:
     """The entropy statistic's human side: the surprisal under softmax(z / T), computed from the model's logits."""
     model, rows = tiny.model("llama"), tiny.plain_rows(48)
-    callback = DFTCallback(**term_options(weight=0.3, statistics=["entropy"], rollout={"temperature": TEMPERATURE}))
+    callback = DFTCallback(
+        **term_options(weight=0.3, statistics=["entropy"], calibration=1, rollout={"temperature": TEMPERATURE})
+    )
     measured: list[tuple[float, float]] = []
 
     def score(state: Any, kwargs: Any) -> None:
@@ -153,6 +155,7 @@ def test_temperature_of_next_token_prediction() -> None:
     def at(**options: Any) -> float:
         return DFTConfig.model_validate({"rollout": {"temperature": 0.5}, **options}).prediction_temperature
 
-    assert at() == 0.5
+    assert at(calibration=1) == 0.5
     assert at(calibration=0.5) == pytest.approx(0.5**0.5)
+    assert at() == pytest.approx(0.5**0.6)
     assert at(calibration=0) == at(weight=0) == DFTConfig().prediction_temperature == 1.0

@@ -33,6 +33,7 @@ ARMS: dict[str, Arm] = {
     "sft_wallclock": Arm(sft.train_for_dfts_seconds),
     "dft": Arm(dft.with_options("dft")),
     "dft_uncalibrated": Arm(dft.with_options("dft_uncalibrated", calibration=0.0)),
+    "dft_calibrated": Arm(dft.with_options("dft_calibrated", calibration=1.0)),
     "dft_strong": Arm(dft.with_options("dft_strong", gradient_fraction=1.0)),
     "dft_gamma0": Arm(dft.with_options("dft_gamma0", credit=0.0)),
     "dft_gamma1": Arm(dft.with_options("dft_gamma1", credit=1.0)),
