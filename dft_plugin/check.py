@@ -127,6 +127,16 @@ def unsupported_settings(config: Mapping[str, Any], host: str) -> Iterator[str]:
         )
 
 
+def never_evaluated(config: Mapping[str, Any], host: str) -> str | None:
+    """Why held-out loss is never measured in this run, with the mend; None where it is."""
+    if host == TRL and str(config.get("eval_strategy") or "no") == "no":
+        return "eval_strategy is no; set it to steps or epoch"
+    held_out = _number(config.get("val_set_size")) or config.get("test_datasets")
+    if host == AXOLOTL and (not held_out or str(config.get("eval_strategy")) == "no"):
+        return "nothing is held out and evaluated; set val_set_size and eval_strategy"
+    return None
+
+
 def _number(value: Any) -> float:
     try:
         return float(value)
@@ -187,6 +197,9 @@ def check(config: Mapping[str, Any]) -> Findings:
             f"start_step is {parsed.start_step} and max_steps {config['max_steps']}: the term would never act; "
             "lower start_step"
         )
+    unmeasured = never_evaluated(config, host)
+    if parsed.loss_bound is not None and unmeasured is not None:
+        problems.append(f"loss_bound is {parsed.loss_bound} and {unmeasured}, or leave loss_bound out")
     from dft_plugin.check_files import check_files
 
     check_files(config, parsed, findings)
@@ -213,6 +226,7 @@ __all__ = [
     "check",
     "host_of",
     "misspelled_blocks",
+    "never_evaluated",
     "no_block",
     "plugin_problems",
     "read_yaml",

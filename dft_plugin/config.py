@@ -118,9 +118,9 @@ class DFTConfig(BaseModel):
         default=0.6,
         ge=0,
         le=1,
-        description="next-token prediction is trained at rollout.temperature to the power of this: 0: at temperature 1, "
-        "1: at the deployment temperature, where a small model's text is more varied than people's and perplexity at "
-        "temperature 1 has risen most; no difference where rollout.temperature is 1, or at weight 0 "
+        description="next-token prediction is trained at rollout.temperature to the power of this: 0: at temperature "
+        "1; 1: at the deployment temperature, where a small model's text is more varied than people's, and perplexity "
+        "at temperature 1 rises most. No difference where rollout.temperature is 1, or at weight 0 "
         "(benchmarks/LOG.md, 10)",
     )
     loss_bound: float | None = Field(

@@ -23,6 +23,9 @@ from tests import naive, tiny
 
 Gradient = dict[str, Tensor]
 
+_FOLDERS = tempfile.TemporaryDirectory(prefix="dft-test-")
+"""Of all runs of this process; removed at its end."""
+
 TINY_TERM: dict[str, Any] = {
     "statistics": ["token_frequency", "sentence_length", "entropy"],
     "reference_windows": 64,
@@ -136,7 +139,7 @@ class Run:
 def arguments(**options: Any) -> SFTConfig:
     """Arguments of a short run on the CPU that reports to nobody and never clips."""
     settings: dict[str, Any] = {
-        "output_dir": tempfile.mkdtemp(prefix="dft-test-"),
+        "output_dir": tempfile.mkdtemp(dir=_FOLDERS.name),
         "max_steps": 1,
         "per_device_train_batch_size": 2,
         "learning_rate": 1e-3,

@@ -217,6 +217,17 @@ def test_prompts_that_are_missing(folder: Path, model: str) -> None:
     assert said.startswith(f"rollout.prompts: {folder / 'prompts.jsonl'}: there is no such file")
 
 
+def test_a_bound_on_a_loss_that_is_never_measured(folder: Path) -> None:
+    bounded = {**SMALL, "loss_bound": 0.02}
+    trl = {"model_name_or_path": str(folder / "model"), "dft": bounded}
+    assert "loss_bound is 0.02 and eval_strategy is no" in only_problem(trl)
+    assert "set val_set_size" in only_problem(axolotl(folder, dft=bounded))
+    assert not check({**trl, "eval_strategy": "steps"}).problems
+    assert not check(axolotl(folder, dft=bounded, val_set_size=0.1)).problems
+    assert "nothing is held out" in only_problem(axolotl(folder, dft=bounded, val_set_size=0.1, eval_strategy="no"))
+    assert not check({**trl, "dft": SMALL}).problems
+
+
 def test_trl_needs_dft_sft(folder: Path) -> None:
     findings = check({"model_name_or_path": str(folder / "model"), "dft": SMALL})
     assert findings.problems == []
