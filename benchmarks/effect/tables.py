@@ -56,8 +56,14 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
 
 
-def by_arm(collected: Collected, sampler: str, columns: Sequence[Column], human: Sequence[str] = ()) -> str:
-    """A row for each arm, human text first where it has a value."""
+def by_arm(
+    collected: Collected,
+    sampler: str,
+    columns: Sequence[Column],
+    human: Sequence[str] = (),
+    arms: Sequence[str] | None = None,
+) -> str:
+    """A row for each arm (of `arms`, where given), human text first where it has a value."""
     rows = []
     if human:
         sft = collected.of(collected.arms(sampler)[0], sampler)
@@ -66,6 +72,8 @@ def by_arm(collected: Collected, sampler: str, columns: Sequence[Column], human:
         )
         rows[0] = [shown if shown != "-" else "" for shown in rows[0]]
     for arm in collected.arms(sampler):
+        if arms is not None and arm not in arms:
+            continue
         runs = collected.of(arm, sampler)
         rows.append([f"{arm} ({len(runs)})", *(cell(values(runs, get)) for _, get in columns)])
     return table(["arm (seeds)", *(name for name, _ in columns)], rows)
@@ -159,7 +167,7 @@ def summary(everything: dict[str, Collected]) -> str:
             quoted.append([name, sampler, "human", *human])
     parts = [
         "# Effect of Distribution Fine-Tuning",
-        "DFT (`gradient_fraction` 1) beside plain SFT under the same sampler; how to run it again: "
+        "DFT at its default options beside plain SFT under the same sampler; how to run it again: "
         "`benchmarks/effect/README.md`. A line that asks nothing (SFT is human already) or was not run is not counted.",
         table(["scenario", "sampler", "lines of the bar met", "not met"], rows),
         table(["scenario", "sampler", "arm", *(name for name, _ in QUOTED)], quoted),
@@ -167,18 +175,24 @@ def summary(everything: dict[str, Collected]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+README_ARMS = (
+    "sft", "dft", "sft_wallclock", "entropy", "unlikelihood", "dpo", "reinforce", "reinforce_calibrated",
+    "dft_uncalibrated", "dft_calibrated",
+)  # fmt: skip
+SHOWN = {"a": "stories260K (260 thousand parameters)", "a-2m": "a Llama of 2.3 million parameters (`pretrain.py`)"}
+"""The scenarios whose table stands in the README, and what their models are."""
+
+
 def readme(everything: dict[str, Collected]) -> str:
-    """The README's part: what is quoted of scenario A for every arm, the bar in one line a scenario, and the plot."""
-    collected = everything["a"]
-    scenario, sampler = collected.scenario, collected.samplers[0]
-    columns: list[Column] = [
-        *(column for column in QUOTED if column[0] not in ("tokens it can draw, %", "distinct-2")),
-        ("MMD²", measure("mmd")),
-        *((f"{name.replace('_', ' ')}, floors", matched(name)) for name in ("token_frequency", "ngram_frequency")),
-        ("facts recalled", lambda run: run["probe"]["recall"]["value"]),
-        ("times SFT's seconds a step", lambda run: run["cost"]["seconds_per_step"] / plain),
+    """The README's part: what is quoted of scenario A for its arms, the bar in one line a scenario, and the plot."""
+    parts = [
+        "From `benchmarks/effect`: its README has the commands and what each arm is, `benchmarks/effect/results` all "
+        "tables. Every arm has the same steps, tokens and order of the data; mean over seeds and their range. `dft` is "
+        "at its default options. Small models on a CPU: this shows the mechanism, not what to expect of a large model."
     ]
-    plain = mean(collected.of("sft", sampler), lambda run: run["cost"]["seconds_per_step"])
+    for name, model in SHOWN.items():
+        if name in everything:
+            parts += _shown_in_readme(everything[name], model)
     rows = []
     for name, other in everything.items():
         for where in other.samplers:
@@ -187,24 +201,32 @@ def readme(everything: dict[str, Collected]) -> str:
                 seeds = min(len(other.of(arm, where)) for arm in ("sft", "dft"))
                 missed = "; ".join(line.what for line in told if not line.met)
                 rows.append([name, where, str(seeds), f"{sum(bool(line.met) for line in told)} of {len(told)}", missed])
-    parts = [
-        f"{scenario['model']} (260 thousand parameters) fine-tuned on fairy tales for {scenario['steps']} steps, then "
-        f"measured on continuations of held-out contexts at {sampler} (temperature, top-p). Every arm has the same "
-        "steps, tokens and order of the data; mean over seeds and their range. From `benchmarks/effect`: its README "
-        "has the commands and what each arm is, `benchmarks/effect/results` all tables. `dft` is at "
-        "`gradient_fraction` 1; the default of 0.3 does less good and less harm (`benchmarks/LOG.md`, 9). A tiny model "
-        "on a CPU: this shows the mechanism, not what to expect of a large model.",
-        by_arm(collected, sampler, columns, sorted(HUMAN)),
-        "`entropy` is GEM (Li et al. 2025) with beta 0.7. **At temperature 0.7 it is nearer to human text than DFT in "
-        "tokens, n-grams, MMD and AUC** (further in diversity, self-BLEU and openings), without rollouts; **a higher "
-        "temperature does so too**: most of what is wrong there is the temperature. DFT's own ground is a reference "
-        "that is not the training data (scenario b: machine-written training text, human text as the reference).",
-        "What we had asked of DFT beside plain SFT, and what it missed (`effect.md` has the figures):",
+    parts += [
+        "`entropy` is GEM (Li et al. 2025) with beta at the temperature; `dft_uncalibrated` is the rollouts' part "
+        "alone, `dft_calibrated` has `calibration: 1`; `benchmarks/LOG.md` (8 to 11) says what was tried and what "
+        "failed. What we had asked of DFT beside plain SFT, and what it missed (`effect.md` has the figures):",
         table(["scenario", "sampler", "seeds", "lines met", "missed"], rows),
         "![Distances to human text of SFT, the super-baseline, GEM, REINFORCE and DFT]"
         "(benchmarks/effect/results/effect.png)",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _shown_in_readme(collected: Collected, model: str) -> list[str]:
+    scenario, sampler = collected.scenario, collected.samplers[0]
+    plain = mean(collected.of("sft", sampler), lambda run: run["cost"]["seconds_per_step"])
+    columns: list[Column] = [
+        *(column for column in QUOTED if column[0] != "tokens it can draw, %"),
+        ("MMD²", measure("mmd")),
+        *((f"{name.replace('_', ' ')}, floors", matched(name)) for name in ("token_frequency", "ngram_frequency")),
+        ("facts recalled", lambda run: run["probe"]["recall"]["value"]),
+        ("times SFT's seconds a step", lambda run: run["cost"]["seconds_per_step"] / plain),
+    ]
+    return [
+        f"**{model[0].upper()}{model[1:]}**, fine-tuned on fairy tales for {scenario['steps']} steps, measured on "
+        f"continuations of held-out contexts at {sampler} (temperature, top-p):",
+        by_arm(collected, sampler, columns, sorted(HUMAN), README_ARMS),
+    ]
 
 
 def main(results: Path = RESULTS) -> None:

@@ -51,7 +51,7 @@ def check(
     arguments = {**needed, **ADAPTERS[adapter], **(options or {})}
     given = {"weight": 0.3, "rollout": {"temperature": TEMPERATURE}, "statistics": ["token_frequency"], **(term or {})}
     explicit = [
-        train(model, rows, compute_loss_func=cross_entropy_at(temperature), **arguments).gradients[0]
+        train(model, rows, compute_loss_func=cross_entropy_at(temperature), loss_type="nll", **arguments).gradients[0]
         for temperature in (expected_at, 1.0)
     ]
     found = [
