@@ -100,8 +100,8 @@ def fine_tune(arguments: argparse.Namespace, config: DFTConfig | None, texts: Se
     return trainer
 
 
-def perplexity(model: Any, windows: Sequence[Window]) -> float:
-    """exp of the mean surprisal of human continuations, at temperature 1."""
+def perplexity(model: Any, windows: Sequence[Window], temperature: float) -> float:
+    """exp of the mean surprisal of human continuations under the law that a temperature gives."""
     total, count = 0.0, 0
     model.eval()
     with torch.no_grad():
@@ -109,7 +109,8 @@ def perplexity(model: Any, windows: Sequence[Window]) -> float:
             texts = stack(windows[start : start + 32]).to(model.device)
             mask = (torch.arange(texts.tokens.shape[1], device=model.device) < texts.end[:, None]).long()
             logits = model(input_ids=texts.tokens, attention_mask=mask).logits[texts.text, texts.position - 1]
-            total += float(torch.nn.functional.cross_entropy(logits.float(), texts.drawn, reduction="sum"))
+            scaled = logits.float() / temperature
+            total += float(torch.nn.functional.cross_entropy(scaled, texts.drawn, reduction="sum"))
             count += texts.rows
     return math.exp(total / count)
 
@@ -147,7 +148,9 @@ def evaluate(model: Any, tokenizer: Any, human: HumanSample, windows: Sequence[W
     texts = continued(windows, generated)
     ratios = {name: measured.floor_ratio for name, measured in human.measure(texts).items()}
     decoded = words_of(tokenizer, texts)
-    return {"perplexity": perplexity(model, windows), **text_figures(decoded)}, ratios, decoded
+    temperatures = dict.fromkeys((rollout.temperature, 1.0))
+    perplexities = {f"perplexity at temperature {t:g}": perplexity(model, windows, t) for t in temperatures}
+    return {**text_figures(decoded), **perplexities}, ratios, decoded
 
 
 def table(columns: dict[str, tuple[dict[str, float], dict[str, float]]]) -> str:
@@ -155,7 +158,7 @@ def table(columns: dict[str, tuple[dict[str, float], dict[str, float]]]) -> str:
     lines = ["".join([f"{'':34}", *(f"{name:>14}" for name in columns)])]
     for section, heading in ((0, "text"), (1, "distance to human text, in human floors (1 = another human sample)")):
         lines.append(heading)
-        for key in next(iter(columns.values()))[section]:
+        for key in list(columns.values())[-1][section]:
             values = [column[section].get(key, math.nan) for column in columns.values()]
             cells = ["-" if math.isnan(value) else f"{value:.3f}" if value < 1 else f"{value:.2f}" for value in values]
             lines.append("".join([f"  {key:32}", *(f"{cell:>14}" for cell in cells)]))
@@ -201,7 +204,7 @@ def main() -> None:
     other_half = HumanSample(match_all(config.statistics, statistic_list), size, windows[half:])
     human_ratios = {name: one.floor_ratio for name, one in other_half.measure(stack(windows[:half])).items()}
     human_texts = words_of(tokenizer, stack(windows))
-    columns: dict[str, Any] = {"human": ({"perplexity": math.nan, **text_figures(human_texts)}, human_ratios)}
+    columns: dict[str, Any] = {"human": (text_figures(human_texts), human_ratios)}
     samples = {"human": human_texts[0]}
     for name, block in (("SFT", None), ("SFT + DFT", config)):
         started = time.perf_counter()
