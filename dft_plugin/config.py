@@ -115,7 +115,7 @@ class DFTConfig(BaseModel):
         "far from human; 1 moves further and costs perplexity, 2 overshoots (benchmarks/LOG.md, 7 to 9)",
     )
     calibration: float = Field(
-        default=0.6,
+        default=0.7,
         ge=0,
         le=1,
         description="next-token prediction is trained at rollout.temperature to the power of this: 0: at temperature "

@@ -34,6 +34,7 @@ ARMS: dict[str, Arm] = {
     "dft": Arm(dft.with_options("dft")),
     "dft_uncalibrated": Arm(dft.with_options("dft_uncalibrated", calibration=0.0)),
     "dft_calibrated": Arm(dft.with_options("dft_calibrated", calibration=1.0)),
+    "dft_calibration_0.6": Arm(dft.with_options("dft_calibration_0.6", calibration=0.6)),
     "dft_strong": Arm(dft.with_options("dft_strong", gradient_fraction=1.0)),
     "dft_gamma0": Arm(dft.with_options("dft_gamma0", credit=0.0)),
     "dft_gamma1": Arm(dft.with_options("dft_gamma1", credit=1.0)),
