@@ -13,7 +13,7 @@ from dft_plugin.evaluation.compare import Cell, Compared, Headline, Row, compare
 from dft_plugin.evaluation.report.comparison import change
 from dft_plugin.evaluation.report.html import people
 from dft_plugin.evaluation.report.numbers import figure, share, times
-from dft_plugin.evaluation.result import Result, ResultError
+from dft_plugin.evaluation.result import Result, ResultError, Sampling
 
 if TYPE_CHECKING:
     from huggingface_hub import RepoCard
@@ -80,8 +80,9 @@ def section(results: Sequence[Result], report: str | None = None) -> str:
         "## Distribution Fine-Tuning",
         "",
         "How far generated texts are from human text, measured by dft-plugin "
-        f"{__version__}: the first {basis.words:,} words of {first.provenance.texts.texts:,} texts beside "
-        f"{escaped(people(first))}." + (f" More in [{report}]({report})." if report is not None else ""),
+        f"{__version__}: the first {basis.words:,} words of {first.provenance.texts.texts:,} texts"
+        f"{drawn(first.provenance.sampling)} beside {escaped(people(first))}."
+        + (f" More in [{report}]({report})." if report is not None else ""),
         "",
         *(f"- {_headline(headline, names[0], name)}" for headline, name in _others(compared, names)),
         "",
@@ -94,6 +95,17 @@ def section(results: Sequence[Result], report: str | None = None) -> str:
         END,
     ]
     return "\n".join(lines)
+
+
+def drawn(sampling: Sampling | None) -> str:
+    """How texts were drawn, such as ", drawn at temperature 0.8 and top-p 0.95,"; nothing where it is not known."""
+    if sampling is None:
+        return ""
+    filters = {"top-k": sampling.top_k or None, "top-p": sampling.top_p if sampling.top_p < 1 else None}
+    filters["min-p"] = sampling.min_p or None
+    said = [f"temperature {sampling.temperature:g}"]
+    said += [f"{name} {value:g}" for name, value in filters.items() if value is not None]
+    return f", drawn at {', '.join(said)},"
 
 
 def escaped(text: str) -> str:

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from dft_plugin.evaluation.compare import compare
-from dft_plugin.evaluation.model_card import BEGIN, END, ModelCardError, add_section, escaped, section
+from dft_plugin.evaluation.model_card import BEGIN, END, ModelCardError, add_section, drawn, escaped, section
 from dft_plugin.evaluation.report.numbers import figure
-from dft_plugin.evaluation.result import Result, ResultError
+from dft_plugin.evaluation.result import Result, ResultError, Sampling
 from tests import results, tiny, training
 
 WRITTEN = """---
@@ -180,3 +180,11 @@ def test_names_break_no_table_and_carry_no_markup() -> None:
     assert escaped(name) in header
     assert "<img" not in written.replace(r"\<img", "")
     assert written.count("\n## ") == 1
+
+
+def test_how_texts_were_drawn() -> None:
+    fields = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "max_new_tokens": 96, "seed": 0, "engine": "transformers"}
+    assert drawn(None) == ""
+    assert drawn(Sampling(temperature=0.7, **fields)) == ", drawn at temperature 0.7,"
+    everything = Sampling(**{**fields, "temperature": 1.0, "top_k": 50, "top_p": 0.95, "min_p": 0.02})
+    assert drawn(everything) == ", drawn at temperature 1, top-k 50, top-p 0.95, min-p 0.02,"
