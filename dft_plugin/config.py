@@ -128,8 +128,8 @@ class DFTConfig(BaseModel):
         gt=0,
         le=10,
         description="by which fraction held-out loss may lie above the lowest seen: an evaluation that finds more "
-        "halves the weight (and the exponent of `calibration`, which raises this loss, taken at temperature 1), one that "
-        "does not doubles it again up to what is set; null: no bound",
+        "halves the weight (and the exponent of `calibration`, which raises this loss, taken at temperature 1), one "
+        "that does not doubles it again up to what is set; null: no bound",
     )
     kl_weight: float = Field(
         default=0.0,
