@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from dft_plugin import plugins
+from dft_plugin.calibration import prediction_temperature
 from dft_plugin.config import DFTConfig
 from dft_plugin.documents import Document, from_dataloader
 from dft_plugin.human_reference import human_reference
@@ -97,7 +98,7 @@ def assemble(config: DFTConfig, setting: Setting) -> DistributionTerm:
         end_of_text=end_of_text,
         processes=setting.processes,
         autocast=setting.autocast,
-        prediction_temperature=config.prediction_temperature,
+        prediction_temperature=prediction_temperature(config, setting.model),
         balanced=config.weight == "auto",
     )
     plain = [entry for entry in found.matched if not entry.statistic.needs_model]

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import nn
 
+from dft_plugin.config import DFTConfig
 from dft_plugin.language_model import decoder_of, head_layer_of, head_of
 
 
@@ -22,8 +23,8 @@ class Calibration:
     Evaluation, generation and the term's own passes are as ever: there the head is not in training mode.
 
     Args:
-        model: the causal language model; its head must be linear, as `head_is_linear` tells.
-        temperature: T.
+        model: the causal language model.
+        temperature: T, from `prediction_temperature`.
 
     Attributes:
         share: 0 to 1, how far it is in effect: the divisor is T^share.
@@ -49,7 +50,8 @@ class Calibration:
         return output
 
 
-def head_is_linear(model: nn.Module) -> bool:
-    """Whether dividing what the head reads divides its logits: no bias, no soft-capping."""
+def prediction_temperature(config: DFTConfig, model: nn.Module) -> float:
+    """The configured one, or 1 where dividing what the head reads would not divide its logits: bias, soft-capping."""
     head = head_of(model)
-    return head.bias is None and head.soft_cap is None
+    linear = head.bias is None and head.soft_cap is None
+    return config.prediction_temperature if linear else 1.0

@@ -18,7 +18,7 @@ from dft_plugin import host, run_report
 from dft_plugin.assembly import Setting, assemble
 from dft_plugin.automatic_weight import automatic_weight, running_norm
 from dft_plugin.backward import Attachment, choose_backward
-from dft_plugin.calibration import Calibration, head_is_linear
+from dft_plugin.calibration import Calibration, prediction_temperature
 from dft_plugin.checkpoints import decode, encode, stored
 from dft_plugin.config import DFTConfig, parse
 from dft_plugin.gathering import Gathering, can_be_read_once
@@ -113,12 +113,10 @@ class DFTCallback(TrainerCallback, ExportableState):
 
     def _calibrated(self, model: Any) -> Calibration | None:
         """None where next-token prediction stays at temperature 1."""
-        if self.config.prediction_temperature == 1:
-            return None
-        if not head_is_linear(model):
+        temperature = prediction_temperature(self.config, model)
+        if temperature != self.config.prediction_temperature:
             self._say("dft: calibration is left out: the model's head has a bias or soft-capping")
-            return None
-        return Calibration(model, self.config.prediction_temperature)
+        return None if temperature == 1 else Calibration(model, temperature)
 
     def _assemble(self, state: Any) -> None:
         started = time.perf_counter()

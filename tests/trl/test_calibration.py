@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dft_plugin import DFTCallback
-from dft_plugin.calibration import head_is_linear
+from dft_plugin.calibration import prediction_temperature
 from dft_plugin.config import DFTConfig
 from tests import tiny
 from tests.training import At, Gradient, combined, norm_squared, relative_error, term_options, train
@@ -145,10 +145,10 @@ def test_human_text_is_scored_at_the_temperature_of_next_token_prediction() -> N
 
 
 def test_a_head_that_is_not_linear_is_left_alone() -> None:
-    model = tiny.model("llama")
-    assert head_is_linear(model)
+    model, config = tiny.model("llama"), DFTConfig.model_validate({"rollout": {"temperature": TEMPERATURE}})
+    assert prediction_temperature(config, model) == config.prediction_temperature < 1
     model.config.final_logit_softcapping = 30.0
-    assert not head_is_linear(model)
+    assert prediction_temperature(config, model) == 1
 
 
 def test_temperature_of_next_token_prediction() -> None:
