@@ -120,9 +120,11 @@ def _super(collected: Collected, sft: Sequence[Run], dft: Sequence[Run]) -> Line
     best = {name: chosen[name][0] for name in names}
     ours, theirs = log_ratio_sum(own, names), log_ratio_sum(best, names)
     better = sum(own[name] < best[name] for name in names)
+    single, point = min((log_ratio_sum(ratios, names), point) for point, ratios in grid.items())
     return Line(
         what,
-        f"{ours:.2f} beside {theirs:.2f} over {len(names)} metrics ({better} of them better; {len(grid)} points)",
+        f"{ours:.2f} beside {theirs:.2f} over {len(names)} metrics ({better} of them better; {len(grid)} points; the "
+        f"best single one, learning rate {point[0]} and {point[1]}, {single:.2f})",
         ours < theirs,
     )
 
