@@ -191,6 +191,9 @@ def _perplexity(sft: Sequence[Run], dft: Sequence[Run], plain_sampler: bool, oth
         shown = f"{before:.4g} to {after:.4g}: {change:+.2%}"
         if name == "sampler perplexity" and min(covered) < 100:
             shown += f" (of the {covered[0]:.1f} % and {covered[1]:.1f} % of tokens it can draw)"
-        met = _told(change, change < 0 if most == 0.0 else change <= most, not asked.get(name, not plain_sampler))
+        # What a truncated sampler cannot draw has no perplexity, and the more it can draw the harder are the tokens.
+        beyond = name == "sampler perplexity" and min(covered) < 100
+        nothing = beyond or not asked.get(name, not plain_sampler)
+        met = _told(change, change < 0 if most == 0.0 else change <= most, nothing)
         found.append(Line(label, shown, met))
     return found
