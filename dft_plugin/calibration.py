@@ -10,11 +10,16 @@ beta = T has T times that gradient: Li et al., "Preserving Diversity in Supervis
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from dft_plugin.config import DFTConfig
 from dft_plugin.language_model import decoder_of, head_layer_of, head_of
+
+_hooked: WeakKeyDictionary[nn.Module, RemovableHandle] = WeakKeyDictionary()
+"""Decoder -> its hook. A run that was interrupted leaves one behind, and the next would divide twice."""
 
 
 class Calibration:
@@ -34,7 +39,10 @@ class Calibration:
         self.temperature = temperature
         self.share = 0.0
         self._head = head_layer_of(model)
-        self._handle = decoder_of(model).register_forward_hook(self._hook)
+        decoder = decoder_of(model)
+        if decoder in _hooked:
+            _hooked[decoder].remove()
+        self._handle = _hooked[decoder] = decoder.register_forward_hook(self._hook)
 
     def remove(self) -> None:
         self._handle.remove()

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dft_plugin import DFTCallback
-from dft_plugin.calibration import prediction_temperature
+from dft_plugin.calibration import Calibration, prediction_temperature
 from dft_plugin.config import DFTConfig
 from tests import tiny
 from tests.training import At, Gradient, combined, norm_squared, relative_error, term_options, train
@@ -104,6 +104,19 @@ def test_nothing_else_is_touched() -> None:
     assert torch.equal(trained(input_ids=tokens).logits, plain.trainer.model.train()(input_ids=tokens).logits)
     ones = [train(model, rows, DFTCallback(**term_options(weight=0.3, calibration=share))) for share in (0.0, 1.0)]
     assert all(torch.equal(ones[0].weights[name], ones[1].weights[name]) for name in ones[0].weights)
+
+
+def test_an_interrupted_run_leaves_nothing_to_the_next() -> None:
+    """Nobody removes the first one's hook, as after Ctrl-C: logits are divided once, not twice."""
+    model = tiny.model("llama").train()
+    tokens = torch.tensor([tiny.tokenizer()("once upon a time")["input_ids"]])
+    plain = model(input_ids=tokens).logits
+    for _ in range(2):
+        calibration = Calibration(model, TEMPERATURE)
+        calibration.share = 1.0
+    torch.testing.assert_close(model(input_ids=tokens).logits, plain / TEMPERATURE)
+    calibration.remove()
+    assert torch.equal(model(input_ids=tokens).logits, plain)
 
 
 def test_outside_the_steps_the_term_acts_in() -> None:
