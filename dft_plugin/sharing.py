@@ -37,4 +37,4 @@ def share(windows: Sequence[Window], each: int, processes: Processes, seed: int)
     while len(order) < wanted:
         order += torch.randperm(len(windows), generator=generator).tolist()
     first = processes.rank * each
-    return [windows[index] for index in order[:wanted][first : first + each]]
+    return [windows[index] for index in order[first : first + each]]

@@ -189,10 +189,10 @@ def _perplexity(sft: Sequence[Run], dft: Sequence[Run], plain_sampler: bool, oth
         before, after = mean(sft, perplexity(name)), mean(dft, perplexity(name))
         change = after / before - 1
         shown = f"{before:.4g} to {after:.4g}: {change:+.2%}"
-        if name == "sampler perplexity" and min(covered) < 100:
-            shown += f" (of the {covered[0]:.1f} % and {covered[1]:.1f} % of tokens it can draw)"
         # What a truncated sampler cannot draw has no perplexity, and the more it can draw the harder are the tokens.
         beyond = name == "sampler perplexity" and min(covered) < 100
+        if beyond:
+            shown += f" (of the {covered[0]:.1f} % and {covered[1]:.1f} % of tokens it can draw)"
         nothing = beyond or not asked.get(name, not plain_sampler)
         met = _told(change, change < 0 if most == 0.0 else change <= most, nothing)
         found.append(Line(label, shown, met))

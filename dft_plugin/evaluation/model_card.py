@@ -98,13 +98,16 @@ def section(results: Sequence[Result], report: str | None = None) -> str:
 
 
 def drawn(sampling: Sampling | None) -> str:
-    """How texts were drawn, such as ", drawn at temperature 0.8 and top-p 0.95,"; nothing where it is not known."""
+    """How texts were drawn, such as ", drawn at temperature 0.8, top-p 0.95,"; nothing where it is not known."""
     if sampling is None:
         return ""
-    filters = {"top-k": sampling.top_k or None, "top-p": sampling.top_p if sampling.top_p < 1 else None}
-    filters["min-p"] = sampling.min_p or None
     said = [f"temperature {sampling.temperature:g}"]
-    said += [f"{name} {value:g}" for name, value in filters.items() if value is not None]
+    if sampling.top_k:
+        said.append(f"top-k {sampling.top_k}")
+    if sampling.top_p < 1:
+        said.append(f"top-p {sampling.top_p:g}")
+    if sampling.min_p > 0:
+        said.append(f"min-p {sampling.min_p:g}")
     return f", drawn at {', '.join(said)},"
 
 
