@@ -28,6 +28,7 @@ from dft_plugin.language_model import decoder_of
 from dft_plugin.metrics import Metrics
 from dft_plugin.rollout import describe, forked_rng, seed_of
 from dft_plugin.run_report import RunReport
+from dft_plugin.schedule import Schedule
 from dft_plugin.term import DistributionTerm, Evaluation
 
 logger = logging.getLogger("dft_plugin")
@@ -86,6 +87,7 @@ class DFTCallback(TrainerCallback, ExportableState):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._trainer = trainer = host.find_trainer(self)
         host.check_supported(trainer, state, self.config)
+        self.schedule = Schedule.of(self.config, state.max_steps)
         host.add_to_logs(trainer, self.metrics.drain)
         host.before_clipping(trainer, self._on_gradients_ready)
         model = kwargs["model"]
@@ -125,7 +127,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         self.term.drift = self.guard.drift
         self._restore(state)
         self.report = run_report.begin(self.config, self.setting, self.term, self._trainer, state)
-        self._say(self._active_line(time.perf_counter() - started))
+        self._say(self._active_line(time.perf_counter() - started, state.max_steps))
 
     def _say(self, line: str) -> None:
         if self.setting.processes.rank == 0:
@@ -139,42 +141,30 @@ class DFTCallback(TrainerCallback, ExportableState):
             self._assemble(state)
         return self.gathering is None
 
-    def _active_line(self, seconds: float) -> str:
+    def _active_line(self, seconds: float, steps: int) -> str:
         config = self.config
         assert self.term is not None
         names = ", ".join(entry.name for entry in self.term.objective.matched)
         return (
             f"dft: Distribution Fine-Tuning is active: {names}; reference {config.reference}; weight "
             f"{config.weight}; {config.rollout.batch_size} texts of up to {config.rollout.max_new_tokens} tokens "
-            f"per process every {config.rollout.interval} step(s) at temperature {config.rollout.temperature}; "
+            f"per process every {config.rollout.interval} step(s) from step {self.schedule.start} of {steps} at "
+            f"temperature {config.rollout.temperature}; "
             f"{'' if self.calibration is None else f'next-token prediction at {self.calibration.temperature:.3g}; '}"
             f"{self.backward} backward (prepared in {seconds:.1f} s)"
         )
-
-    def warmed_at(self, step: int) -> float | None:
-        """The warm-up's share at an optimizer step, up to 1; None before `start_step` and from `end_step` on."""
-        config = self.config
-        if step < config.start_step or (config.end_step is not None and step >= config.end_step):
-            return None
-        return min(1.0, (step - config.start_step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
-
-    def weight_at(self, step: int) -> float | None:
-        """The weight at an optimizer step before `auto`: the warm-up's share; None when it does not act."""
-        config, warm = self.config, self.warmed_at(step)
-        if warm is None or (step - config.start_step) % config.rollout.interval:
-            return None
-        return warm if config.weight == "auto" else warm * config.weight
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._pending, self._seen = None, False
         if not self._gathered(state):
             return
         factor = 1.0 if self.guard.loss_bound is None else self.guard.loss_bound.factor
-        weight, warm = self.weight_at(state.global_step), self.warmed_at(state.global_step)
-        if weight is not None:
+        warm = self.schedule.warmed(state.global_step)
+        if warm is not None and self.schedule.acts(state.global_step):
             if self.guard.loss_bound is not None:
                 self.metrics.add("dft/weight_factor", factor)
-            self._match(factor * weight, state, **kwargs)
+            weight = 1.0 if self.config.weight == "auto" else self.config.weight
+            self._match(factor * warm * weight, state, **kwargs)
         if self.calibration is not None:
             self.calibration.share = factor * (warm or 0.0)
 
@@ -298,7 +288,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         if self.acted == 0:
             raise DistributionTermError(
                 f"training ended after {state.global_step} steps without the distribution term having acted "
-                f"(start_step {self.config.start_step}, interval {self.config.rollout.interval}, "
+                f"(start_step {self.schedule.start}, interval {self.config.rollout.interval}, "
                 f"{self.skipped} steps skipped{self._waited()})"
             )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dft_plugin.config import ConfigError, DFTConfig, parse
+from dft_plugin.schedule import never_acts
 
 AXOLOTL, TRL = "Axolotl", "TRL"
 PLUGIN = "dft_plugin_axolotl.DFTPlugin"
@@ -192,11 +193,10 @@ def check(config: Mapping[str, Any]) -> Findings:
         problems.append(str(error))
         return findings
     findings.checked.append("every key of the dft block")
-    if 0 < _number(config.get("max_steps")) <= parsed.start_step:
-        problems.append(
-            f"start_step is {parsed.start_step} and max_steps {config['max_steps']}: the term would never act; "
-            "lower start_step"
-        )
+    steps = _number(config.get("max_steps"))
+    never = never_acts(parsed, int(steps)) if steps > 0 else None
+    if never is not None:
+        problems.append(never)
     unmeasured = never_evaluated(config, host)
     if parsed.loss_bound is not None and unmeasured is not None:
         problems.append(f"loss_bound is {parsed.loss_bound} and {unmeasured}, or leave loss_bound out")

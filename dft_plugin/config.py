@@ -108,7 +108,7 @@ class DFTConfig(BaseModel):
         "cross-entropy's times their mean strength; 0 only measures",
     )
     gradient_fraction: float = Field(
-        default=0.3,
+        default=0.6,
         gt=0,
         le=10,
         description="for weight: auto, the norm of the term's gradient relative to cross-entropy's while the text is "
@@ -147,12 +147,21 @@ class DFTConfig(BaseModel):
         description="what is matched: names, or a name with options (distance, weight and its own)",
     )
     rollout: DFTRolloutConfig = Field(default_factory=DFTRolloutConfig, description="how the model is sampled")
-    start_step: int = Field(default=0, ge=0, description="first optimizer step at which the term acts")
-    end_step: int | None = Field(
-        default=None, ge=1, description="optimizer step from which it no longer acts; null: never"
+    start_step: int | float = Field(
+        default=0.5,
+        ge=0,
+        description="first optimizer step at which the term acts; below 1: this share of the run's steps. While "
+        "cross-entropy still learns the task, a term beside it slows that (benchmarks/LOG.md, 12)",
     )
-    warmup_steps: int = Field(
-        default=0, ge=0, description="steps over which the weight rises linearly from 0 after start_step"
+    end_step: int | float | None = Field(
+        default=None,
+        gt=0,
+        description="optimizer step, or share of the run's, from which it no longer acts; null: never",
+    )
+    warmup_steps: int | float = Field(
+        default=0,
+        ge=0,
+        description="steps, or share of the run's, over which the weight rises linearly from 0 after start_step",
     )
     credit: float = Field(
         default=0.0,
@@ -199,6 +208,15 @@ class DFTConfig(BaseModel):
             raise ValueError(f"takes a number of at least 0, or `auto` (given: {value!r})")
         return value
 
+    @field_validator("start_step", "end_step", "warmup_steps")
+    @classmethod
+    def _whole_or_share(cls, value: float | None) -> float | None:
+        if value is None or value < 1:
+            return value
+        if value != int(value):
+            raise ValueError(f"takes a number of steps, or a share of them below 1 (given: {value})")
+        return int(value)
+
     @field_validator("statistics", mode="before")
     @classmethod
     def _name_or_mapping(cls, value: Any) -> Any:
@@ -223,10 +241,11 @@ class DFTConfig(BaseModel):
                     f"statistics: {entry.name}: it acts through reward-to-go alone, and credit is 0, so it would have "
                     "no gradient; set credit above 0, such as credit: 0.9 (1 is unbiased)"
                 )
-        if self.end_step is not None and self.end_step <= self.start_step:
+        start, end = self.start_step, self.end_step
+        # A share and a number of steps can only be compared once the run's length is known (schedule.never_acts).
+        if end is not None and (end < 1) == (start < 1) and end <= start:
             raise ValueError(
-                f"end_step is {self.end_step} and start_step {self.start_step}: the term would never act; "
-                "raise end_step or leave it out"
+                f"end_step is {end} and start_step {start}: the term would never act; raise end_step or leave it out"
             )
         return self
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dft_plugin.config import DFTConfig
+from dft_plugin.schedule import never_acts
 from dft_plugin.sharing import Processes
 
 
@@ -81,11 +82,9 @@ def check_supported(trainer: Any, state: Any, config: DFTConfig) -> None:
             f"loss_bound is {config.loss_bound} and eval_strategy is no: held-out loss is never measured; set "
             "eval_strategy to steps or epoch, or leave loss_bound out"
         )
-    if config.start_step >= state.max_steps:
-        raise UnsupportedRunError(
-            f"start_step is {config.start_step} and training has {state.max_steps} steps: the term would never "
-            "act; lower start_step"
-        )
+    problem = never_acts(config, state.max_steps)
+    if problem is not None:
+        raise UnsupportedRunError(problem)
 
 
 def processes(accelerator: Any) -> Processes:

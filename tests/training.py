@@ -30,6 +30,7 @@ TINY_TERM: dict[str, Any] = {
     "statistics": ["token_frequency", "sentence_length", "entropy"],
     "reference_windows": 64,
     "rollout": {"batch_size": 6, "micro_batch_size": 4, "max_new_tokens": 16, "context_tokens": 32},
+    "start_step": 0,
     "sample_every": 0,
     "report": False,
 }

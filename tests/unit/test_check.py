@@ -136,7 +136,7 @@ def test_misspelled_key_in_the_block(folder: Path) -> None:
         ({"tensor_parallel_size": 2}, "with tensor parallelism no process"),
         ({"fsdp_config": {"reshard_after_forward": True}}, "fsdp_config is set"),
         ({"label_smoothing_factor": 0.1}, "label_smoothing_factor is 0.1"),
-        ({"max_steps": 5, "dft": {**SMALL, "start_step": 5}}, "start_step is 5 and max_steps 5"),
+        ({"max_steps": 5, "dft": {**SMALL, "start_step": 5}}, "start_step is 5 and training has 5 steps"),
     ],
 )
 def test_settings_the_term_is_not_exact_with(folder: Path, setting: dict[str, Any], said: str) -> None:
