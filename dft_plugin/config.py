@@ -112,7 +112,7 @@ class DFTConfig(BaseModel):
         gt=0,
         le=10,
         description="for weight: auto, the norm of the term's gradient relative to cross-entropy's while the text is "
-        "far from human; 1 moves further and costs perplexity, 2 overshoots (benchmarks/LOG.md, 7 to 9)",
+        "far from human; with `start_step: 0` take half of it (benchmarks/LOG.md, 7 to 9 and 12)",
     )
     calibration: float = Field(
         default=0.7,

@@ -63,6 +63,13 @@ def test_interval_start_end_and_warmup() -> None:
     assert callback.acted == 3
 
 
+def test_shares_of_the_run() -> None:
+    callback = DFTCallback(**term_options(weight=0.8, start_step=0.5, end_step=0.9, warmup_steps=0.3))
+    found = train(tiny.model("llama"), ROWS, callback, max_steps=7)
+    weights = [line.get("dft/weight") for line in found.logs[:7]]
+    assert weights == [None, None, None, pytest.approx(0.4), pytest.approx(0.8), pytest.approx(0.8), None]
+
+
 @pytest.mark.parametrize("clipped", [False, True])
 def test_auto_holds_the_stated_fraction(clipped: bool) -> None:
     """||term|| = fraction x strength x running norm of cross-entropy's, every norm from whole gradients."""
