@@ -9,8 +9,13 @@ once more. Decoding reads every weight and the key-value cache once for each tok
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from dft_plugin.config import DFTConfig
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -32,6 +37,8 @@ SFT_TOKENS = 16 * 2048
 """Trained tokens a step."""
 ROLLOUTS, CONTEXT_TOKENS, NEW_TOKENS = 64, 32, 128
 """DFT's defaults."""
+ACTING = 1 - DFTConfig().start_step
+"""Share of the steps at which texts are sampled, by default."""
 PAIRS_FROM = 2048
 """Contexts that DPO's rejected texts are sampled from, once."""
 FORWARD, BACKWARD_OF_LORA, RECOMPUTED = 2, 2, 2
@@ -55,15 +62,23 @@ def decode_seconds(texts: int, context: int, new: int) -> float:
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of one optimizer step, part by part, and of what is done once."""
+    """Seconds of one optimizer step, part by part, and of what is done once.
+
+    Attributes:
+        parts: of every step.
+        sampled: of a step at which texts are sampled and matched.
+        once: what is done before.
+    """
 
     arm: str
     parts: dict[str, float]
+    sampled: dict[str, float] = field(default_factory=dict)
     once: float = 0.0
 
     @property
     def step(self) -> float:
-        return sum(self.parts.values())
+        """The mean over all steps."""
+        return sum(self.parts.values()) + ACTING * sum(self.sampled.values())
 
     @property
     def hours(self) -> float:
@@ -73,13 +88,12 @@ class Cost:
 def costs() -> list[Cost]:
     """SFT, DPO, REINFORCE and DFT, with and without credit, and with a quarter of the rollouts."""
     cross_entropy = compute_seconds(SFT_TOKENS, TRAINED)
-    sft_run = STEPS * cross_entropy
+    sft_run, plain = STEPS * cross_entropy, {"cross-entropy": cross_entropy}
     own_texts = PAIRS_FROM / ROLLOUTS * decode_seconds(ROLLOUTS, CONTEXT_TOKENS, NEW_TOKENS)
 
     def on_rollouts(texts: int, forward_passes: int) -> dict[str, float]:
         tokens = texts * (CONTEXT_TOKENS + NEW_TOKENS)
         return {
-            "cross-entropy": cross_entropy,
             "rollouts": decode_seconds(texts, CONTEXT_TOKENS, NEW_TOKENS),
             "measuring": compute_seconds(tokens, FORWARD * forward_passes),
             "balance": STATISTICS * (FORWARD + BACKWARD_OF_LORA) * HEAD * texts * NEW_TOKENS / SUSTAINED,
@@ -87,22 +101,26 @@ def costs() -> list[Cost]:
         }
 
     return [
-        Cost("SFT", {"cross-entropy": cross_entropy}),
+        Cost("SFT", plain),
         # The reference model is the same with adapters off: one more forward pass.
-        Cost("DPO, after SFT", {"pairs": compute_seconds(SFT_TOKENS, TRAINED + FORWARD)}, sft_run + own_texts),
+        Cost("DPO, after SFT", {"pairs": compute_seconds(SFT_TOKENS, TRAINED + FORWARD)}, once=sft_run + own_texts),
         # Rewards of realized texts take a second forward pass here; a version of its own would share the first.
-        Cost("REINFORCE", on_rollouts(ROLLOUTS, 2)),
-        Cost("DFT", on_rollouts(ROLLOUTS, 1)),
-        Cost("DFT, a quarter of the rollouts", on_rollouts(ROLLOUTS // 4, 1)),
+        Cost("REINFORCE", plain, on_rollouts(ROLLOUTS, 2)),
+        Cost("DFT", plain, on_rollouts(ROLLOUTS, 1)),
+        Cost("DFT, a quarter of the rollouts", plain, on_rollouts(ROLLOUTS // 4, 1)),
     ]
+
+
+def shown(parts: dict[str, float]) -> str:
+    return " + ".join(f"{name} {seconds:.2f}" for name, seconds in parts.items())
 
 
 def page() -> str:
     found = costs()
     sft = found[0].hours
     rows = [
-        f"| {cost.arm} | {' + '.join(f'{name} {seconds:.2f}' for name, seconds in cost.parts.items())} "
-        f"| {cost.step:.2f} | {cost.once / 3600:.2f} | {cost.hours:.2f} | {cost.hours / sft:.2f} |"
+        f"| {cost.arm} | {shown(cost.parts)} | {shown(cost.sampled)} | {cost.step:.2f} "
+        f"| {cost.once / 3600:.2f} | {cost.hours:.2f} | {cost.hours / sft:.2f} |"
         for cost in found
     ]
     cache = 2 * LAYERS * KEY_VALUE_HEADS * HEAD_SIZE * BYTES_PER_WEIGHT
@@ -126,8 +144,11 @@ def page() -> str:
             f"- balance of `weight: auto`: {STATISTICS} statistics x {FORWARD + BACKWARD_OF_LORA} x {HEAD:.3g} weights "
             f"of the head x {ROLLOUTS * NEW_TOKENS:,} tokens.",
             "",
-            "| arm | seconds a step | together | once, hours | whole run, GPU-hours | times SFT's |",
-            "| --- | --- | --- | --- | --- | --- |",
+            f"Texts are sampled at {ACTING:.0%} of the steps (`start_step`).",
+            "",
+            "| arm | seconds a step | and where texts are sampled | mean of all steps | once, hours "
+            "| whole run, GPU-hours | times SFT's |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
             *rows,
             "",
             "Left out: optimizer and data loading (alike in all arms), the statistics themselves, latency of kernels.",

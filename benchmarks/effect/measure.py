@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from benchmarks.effect.generation import continuations
+from benchmarks.effect.preference import Judge
 from benchmarks.effect.scenario import SamplerBlock
 from benchmarks.effect.task import Task
 from dft_plugin.evaluation.evaluate import evaluate
@@ -31,6 +32,7 @@ class Measures:
     """The measures of a task; the human side is prepared once."""
 
     task: Task
+    judge: Judge | None = None
 
     @cached_property
     def contexts(self) -> list[Window]:
@@ -82,8 +84,12 @@ class Measures:
         texts = self.generate(model, sampler, seed)
         resamples = self.task.scenario.measuring.resamples
         sample = decoded(self.task.tokenizer, texts.select(slice(0, 3)))
+        found = self.of_texts(texts, "measured", resamples)
+        if self.judge is not None:
+            own, human = (not_empty(side) for side in (decoded(self.task.tokenizer, texts), self.human_texts))
+            found["measures"]["judge"] = shown(self.judge.win_rate(own, human, self.words, resamples))
         return {
-            **self.of_texts(texts, "measured", resamples),
+            **found,
             "perplexity": self.perplexity(model, sampler),
             "samples": [{"prompt": text.prompt, "text": text.text} for text in sample],
         }

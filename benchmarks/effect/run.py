@@ -30,6 +30,7 @@ from benchmarks.effect import scenario as scenarios
 from benchmarks.effect import super_baseline
 from benchmarks.effect.arms import ARMS, Arm
 from benchmarks.effect.measure import Measures
+from benchmarks.effect.preference import KEY, Judge
 from benchmarks.effect.probe import Probe
 from benchmarks.effect.result_files import run_path, save
 from benchmarks.effect.scenario import SamplerBlock
@@ -83,6 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--arms", help="comma-separated; default: the scenario's")
     parser.add_argument("--seeds", help="comma-separated; default: the scenario's")
     parser.add_argument("--output", default="runs/effect", help="folder for the JSON files and saved models")
+    parser.add_argument("--judge", help=f"base URL of an OpenAI-compatible endpoint, its key in {KEY}: win rates")
+    parser.add_argument("--judge-model", help="the judge's model name")
+    parser.add_argument("--judge-pairs", type=int, default=200, help="contexts the judge is asked about, each twice")
     parser.add_argument("--collect", action="store_true", help="gather what is there into benchmarks/effect/results")
     given = parser.parse_args(arguments)
     disable_progress_bar()
@@ -96,7 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"({len(task.windows)} windows)",
         flush=True,
     )
-    measures, probe = Measures(task), Probe(task)
+    judge = Judge.at(given.judge, given.judge_model, given.judge_pairs, folder)
+    measures, probe = Measures(task, judge), Probe(task)
     for seed in seeds:
         for name in chosen(given.arms, scenario.arms):
             if name == SUPER_BASELINE:

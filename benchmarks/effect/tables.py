@@ -38,6 +38,7 @@ QUOTED: list[Column] = [
     ("sentence length, variance", measure("sentence length, variance")),
     ("two-sample AUC", measure("auc")),
 ]
+PREFERRED: Column = ("preferred to human text, %", measure("judge"))
 HUMAN = {"distinct-2", "distinct-3", "sentence length, mean", "sentence length, variance"}
 NOT_TRAINED_ON = ("mmd", "auc", "rep-2", "rep-3", "rep-4", "self-bleu", "mattr", "sentence length", "jensen-shannon")
 
@@ -117,6 +118,7 @@ def scenario_page(collected: Collected) -> str:
         if not arms:
             continue
         runs = collected.of(arms[0], sampler)
+        judged = any("judge" in run["measures"] for arm in arms for run in collected.of(arm, sampler))
         in_floors: list[Column] = [(name, matched(name)) for name in matched_names(runs)]
         others: list[Column] = [(name, measure(name, "floor_ratio")) for name in NOT_TRAINED_ON]
         checks: list[Column] = [
@@ -129,9 +131,9 @@ def scenario_page(collected: Collected) -> str:
         parts += [
             f"## Sampler {sampler}",
             "### What is quoted",
-            by_arm(collected, sampler, QUOTED, sorted(HUMAN)),
-            "Preference: no judge endpoint is given, so the two-sample test stands in: the AUC of a linear classifier "
-            "on hashed n-grams, 0.5 is human.",
+            by_arm(collected, sampler, [*QUOTED, *([PREFERRED] if judged else [])], sorted(HUMAN)),
+            "The two-sample AUC is that of a linear classifier on hashed n-grams; 0.5 is human."
+            + ("" if judged else " It stands in for a preference: no judge endpoint was given."),
             "### Matched statistics, in human floors",
             by_arm(collected, sampler, in_floors),
             "### Not trained on, in human floors",

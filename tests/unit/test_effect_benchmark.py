@@ -17,6 +17,7 @@ from benchmarks.effect import bar, collect, corpora, cost, figures, plot, probe,
 from benchmarks.effect.arms import losses
 from benchmarks.effect.arms.reinforce import ReinforceTerm, leave_one_out
 from benchmarks.effect.arms.unlikelihood import over_produced
+from tests.stub_judge import Stub, serving
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -60,7 +61,10 @@ def test_grids_floors_are_those_of_sft() -> None:
 
 def test_cost_of_sft_by_hand() -> None:
     # 6 x 8.03e9 x 32,768 operations at 400e12 a second, 1,000 times.
-    assert cost.costs()[0].hours == pytest.approx(6 * 8.03e9 * 32768 / 400e12 * 1000 / 3600)
+    sft, _, _, dft, _ = cost.costs()
+    assert sft.hours == pytest.approx(6 * 8.03e9 * 32768 / 400e12 * 1000 / 3600)
+    # By default texts are sampled in the second half of the run.
+    assert dft.hours - sft.hours == pytest.approx(500 * sum(dft.sampled.values()) / 3600)
 
 
 # ---- losses -------------------------------------------------------------------------------------------------
@@ -302,6 +306,10 @@ seeds: [0]
 """
     )
     command = [str(scenario), "--corpora", str(tmp_path), "--output", str(tmp_path / "runs")]
+    stub = Stub()
+    with serving(stub) as url:
+        run.main([*command, "--arms", "sft", "--judge", url, "--judge-model", "stub", "--judge-pairs", "24"])
+    assert len(stub.requests) == 48
     run.main([*command, "--arms", "sft,dft,reinforce,super_baseline"])
     folder = tmp_path / "runs/small"
     written = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.json")}
@@ -329,6 +337,10 @@ seeds: [0]
     tables.main(results)
     page = (results / "small.md").read_text()
     assert "| sft (1) |" in page
+    (sft,) = found.of("sft", "t0.8-p1")
+    assert 0 <= sft["measures"]["judge"]["value"] <= 100
+    assert "judge" not in dft["measures"]
+    assert "preferred to human text, %" in page
     assert "### The bar: dft beside sft" in page
     plot.main(results)
     assert 0 < (results / "effect.png").stat().st_size < 200_000

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +13,8 @@ from dft_plugin.evaluation import ask, judge
 from dft_plugin.evaluation.result import Result
 from dft_plugin.evaluation.run import Request, run
 from dft_plugin.evaluation.texts import Text, TextsError
+from tests.stub_judge import Stub, serving
 from tests.unit.evaluation.samples import made_up
-
-
-class Stub:
-    """Prefers the longer text, the first of two as long; fails as it is told to."""
-
-    def __init__(self) -> None:
-        self.requests: list[dict[str, Any]] = []
-        self.failures: list[int] = []
-        self.headers: list[str | None] = []
-        self.answer: str | None = None
-        self.fail_after: int | None = None
-        self.lock = threading.Lock()
-
-    def reply(self, body: dict[str, Any], key: str | None) -> tuple[int, dict[str, Any]]:
-        with self.lock:
-            self.requests.append(body)
-            self.headers.append(key)
-            if self.failures:
-                return self.failures.pop(), {"error": {"message": "not now"}}
-            if self.fail_after is not None and len(self.requests) > self.fail_after:
-                return 401, {"error": {"message": "no credit"}}
-        shown = body["messages"][1]["content"]
-        first, second = shown.removeprefix("Text A:\n\n").split("\n\n---\n\n")[:2]
-        second = second.removeprefix("Text B:\n\n")
-        said = self.answer or ("A." if len(first) >= len(second) else "**B**")
-        return 200, {"choices": [{"message": {"content": said}}]}
 
 
 @pytest.fixture
@@ -51,24 +24,8 @@ def stub() -> Stub:
 
 @pytest.fixture
 def url(stub: Stub) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            assert self.path == "/v1/chat/completions"
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            status, content = stub.reply(body, self.headers.get("Authorization"))
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(json.dumps(content).encode())
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/v1"
-    server.shutdown()
-    server.server_close()
+    with serving(stub) as address:
+        yield address
 
 
 def endpoint(url: str, **options: Any) -> ask.Endpoint:
