@@ -150,7 +150,7 @@ class DFTConfig(BaseModel):
     start_step: int | float = Field(
         default=0.5,
         ge=0,
-        description="first optimizer step at which the term acts; below 1: this share of the run's steps. While "
+        description="first optimizer step at which the term acts, or only measures; below 1: this share of the run's. While "
         "cross-entropy still learns the task, a term beside it slows that (benchmarks/LOG.md, 12)",
     )
     end_step: int | float | None = Field(
