@@ -21,6 +21,7 @@ from tests import tiny
 
 BLOCK: dict[str, Any] = {
     "reference_windows": 64,
+    "start_step": 0,
     "report": False,
     "rollout": {"batch_size": 8, "micro_batch_size": 4, "max_new_tokens": 16, "context_tokens": 8},
 }

@@ -191,6 +191,7 @@ callback = DFTCallback(
     report=False,
     statistics=["token_frequency", {"word_length": {"longest": 5}}],
     weight=0.5,
+    start_step=0,
     rollout={"batch_size": 4, "micro_batch_size": 2, "max_new_tokens": 8, "context_tokens": 4},
 )
 arguments = SFTConfig(
