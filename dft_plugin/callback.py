@@ -156,17 +156,17 @@ class DFTCallback(TrainerCallback, ExportableState):
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._pending, self._seen = None, False
+        factor = 1.0 if self.guard.loss_bound is None else self.guard.loss_bound.factor
+        if self.calibration is not None:
+            self.calibration.share = factor
         if not self._gathered(state):
             return
-        factor = 1.0 if self.guard.loss_bound is None else self.guard.loss_bound.factor
         warm = self.schedule.warmed(state.global_step)
         if warm is not None and self.schedule.acts(state.global_step):
             if self.guard.loss_bound is not None:
                 self.metrics.add("dft/weight_factor", factor)
             weight = 1.0 if self.config.weight == "auto" else self.config.weight
             self._match(factor * warm * weight, state, **kwargs)
-        if self.calibration is not None:
-            self.calibration.share = factor * (warm or 0.0)
 
     def _match(self, weight: float, state: Any, **kwargs: Any) -> None:
         """One acting step of the distribution term."""

@@ -118,10 +118,10 @@ class DFTConfig(BaseModel):
         default=0.7,
         ge=0,
         le=1,
-        description="next-token prediction is trained at rollout.temperature to the power of this: 0: at temperature "
-        "1; 1: at the deployment temperature, where a small model's text is more varied than people's, and perplexity "
-        "at temperature 1 rises most. No difference where rollout.temperature is 1, or at weight 0 "
-        "(benchmarks/LOG.md, 10)",
+        description="next-token prediction is trained at rollout.temperature to the power of this, from the first step "
+        "on; 0: at temperature 1; 1: at the deployment temperature, where a small model's text is more varied than "
+        "people's, and perplexity at temperature 1 rises most. No difference where rollout.temperature is 1, or at "
+        "weight 0 (benchmarks/LOG.md, 10)",
     )
     loss_bound: float | None = Field(
         default=None,
@@ -150,8 +150,8 @@ class DFTConfig(BaseModel):
     start_step: int | float = Field(
         default=0.5,
         ge=0,
-        description="first optimizer step at which the term acts, or only measures; below 1: this share of the run's. While "
-        "cross-entropy still learns the task, a term beside it slows that (benchmarks/LOG.md, 12)",
+        description="first optimizer step at which the term acts, or only measures; below 1: this share of the run's. "
+        "While cross-entropy still learns the task, a term beside it slows that (benchmarks/LOG.md, 12)",
     )
     end_step: int | float | None = Field(
         default=None,
@@ -194,7 +194,7 @@ class DFTConfig(BaseModel):
 
     @property
     def prediction_temperature(self) -> float:
-        """The temperature that next-token prediction is trained at once warmed up."""
+        """The temperature that next-token prediction is trained at, from the first step on."""
         return 1.0 if self.weight == 0 else float(self.rollout.temperature**self.calibration)
 
     @field_validator("weight", mode="before")
