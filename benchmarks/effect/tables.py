@@ -206,7 +206,7 @@ def readme(everything: dict[str, Collected]) -> str:
         "`entropy` is GEM (Li et al. 2025) with beta at the temperature; `dft_uncalibrated` is the rollouts' part "
         "alone, `dft_calibrated` has `calibration: 1`. **Most of the gain at temperature 0.7 is calibration**: with it "
         "REINFORCE is where DFT is, and GEM does the like without rollouts. The rollouts' own part shows without it, "
-        "and where the reference is not the training text (scenarios b). `benchmarks/LOG.md` (8 to 11) says what was "
+        "and where the reference is not the training text (scenarios b). `benchmarks/LOG.md` (8 to 12) says what was "
         "tried and what failed. **In no scenario is all met that we had asked of DFT beside plain SFT**; what is "
         "missed stands line by line in `benchmarks/effect/results/effect.md`:",
         table(["scenario", "sampler", "seeds", "lines met"], rows),
