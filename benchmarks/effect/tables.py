@@ -179,10 +179,15 @@ def summary(everything: dict[str, Collected]) -> str:
 
 README_ARMS = (
     "sft", "dft", "sft_wallclock", "entropy", "unlikelihood", "dpo", "reinforce", "reinforce_calibrated",
-    "dft_uncalibrated", "dft_calibrated",
+    "dft_from_start", "dft_uncalibrated", "dft_calibrated", "dft_without_novelty",
 )  # fmt: skip
-SHOWN = {"a": "stories260K (260 thousand parameters)", "a-2m": "A Llama of 2.3 million parameters (`pretrain.py`)"}
-"""The scenarios whose table stands in the README, and what their models are."""
+SHOWN = {
+    "a": "**stories260K (260 thousand parameters)**, fine-tuned on fairy tales",
+    "a-2m": "**A Llama of 2.3 million parameters** (`pretrain.py`), fine-tuned on fairy tales",
+    "b-children": "**stories260K, fine-tuned on machine-written fiction with fairy tales as the human reference**",
+    "b-2m": "**The larger model**, likewise",
+}
+"""The scenarios whose table stands in the README, and what they are."""
 
 
 def readme(everything: dict[str, Collected]) -> str:
@@ -192,9 +197,9 @@ def readme(everything: dict[str, Collected]) -> str:
         "tables. Every arm has the same steps, tokens and order of the data; mean over seeds and their range. `dft` is "
         "at its default options. Small models on a CPU: this shows the mechanism, not what to expect of a large model."
     ]
-    for name, model in SHOWN.items():
+    for name, what in SHOWN.items():
         if name in everything:
-            parts += _shown_in_readme(everything[name], model)
+            parts += _shown_in_readme(everything[name], what)
     rows = []
     for name, other in everything.items():
         for where in other.samplers:
@@ -216,19 +221,20 @@ def readme(everything: dict[str, Collected]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _shown_in_readme(collected: Collected, model: str) -> list[str]:
+def _shown_in_readme(collected: Collected, what: str) -> list[str]:
     scenario, sampler = collected.scenario, collected.samplers[0]
     plain = mean(collected.of("sft", sampler), lambda run: run["cost"]["seconds_per_step"])
     columns: list[Column] = [
         *(column for column in QUOTED if column[0] != "tokens it can draw, %"),
         ("MMD²", measure("mmd")),
         *((f"{name.replace('_', ' ')}, floors", matched(name)) for name in ("token_frequency", "ngram_frequency")),
+        ("validation loss of the task", perplexity("validation loss")),
         ("facts recalled", lambda run: run["probe"]["recall"]["value"]),
         ("times SFT's seconds a step", lambda run: run["cost"]["seconds_per_step"] / plain),
     ]
     return [
-        f"**{model}**, fine-tuned on fairy tales for {scenario['steps']} steps, measured on "
-        f"continuations of held-out contexts at {sampler} (temperature, top-p):",
+        f"{what}, {scenario['steps']} steps, measured on continuations of held-out contexts at {sampler} "
+        "(temperature, top-p):",
         by_arm(collected, sampler, columns, sorted(HUMAN), README_ARMS),
     ]
 

@@ -42,6 +42,12 @@ def with_clipped_derivatives(task: Task, seed: int, sampler: SamplerBlock) -> Tr
     return run(task, seed, task.config(sampler, seed, statistics=entries))
 
 
+def without_novelty(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
+    """The other default statistics alone."""
+    entries = [entry for entry in DFTConfig().model_dump()["statistics"] if entry["name"] != "novelty"]
+    return run(task, seed, task.config(sampler, seed, statistics=entries))
+
+
 def with_a_bound_on_loss(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
     """The weight falls by itself where held-out loss, at temperature 1, rises by more than the bound."""
     options = {"loss_bound": 0.02, **task.scenario.options.get("dft_bound", {})}
