@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dft_plugin.evaluation.compare import Cell, Comparison, compare
@@ -23,7 +23,7 @@ from dft_plugin.evaluation.report.comparison import change
 from dft_plugin.evaluation.report.habits import CERTAIN
 from dft_plugin.evaluation.report.html import render, write_report
 from dft_plugin.evaluation.report.numbers import figure, share, tick, times
-from dft_plugin.evaluation.report.scale import Scale, scale_over
+from dft_plugin.evaluation.report.scale import LEAST, Scale, scale_over
 from dft_plugin.evaluation.report.training import TrainerStateError, read_trainer_state, training_charts
 from dft_plugin.evaluation.result import Curve, Measure, Result, ResultError, Sample, Samples
 from tests import results
@@ -516,10 +516,14 @@ def test_axes_are_divided_by_round_numbers_inside_them(low: float, factor: float
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), max_size=9), st.booleans(), st.booleans())
+@example([5e-324], True, False)
+@example([5e-324, 1e6], True, False)
 def test_an_axis_holds_all_values(values: list[float | None], log: bool, zero: bool) -> None:
     scale = scale_over(values, log=log, zero=zero)
     assert scale.low < scale.high
-    assert all(scale.low <= value <= scale.high for value in values if value is not None and (value > 0 or not log))
+    assert all(
+        scale.low <= value <= scale.high for value in values if value is not None and (value >= LEAST or not log)
+    )
 
 
 heights = st.lists(st.floats(30, 200), min_size=5, max_size=5)

@@ -53,15 +53,19 @@ class Scale:
         return inside[:: -(-len(inside) // most)]
 
 
+LEAST = 1e-100
+"""The least value of a logarithmic axis: ratios to what is smaller are not all finite."""
+
+
 def scale_over(values: Iterable[float | None], *, log: bool = False, zero: bool = False) -> Scale:
     """The axis that holds all values, a little wider than they are.
 
     Args:
-        values: what is drawn; None, and on a logarithmic axis what is not above 0, is passed over.
+        values: what is drawn; None, and on a logarithmic axis what is below `LEAST`, is passed over.
         log: logarithmic.
         zero: begins at 0 (linear axes only).
     """
-    found = [value for value in values if value is not None and math.isfinite(value) and not (log and value <= 0)]
+    found = [value for value in values if value is not None and math.isfinite(value) and not (log and value < LEAST)]
     low, high = (min(found), max(found)) if found else (1.0, 2.0)
     if log:
         margin = max((high / low) ** 0.04, 1.05)
