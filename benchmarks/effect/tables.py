@@ -215,8 +215,8 @@ def readme(everything: dict[str, Collected]) -> str:
         "Where plain SFT is near human already (scenarios c) DFT mends little, and in `c-2m` it does harm, which comes "
         "from the statistic `novelty`: **without it** (`dft_without_novelty`: name the other five under `statistics`) "
         "there is none, and in `a-2m` text is nearer to people; in `b-2m` it is farther. `benchmarks/LOG.md` (8 to 13) "
-        "says what was tried and what failed. **In no scenario is all met that we had asked of DFT beside plain SFT**; what is "
-        "missed stands line by line in `benchmarks/effect/results/effect.md`:",
+        "says what was tried and what failed. **In no scenario is all met that we had asked of DFT beside plain SFT**; "
+        "what is missed stands line by line in `benchmarks/effect/results/effect.md`:",
         table(["scenario", "sampler", "seeds", "lines met"], rows),
         "![Distances to human text of SFT, the super-baseline, GEM, REINFORCE and DFT]"
         "(benchmarks/effect/results/effect.png)",
