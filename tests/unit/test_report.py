@@ -23,7 +23,7 @@ from dft_plugin.evaluation.report.comparison import change
 from dft_plugin.evaluation.report.habits import CERTAIN
 from dft_plugin.evaluation.report.html import render, write_report
 from dft_plugin.evaluation.report.numbers import figure, share, tick, times
-from dft_plugin.evaluation.report.scale import LEAST, Scale, scale_over
+from dft_plugin.evaluation.report.scale import Scale, scale_over
 from dft_plugin.evaluation.report.training import TrainerStateError, read_trainer_state, training_charts
 from dft_plugin.evaluation.result import Curve, Measure, Result, ResultError, Sample, Samples
 from tests import results
@@ -521,9 +521,7 @@ def test_axes_are_divided_by_round_numbers_inside_them(low: float, factor: float
 def test_an_axis_holds_all_values(values: list[float | None], log: bool, zero: bool) -> None:
     scale = scale_over(values, log=log, zero=zero)
     assert scale.low < scale.high
-    assert all(
-        scale.low <= value <= scale.high for value in values if value is not None and (value >= LEAST or not log)
-    )
+    assert all(scale.low <= value <= scale.high for value in values if value is not None and (value > 0 or not log))
 
 
 heights = st.lists(st.floats(30, 200), min_size=5, max_size=5)

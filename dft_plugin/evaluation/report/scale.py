@@ -24,7 +24,8 @@ class Scale:
         """Where a value is: 0 at the low end, 1 at the high end, and at the ends what is beyond them."""
         value = min(max(value, self.low), self.high)
         if self.log:
-            return math.log(value / self.low) / math.log(self.high / self.low)
+            low = math.log(self.low)  # differences: a ratio may overflow
+            return (math.log(value) - low) / (math.log(self.high) - low)
         return (value - self.low) / (self.high - self.low)
 
     def ticks(self, most: int = 5) -> list[float]:
@@ -53,22 +54,19 @@ class Scale:
         return inside[:: -(-len(inside) // most)]
 
 
-LEAST = 1e-100
-"""The least value of a logarithmic axis: ratios to what is smaller are not all finite."""
-
-
 def scale_over(values: Iterable[float | None], *, log: bool = False, zero: bool = False) -> Scale:
     """The axis that holds all values, a little wider than they are.
 
     Args:
-        values: what is drawn; None, and on a logarithmic axis what is below `LEAST`, is passed over.
+        values: what is drawn; None, and on a logarithmic axis what is not above 0, is passed over.
         log: logarithmic.
         zero: begins at 0 (linear axes only).
     """
-    found = [value for value in values if value is not None and math.isfinite(value) and not (log and value < LEAST)]
+    found = [value for value in values if value is not None and math.isfinite(value) and not (log and value <= 0)]
     low, high = (min(found), max(found)) if found else (1.0, 2.0)
     if log:
-        margin = max((high / low) ** 0.04, 1.05)
-        return Scale(low / margin, high * margin, log=True)
+        margin = max(math.exp(0.04 * (math.log(high) - math.log(low))), 1.05)
+        # The smallest numbers are too coarse for a margin: low may round to 0, and high to itself.
+        return Scale(max(low / margin, math.ulp(0.0)), math.nextafter(high * margin, math.inf), log=True)
     margin = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
     return Scale(0.0 if zero and low >= 0 else low - margin, high + margin)
