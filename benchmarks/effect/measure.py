@@ -83,15 +83,15 @@ class Measures:
         """Everything that is reported of a model under a sampler."""
         texts = self.generate(model, sampler, seed)
         resamples = self.task.scenario.measuring.resamples
-        sample = decoded(self.task.tokenizer, texts.select(slice(0, 3)))
+        own = decoded(self.task.tokenizer, texts)
         found = self.of_texts(texts, "measured", resamples)
         if self.judge is not None:
-            own, human = (not_empty(side) for side in (decoded(self.task.tokenizer, texts), self.human_texts))
-            found["measures"]["judge"] = shown(self.judge.win_rate(own, human, self.words, resamples))
+            win_rate = self.judge.win_rate(not_empty(own), not_empty(self.human_texts), self.words, resamples)
+            found["measures"]["judge"] = shown(win_rate)
         return {
             **found,
             "perplexity": self.perplexity(model, sampler),
-            "samples": [{"prompt": text.prompt, "text": text.text} for text in sample],
+            "samples": [{"prompt": text.prompt, "text": text.text} for text in own[:3]],
         }
 
 

@@ -70,6 +70,15 @@ def test_shares_of_the_run() -> None:
     assert weights == [None, None, None, pytest.approx(0.4), pytest.approx(0.8), pytest.approx(0.8), None]
 
 
+def test_before_the_start_training_is_plain() -> None:
+    """To the last bit: the loss of a step is that of the weights before it."""
+    plain = train(tiny.model("llama"), ROWS, max_steps=4)
+    late = train(tiny.model("llama"), ROWS, DFTCallback(**term_options(weight=0.8, start_step=2)), max_steps=4)
+    losses = [[line["loss"] for line in run.logs if "loss" in line] for run in (plain, late)]
+    assert losses[0][:3] == losses[1][:3]
+    assert losses[0][3] != losses[1][3]
+
+
 @pytest.mark.parametrize("clipped", [False, True])
 def test_auto_holds_the_stated_fraction(clipped: bool) -> None:
     """||term|| = fraction x strength x running norm of cross-entropy's, every norm from whole gradients."""
