@@ -14,11 +14,12 @@ DEFAULT_STATISTICS = {
     "ngram_frequency": 1.0,
     "sentence_length": 1.0,
     "punctuation_rhythm": 1.0,
-    "novelty": 1.0,
     "sentence_opening": 1.0,
 }
 """name -> weight. Not `entropy`: a model that fits human text badly is surprised by it, and the entropy that this asks
-for makes its text more varied than people's; `calibration` does what it was for (benchmarks/LOG.md, 7 and 10)."""
+for makes its text more varied than people's; `calibration` does what it was for (benchmarks/LOG.md, 7 and 10). Not
+`novelty`: a small model cannot repeat as people do, so it stays far from its floor and pulls all else away from human
+text (benchmarks/LOG.md, 13 and 14)."""
 
 
 class DFTStatisticConfig(BaseModel):

@@ -40,7 +40,7 @@ QUOTED: list[Column] = [
 ]
 PREFERRED: Column = ("preferred to human text, %", measure("judge"))
 HUMAN = {"distinct-2", "distinct-3", "sentence length, mean", "sentence length, variance"}
-NOT_TRAINED_ON = ("mmd", "auc", "rep-2", "rep-3", "rep-4", "self-bleu", "mattr", "sentence length", "jensen-shannon")
+NOT_TRAINED_ON = ("mmd", "auc", "rep-1", "rep-2", "rep-3", "rep-4", "self-bleu", "mattr", "sentence length", "jensen-shannon")
 
 
 def cell(found: Sequence[float]) -> str:
@@ -179,7 +179,7 @@ def summary(everything: dict[str, Collected]) -> str:
 
 README_ARMS = (
     "sft", "dft", "sft_wallclock", "entropy", "unlikelihood", "dpo", "reinforce", "reinforce_calibrated",
-    "dft_from_start", "dft_uncalibrated", "dft_calibrated", "dft_without_novelty",
+    "dft_from_start", "dft_uncalibrated", "dft_calibrated", "dft_novelty",
 )  # fmt: skip
 SHOWN = {
     "a": "**stories260K (260 thousand parameters)**, fine-tuned on fairy tales",

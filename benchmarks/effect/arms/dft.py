@@ -9,7 +9,7 @@ from benchmarks.effect.scenario import SamplerBlock
 from benchmarks.effect.task import Task
 from benchmarks.effect.training import Trained, fine_tune
 from dft_plugin import DFTCallback
-from dft_plugin.config import DFTConfig
+from dft_plugin.config import DEFAULT_STATISTICS, DFTConfig
 
 
 def with_options(name: str, **fixed: Any) -> Callable[[Task, int, SamplerBlock], Trained]:
@@ -42,10 +42,9 @@ def with_clipped_derivatives(task: Task, seed: int, sampler: SamplerBlock) -> Tr
     return run(task, seed, task.config(sampler, seed, statistics=entries))
 
 
-def without_novelty(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
-    """The other default statistics alone."""
-    entries = [entry for entry in DFTConfig().model_dump()["statistics"] if entry["name"] != "novelty"]
-    return run(task, seed, task.config(sampler, seed, statistics=entries))
+def with_novelty(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
+    """The default statistics and `novelty`."""
+    return run(task, seed, task.config(sampler, seed, statistics=[*DEFAULT_STATISTICS, "novelty"]))
 
 
 def with_a_bound_on_loss(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
