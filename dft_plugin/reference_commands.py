@@ -60,7 +60,7 @@ def build(
     """Build a reference of CORPUS: files (.txt, .jsonl, .json, .parquet, also .gz and .zst), folders, patterns or
     Hugging Face data set names."""
     from dft_plugin.config import DFTConfig
-    from dft_plugin.reference.build import Request, build_file
+    from dft_plugin.reference.build import WITHOUT_CONFIG, Request, build_file
     from dft_plugin.reference.built import built
     from dft_plugin.reference.progress import progress_bar
     from dft_plugin.reference.rows import ReadOptions
@@ -69,7 +69,7 @@ def build(
         corpus,
         output,
         tokenizer,
-        DFTConfig() if config is None else DFTConfig.from_yaml(config),
+        WITHOUT_CONFIG if config is None else DFTConfig.from_yaml(config),
         ReadOptions(split, text_column, max_bad),
         vocabulary_size,
         from_start,

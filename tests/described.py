@@ -13,7 +13,7 @@ import torch
 
 from dft_plugin.config import parse
 from dft_plugin.reference.accumulated import Reference
-from dft_plugin.reference.build import Request, build_file
+from dft_plugin.reference.build import WITHOUT_CONFIG, Request, build_file
 from dft_plugin.reference.description import Description, describe
 from dft_plugin.reference.word_counts import WordCounts
 from tests import tiny
@@ -41,7 +41,7 @@ def build(folder: Path, texts: Sequence[str], **config: Any) -> Reference:
     """The reference of texts, by `build_file`."""
     tiny.tokenizer().save_pretrained(folder / "model")
     (folder / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    settings = parse({**WINDOW, **config})
+    settings = parse({"statistics": [entry.name for entry in WITHOUT_CONFIG.statistics], **WINDOW, **config})
     request = Request([str(folder / "texts.jsonl")], folder / "built.safetensors", str(folder / "model"), settings)
     build_file(request)
     return Reference.load(folder / "built.safetensors")

@@ -40,7 +40,18 @@ QUOTED: list[Column] = [
 ]
 PREFERRED: Column = ("preferred to human text, %", measure("judge"))
 HUMAN = {"distinct-2", "distinct-3", "sentence length, mean", "sentence length, variance"}
-NOT_TRAINED_ON = ("mmd", "auc", "rep-1", "rep-2", "rep-3", "rep-4", "self-bleu", "mattr", "sentence length", "jensen-shannon")
+NOT_TRAINED_ON = (
+    "mmd",
+    "auc",
+    "rep-1",
+    "rep-2",
+    "rep-3",
+    "rep-4",
+    "self-bleu",
+    "mattr",
+    "sentence length",
+    "jensen-shannon",
+)
 
 
 def cell(found: Sequence[float]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from dft_plugin.config import DFTConfig
+from dft_plugin.config import DEFAULT_STATISTICS, DFTConfig
 from dft_plugin.reference import engines
 from dft_plugin.reference.accumulated import Reference
 from dft_plugin.reference.bad_lines import BadLines
@@ -30,6 +30,9 @@ from dft_plugin.vocabulary import token_texts
 LEAST_SHARED = 8 << 20
 """Bytes of a corpus that are worth starting other processes for."""
 ENGINES = ("local", "ray")
+WITHOUT_CONFIG = DFTConfig.model_validate({"statistics": [*DEFAULT_STATISTICS, "novelty"]})
+"""What a reference holds when no config says so: what is matched by default, and the repetition that describing and
+measuring texts goes by (`dft reference show`, `diff`, `audit`; `dft evaluate`)."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ def describe_corpus(corpus: str, tokenizer: str | None, progress: Callable[[Prog
             "--tokenizer, or build a reference of it first with `dft reference build`"
         )
     with tempfile.TemporaryDirectory() as folder:
-        request = Request([corpus], Path(folder) / "audited.safetensors", tokenizer, DFTConfig(), workers=None)
+        request = Request([corpus], Path(folder) / "audited.safetensors", tokenizer, WITHOUT_CONFIG, workers=None)
         reference, _ = build_file(request, progress)
     return describe(reference, corpus)
 

@@ -20,12 +20,11 @@ def options(**changed: Any) -> dict[str, Any]:
 
 
 def test_a_domain_is_matched() -> None:
-    """All statistics on by default, on a vocabulary that the domain was never counted with."""
-    settings = options()
-    del settings["statistics"]
-    callback = DFTCallback(**settings)
+    """All statistics on by default and `novelty`, on a vocabulary that the domain was never counted with."""
+    names = [*DEFAULT_STATISTICS, "novelty"]
+    callback = DFTCallback(**options(statistics=names))
     found = train(tiny.model(), ROWS, callback, max_steps=3)
-    for name in DEFAULT_STATISTICS:
+    for name in names:
         assert found.logs[1][f"dft/floor_ratio/{name}"] > 0
     assert callback.acted == 3
 

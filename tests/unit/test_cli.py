@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from dft_plugin import plugins, schema
 from dft_plugin.cli import commands
-from dft_plugin.config import DFTConfig, DFTRolloutConfig, parse
+from dft_plugin.config import DEFAULT_STATISTICS, DFTConfig, DFTRolloutConfig, parse
 from dft_plugin.reference import Reference, ReferenceError
 from dft_plugin.vocabulary import Vocabulary
 from tests import tiny
@@ -175,8 +175,10 @@ def test_reference_build(folder: Path) -> None:
     again = dft(*arguments, "-o", str(output))
     assert again.exit_code == 1
     assert again.stderr.endswith("exists: give another name, or --overwrite\n")
-    replaced = dft(*arguments, "-o", str(output), "--config", str(folder / "dft.yml"), "--overwrite")
-    assert replaced.exit_code == 0
+    replaced = dft(*arguments, "-o", str(output), "--overwrite")
+    assert replaced.exit_code == 0, replaced.output
+    held = set(Reference.load(output).totals)
+    assert held == {*DEFAULT_STATISTICS, "novelty"}  # by which `dft reference show` and `dft evaluate` tell repetition
 
 
 @pytest.mark.parametrize(

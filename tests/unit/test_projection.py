@@ -36,7 +36,7 @@ from tests import tiny
 from tests.unit.test_domain import NAMES, documents
 
 SAMPLING = {"max_new_tokens": 96, "context_tokens": 24}
-COUNTED = [*(name for name in DEFAULT_STATISTICS if name != "entropy"), "paragraph_length"]
+COUNTED = [*DEFAULT_STATISTICS, "novelty", "paragraph_length"]
 LLAMA = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"

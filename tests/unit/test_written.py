@@ -27,7 +27,7 @@ OPTIONS = {
     "text_length": {"longest": 20, "width": 3},
     "novelty": {"n": (1, 2, 3), "reach": 9},
 }
-NAMES = [*(name for name in DEFAULT_STATISTICS if name != "entropy"), "paragraph_length", "text_length"]
+NAMES = [*DEFAULT_STATISTICS, "novelty", "paragraph_length", "text_length"]
 
 
 @cache
