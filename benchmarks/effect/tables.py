@@ -194,6 +194,7 @@ README_ARMS = (
 )  # fmt: skip
 SHOWN = {
     "a": "**stories260K (260 thousand parameters)**, fine-tuned on fairy tales",
+    "a-1000": "**The same in 1,000 steps**",
     "a-2m": "**A Llama of 2.3 million parameters** (`pretrain.py`), fine-tuned on fairy tales",
     "b-children": "**stories260K, fine-tuned on machine-written fiction with fairy tales as the human reference**",
     "b-2m": "**The larger model**, likewise",
@@ -220,14 +221,13 @@ def readme(everything: dict[str, Collected]) -> str:
                 rows.append([name, where, str(seeds), f"{sum(bool(line.met) for line in told)} of {len(told)}"])
     parts += [
         "`entropy` is GEM (Li et al. 2025) with beta at the temperature; `dft_uncalibrated` is the rollouts' part "
-        "alone, `dft_calibrated` has `calibration: 1`, `dft_from_start` acts in the whole run. **Most of the gain at "
-        "temperature 0.7 is calibration**: with it REINFORCE is where DFT is, and GEM does the like without rollouts. "
-        "The rollouts' own part shows without it, and where the reference is not the training text (scenarios b). "
-        "Where plain SFT is near human already (scenarios c) DFT mends little, and in `c-2m` it does harm, which comes "
-        "from the statistic `novelty`: **without it** (`dft_without_novelty`: name the other five under `statistics`) "
-        "there is none, and in `a-2m` text is nearer to people; in `b-2m` it is farther. `benchmarks/LOG.md` (8 to 13) "
-        "says what was tried and what failed. **In no scenario is all met that we had asked of DFT beside plain SFT**; "
-        "what is missed stands line by line in `benchmarks/effect/results/effect.md`:",
+        "alone, `dft_calibrated` has `calibration: 1`, `dft_from_start` acts in the whole run, `dft_novelty` matches "
+        "`novelty` as well, a default until it was seen to do harm. **Most of the gain at temperature 0.7 is "
+        "calibration**: with it REINFORCE is where DFT is, and GEM does the like without rollouts. The rollouts' own "
+        "part shows without it, and where the reference is not the training text (scenarios b). Where plain SFT is "
+        "near human already (scenarios c) DFT mends little and costs little. `benchmarks/LOG.md` (8 to 14) says what "
+        "was tried and what failed. **In no scenario is all met that we had asked of DFT beside plain SFT**; what is "
+        "missed stands line by line in `benchmarks/effect/results/effect.md`:",
         table(["scenario", "sampler", "seeds", "lines met"], rows),
         "![Distances to human text of SFT, the super-baseline, GEM, REINFORCE and DFT]"
         "(benchmarks/effect/results/effect.png)",
