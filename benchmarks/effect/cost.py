@@ -43,7 +43,7 @@ PAIRS_FROM = 2048
 """Contexts that DPO's rejected texts are sampled from, once."""
 FORWARD, BACKWARD_OF_LORA, RECOMPUTED = 2, 2, 2
 """Times P operations a token."""
-STATISTICS = 6
+STATISTICS = len(DFTConfig().statistics)
 """Gradients at the hidden states that `weight: auto` takes, one for each statistic: the head, forward and backward."""
 TRAINED = FORWARD + BACKWARD_OF_LORA + RECOMPUTED
 

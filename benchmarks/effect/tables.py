@@ -194,7 +194,7 @@ README_ARMS = (
 )  # fmt: skip
 SHOWN = {
     "a": "**stories260K (260 thousand parameters)**, fine-tuned on fairy tales",
-    "a-1000": "**The same in 1,000 steps**",
+    "a-1000": "**The same, ten times the steps**",
     "a-2m": "**A Llama of 2.3 million parameters** (`pretrain.py`), fine-tuned on fairy tales",
     "b-children": "**stories260K, fine-tuned on machine-written fiction with fairy tales as the human reference**",
     "b-2m": "**The larger model**, likewise",
@@ -225,9 +225,10 @@ def readme(everything: dict[str, Collected]) -> str:
         "`novelty` as well, a default until it was seen to do harm. **Most of the gain at temperature 0.7 is "
         "calibration**: with it REINFORCE is where DFT is, and GEM does the like without rollouts. The rollouts' own "
         "part shows without it, and where the reference is not the training text (scenarios b). Where plain SFT is "
-        "near human already (scenarios c) DFT mends little and costs little. `benchmarks/LOG.md` (8 to 14) says what "
-        "was tried and what failed. **In no scenario is all met that we had asked of DFT beside plain SFT**; what is "
-        "missed stands line by line in `benchmarks/effect/results/effect.md`:",
+        "near human already (scenarios c) DFT mends little and costs little. The longer the run, the nearer DFT gets "
+        "to people, and SFT does not (`a`, `a-long`, `a-1000`: 100, 400 and 1,000 steps). `benchmarks/LOG.md` (8 to "
+        "14) says what was tried and what failed. **In no scenario is all met that we had asked of DFT beside plain "
+        "SFT**; what is missed stands line by line in `benchmarks/effect/results/effect.md`:",
         table(["scenario", "sampler", "seeds", "lines met"], rows),
         "![Distances to human text of SFT, the super-baseline, GEM, REINFORCE and DFT]"
         "(benchmarks/effect/results/effect.png)",
