@@ -18,8 +18,8 @@ DEFAULT_STATISTICS = {
 }
 """name -> weight. Not `entropy`: a model that fits human text badly is surprised by it, and the entropy that this asks
 for makes its text more varied than people's; `calibration` does what it was for (benchmarks/LOG.md, 7 and 10). Not
-`novelty`: a small model cannot repeat as people do, so it stays far from its floor and pulls all else away from human
-text (benchmarks/LOG.md, 13 and 14)."""
+`novelty`: a small model hardly comes to repeat as people do, so it never fades, and what it asks for is paid in
+perplexity and in the other statistics (benchmarks/LOG.md, 13 and 14)."""
 
 
 class DFTStatisticConfig(BaseModel):

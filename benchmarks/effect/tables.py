@@ -41,17 +41,8 @@ QUOTED: list[Column] = [
 PREFERRED: Column = ("preferred to human text, %", measure("judge"))
 HUMAN = {"distinct-2", "distinct-3", "sentence length, mean", "sentence length, variance"}
 NOT_TRAINED_ON = (
-    "mmd",
-    "auc",
-    "rep-1",
-    "rep-2",
-    "rep-3",
-    "rep-4",
-    "self-bleu",
-    "mattr",
-    "sentence length",
-    "jensen-shannon",
-)
+    "mmd", "auc", "rep-1", "rep-2", "rep-3", "rep-4", "self-bleu", "mattr", "sentence length", "jensen-shannon",
+)  # fmt: skip
 
 
 def cell(found: Sequence[float]) -> str:
@@ -225,10 +216,11 @@ def readme(everything: dict[str, Collected]) -> str:
         "`novelty` as well, a default until it was seen to do harm. **Most of the gain at temperature 0.7 is "
         "calibration**: with it REINFORCE is where DFT is, and GEM does the like without rollouts. The rollouts' own "
         "part shows without it, and where the reference is not the training text (scenarios b). Where plain SFT is "
-        "near human already (scenarios c) DFT mends little and costs little. The longer the run, the nearer DFT gets "
-        "to people, and SFT does not (`a`, `a-long`, `a-1000`: 100, 400 and 1,000 steps). `benchmarks/LOG.md` (8 to "
-        "14) says what was tried and what failed. **In no scenario is all met that we had asked of DFT beside plain "
-        "SFT**; what is missed stands line by line in `benchmarks/effect/results/effect.md`:",
+        "near human already (scenarios c) DFT mends little and costs little. The longer the run at temperature "
+        "0.7, the nearer to people is DFT's text, while SFT's grows less varied (`a`, `a-long`, `a-1000`: 100, 400 and "
+        "1,000 steps). `benchmarks/LOG.md` (8 to 14) says what was tried and what failed. **In no scenario is all met "
+        "that we had asked of DFT beside plain SFT**; what is missed stands line by line in "
+        "`benchmarks/effect/results/effect.md`:",
         table(["scenario", "sampler", "seeds", "lines met"], rows),
         "![Distances to human text of SFT, the super-baseline, GEM, REINFORCE and DFT]"
         "(benchmarks/effect/results/effect.png)",

@@ -9,7 +9,7 @@ from benchmarks.effect.scenario import SamplerBlock
 from benchmarks.effect.task import Task
 from benchmarks.effect.training import Trained, fine_tune
 from dft_plugin import DFTCallback
-from dft_plugin.config import DEFAULT_STATISTICS, DFTConfig
+from dft_plugin.config import DFTConfig
 
 
 def with_options(name: str, **fixed: Any) -> Callable[[Task, int, SamplerBlock], Trained]:
@@ -40,11 +40,6 @@ def with_clipped_derivatives(task: Task, seed: int, sampler: SamplerBlock) -> Tr
     """Every statistic's derivative clipped at three times its root mean square."""
     entries = [{**entry, "derivative_clip": 3.0} for entry in DFTConfig().model_dump()["statistics"]]
     return run(task, seed, task.config(sampler, seed, statistics=entries))
-
-
-def with_novelty(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
-    """The default statistics and `novelty`."""
-    return run(task, seed, task.config(sampler, seed, statistics=[*DEFAULT_STATISTICS, "novelty"]))
 
 
 def with_a_bound_on_loss(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
