@@ -3,9 +3,9 @@
 The gradient of sum_k w_k log(1 + distance_k / floor_k) is no fair sum: a rate of rare events (an opening repeated, a
 4-gram repeated) has a gradient ten times that of the token frequencies, most of it noise. So each statistic's
 gradient is divided by its norm, measured at the hidden states that the head reads, and multiplied by its strength,
-the share of its distance that lies above the human floor:
+the share of its distance that lies above the human floor, a mean over its components c:
 
-    strength_k = max(0, 1 - floor_k / distance_k)        1 far from human text, 0 where it cannot be told apart
+    strength_k = mean_c max(0, 1 - floor_kc / distance_kc)    1 far from human text, 0 where it cannot be told apart
     D'_k       <- w_k strength_k mean_j ||g_j|| / ||g_k|| D'_k,   g_k = d surrogate_k / d hidden states
 
 (Chen et al. 2018, GradNorm, takes norms at the last shared layer for the same reason.) A statistic without a gradient
@@ -15,19 +15,25 @@ is left out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 import torch
 from torch import Tensor
 
-from dft_plugin.objective import Accumulation, Distances, Floors, Matched, mean_floor_ratio
+from dft_plugin.objective import Accumulation, Distances, Floors, Matched, floor_ratios
 
 
 def strengths(matched: Sequence[Matched], distances: Distances, floors: Floors) -> dict[str, float]:
-    """statistic -> max(0, 1 - 1 / floor ratio), the ratio a mean over components; between 0 and 1."""
-    return {
-        entry.name: 1 - 1 / max(1.0, mean_floor_ratio(distances.raw[entry.name], floors[entry.name]))
-        for entry in matched
-    }
+    """statistic -> mean over its components of max(0, 1 - 1 / floor ratio); between 0 and 1.
+
+    Of strengths, not the strength of a mean ratio: a mark that people hardly ever set stays 50 floors away, and would
+    hold the statistic at full strength when all other marks are where people's are.
+    """
+    found = {}
+    for entry in matched:
+        ratios = floor_ratios(distances.raw[entry.name], floors[entry.name]).values()
+        found[entry.name] = fmean(1 - 1 / max(1.0, ratio) for ratio in ratios)
+    return found
 
 
 def mean_strength(matched: Sequence[Matched], strength: Mapping[str, float]) -> float:

@@ -10,7 +10,7 @@ from dft_plugin.hookspecs import hookimpl
 from dft_plugin.rollout import RolloutEngine, TransformersEngine
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.statistics.entropy import EntropyRate
-from dft_plugin.statistics.frequency import NgramFrequency, TokenFrequency
+from dft_plugin.statistics.frequency import NgramFrequency, PunctuationFrequency, TokenFrequency
 from dft_plugin.statistics.hidden_state import HiddenState
 from dft_plugin.statistics.intervals import ParagraphLength, PunctuationRhythm, SentenceLength, TextLength
 from dft_plugin.statistics.novelty import Novelty
@@ -23,6 +23,7 @@ def dft_statistics() -> Sequence[type[Statistic]]:
         TokenFrequency,
         NgramFrequency,
         SentenceLength,
+        PunctuationFrequency,
         PunctuationRhythm,
         ParagraphLength,
         TextLength,

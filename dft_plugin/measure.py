@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dft_plugin.law import observed_law
-from dft_plugin.objective import Accumulation, Matched, component_distances, mean_distance, mean_floor_ratio
+from dft_plugin.objective import (
+    Accumulation,
+    Matched,
+    component_distances,
+    floor_ratios,
+    mean_distance,
+    mean_floor_ratio,
+)
 from dft_plugin.reference.human_floor import at_size
 from dft_plugin.reference.human_side import of_windows
 from dft_plugin.texts import Texts, Window
@@ -54,7 +61,7 @@ class HumanSample:
             name: Measured(
                 mean_distance(raw),
                 mean_floor_ratio(raw, at_floor[name]),
-                {component: float(value) / at_floor[name][component] for component, value in raw.items()},
+                floor_ratios(raw, at_floor[name]),
             )
             for name, raw in distances.items()
         }

@@ -12,9 +12,10 @@ penalised (the U-statistic of MMD, for every distance).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate as running_sum
+from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
@@ -311,8 +312,11 @@ def mean_distance(raw: Mapping[str, Tensor]) -> float:
     return float(torch.stack([value.detach().double().mean() for value in raw.values()]).mean())
 
 
+def floor_ratios(raw: Mapping[str, Tensor], floors: Mapping[str, float]) -> dict[str, float]:
+    """component -> distance / human-versus-human floor; 1 = as close as another human sample."""
+    return {key: float(value.detach().mean()) / floors[key] for key, value in raw.items()}
+
+
 def mean_floor_ratio(raw: Mapping[str, Tensor], floors: Mapping[str, float]) -> float:
-    """Mean over components of distance / human-versus-human floor; 1 = as close as another human sample."""
-    ratios: Iterable[float] = (float(value.detach().mean()) / floors[key] for key, value in raw.items())
-    values = list(ratios)
-    return sum(values) / len(values)
+    """Mean of `floor_ratios` over components."""
+    return fmean(floor_ratios(raw, floors).values())

@@ -45,6 +45,8 @@ _PATTERNS = {
     "newline": re.compile("\n"),
 }
 EVENTS = (*_PATTERNS, "end_of_text")
+MARKS = tuple(kind for kind in _PATTERNS if kind not in ("sentence_end", "newline"))
+"""Kinds of punctuation."""
 _HAN_OR_KANA = re.compile(
     "[\u3005-\u30ff\u31f0-\u9fff\uf900-\ufaff\uff66-\uff9f\U0001b000-\U0001b16f\U00020000-\U0003ffff]"
 )

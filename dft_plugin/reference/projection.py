@@ -21,7 +21,7 @@ from dft_plugin.reference.repetition import probe, within
 from dft_plugin.reference.token_runs import token_runs
 from dft_plugin.reference.tokenized_domain import Floats, TokenizedDomain
 from dft_plugin.statistics.base import Statistic
-from dft_plugin.statistics.frequency import NgramFrequency, TokenFrequency
+from dft_plugin.statistics.frequency import NgramFrequency, PunctuationFrequency, TokenFrequency
 from dft_plugin.statistics.intervals import ParagraphLength, PunctuationRhythm, SentenceLength
 from dft_plugin.statistics.novelty import Novelty
 from dft_plugin.statistics.opening import SentenceOpening
@@ -90,6 +90,10 @@ def project(
 
 def _token_frequency(tokens: TokenizedDomain, statistic: Any) -> list[Floats]:
     return [tokens.frequency]
+
+
+def _punctuation_frequency(tokens: TokenizedDomain, statistic: Any) -> list[Floats]:
+    return [tokens.frequency @ statistic.carries.cpu().double().numpy()]
 
 
 def _ngram_frequency(tokens: TokenizedDomain, statistic: Any) -> list[Floats]:
@@ -205,6 +209,7 @@ def _apart(tokens: PieceTokens, *, known: bool) -> Written:
 _COUNTS: dict[type[Statistic], Callable[[TokenizedDomain, Any], list[Floats]]] = {
     TokenFrequency: _token_frequency,
     NgramFrequency: _ngram_frequency,
+    PunctuationFrequency: _punctuation_frequency,
     SentenceLength: _intervals,
     PunctuationRhythm: _intervals,
     ParagraphLength: _intervals,

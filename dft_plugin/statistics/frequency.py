@@ -1,4 +1,4 @@
-"""How often tokens and n-grams occur, and what sentences open with."""
+"""How often tokens, n-grams and marks of punctuation occur."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dft_plugin.statistics.base import Counted, NoOptions, Statistic, ratio
 from dft_plugin.statistics.sign_counts import Packed, pack_signs, sum_signs
 from dft_plugin.terms import Counts, Marginal, Sketch, Term
 from dft_plugin.texts import Texts
-from dft_plugin.vocabulary import Vocabulary
+from dft_plugin.vocabulary import MARKS, Vocabulary
 from dft_plugin.written import Integers, Written, size_of, tally
 
 
@@ -35,6 +35,39 @@ class TokenFrequency(Statistic[NoOptions]):
     def summarize(self, accumulators: Sequence[Tensor]) -> Mapping[str, Tensor]:
         (frequency,) = accumulators
         return {"token": ratio(frequency, frequency.sum(-1, keepdim=True))}
+
+
+class PunctuationFrequency(Statistic[NoOptions]):
+    """The law of what a token carries: no mark, or a mark of which kind.
+
+    P(kind) is proportional to sum_n sum_v p_n(v) [v carries a mark of this kind], P(none) to the mass of the tokens
+    that carry none; a token that carries two ('",') counts in both. `punctuation_rhythm` is about marks that follow
+    another of their kind, so it says nothing of texts without one: this says how many marks there are.
+    """
+
+    name = "punctuation_frequency"
+    support = "unordered"
+    distance = "jensen_shannon"
+
+    def __init__(self, vocabulary: Vocabulary, options: NoOptions) -> None:
+        super().__init__(vocabulary, options)
+        marks = torch.stack([vocabulary.events[kind] for kind in MARKS], dim=1)
+        if not bool(marks.any()):
+            vocabulary.require(MARKS[0], self.name)
+        # (V, 1 + kinds): none, then each kind.
+        self.carries = torch.cat([~marks.any(1, keepdim=True), marks], dim=1).float()
+
+    def terms(self, texts: Texts) -> Sequence[Term]:
+        everywhere = torch.ones(texts.rows, self.carries.shape[1], device=texts.tokens.device)
+        return [Sketch(self.carries, everywhere)]
+
+    def count(self, written: Written, group: Integers, groups: int) -> Sequence[Counted]:
+        carried, of = self.carries.cpu().numpy()[written.drawn], group[written.window]
+        return [np.stack([np.bincount(of, column, groups) for column in carried.T], axis=1)]
+
+    def summarize(self, accumulators: Sequence[Tensor]) -> Mapping[str, Tensor]:
+        (carried,) = accumulators
+        return {"mark": ratio(carried, carried.sum(-1, keepdim=True))}
 
 
 class NgramOptions(BaseModel):

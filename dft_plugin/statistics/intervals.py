@@ -21,7 +21,7 @@ from dft_plugin.statistics.base import Counted, Statistic, ratio
 from dft_plugin.statistics.interval_counts import count_intervals
 from dft_plugin.terms import Counts, Placed, Term
 from dft_plugin.texts import Texts
-from dft_plugin.vocabulary import EVENTS, Vocabulary, word_starts
+from dft_plugin.vocabulary import MARKS, Vocabulary, word_starts
 from dft_plugin.written import Integers, Written
 
 
@@ -186,7 +186,7 @@ class PunctuationRhythm(_WordIntervals):
     ellipsis, parenthesis."""
 
     name = "punctuation_rhythm"
-    kinds = tuple(event for event in EVENTS if event not in ("sentence_end", "newline", "end_of_text"))
+    kinds = MARKS
 
 
 class ParagraphOptions(IntervalOptions):

@@ -26,6 +26,7 @@ EVERYTHING = [
     "token_frequency",
     {"ngram_frequency": {"size": 64}},
     "sentence_length",
+    "punctuation_frequency",
     "punctuation_rhythm",
     {"text_length": {"longest": 64, "width": 4}},
     "novelty",

@@ -123,8 +123,9 @@ def test_strength_by_hand() -> None:
         "novelty": {"rep-1": 1.0, "rep-2": 1.0},
     }
     strength = strengths(matched, Distances(raw, torch.tensor(0.0)), floors)
-    assert strength == {"token_frequency": 0.75, "sentence_length": 0.0, "novelty": 0.5}
-    assert mean_strength(matched, strength) == pytest.approx((0.75 + 0.0 + 2 * 0.5) / 4)
+    # A component at the floor adds nothing, however far the other one is.
+    assert strength == pytest.approx({"token_frequency": 0.75, "sentence_length": 0.0, "novelty": (0.0 + 2 / 3) / 2})
+    assert mean_strength(matched, strength) == pytest.approx((0.75 + 0.0 + 2 * 1 / 3) / 4)
 
 
 def test_a_statistic_without_gradient_is_left_out() -> None:

@@ -32,6 +32,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "token_frequency": {},
     "ngram_frequency": {"n": (2, 3), "size": 16},
     "sentence_length": {"longest": 5},
+    "punctuation_frequency": {},
     "punctuation_rhythm": {"longest": 6, "width": 2},
     "paragraph_length": {"longest": 6, "width": 3},
     "text_length": {"longest": 6, "width": 2},

@@ -27,7 +27,15 @@ from dft_plugin.statistics.base import Statistic
 from dft_plugin.texts import Texts, Window, stack
 from tests.chain import TOKENS, Chain, vocabulary
 
-NAMES = ("token_frequency", "ngram_frequency", "sentence_length", "punctuation_rhythm", "novelty", "sentence_opening")
+NAMES = (
+    "token_frequency",
+    "ngram_frequency",
+    "sentence_length",
+    "punctuation_frequency",
+    "punctuation_rhythm",
+    "novelty",
+    "sentence_opening",
+)
 OPTIONS: dict[str, dict[str, Any]] = {
     "ngram_frequency": {"n": (2,), "size": 64},
     "sentence_length": {"longest": 8},

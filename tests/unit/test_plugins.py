@@ -34,10 +34,11 @@ EXAMPLE = ROOT / "examples" / "word_length_plugin"
 
 
 def test_built_ins_in_order() -> None:
-    assert list(plugins.statistics())[:9] == [
+    assert list(plugins.statistics())[:10] == [
         "token_frequency",
         "ngram_frequency",
         "sentence_length",
+        "punctuation_frequency",
         "punctuation_rhythm",
         "paragraph_length",
         "text_length",

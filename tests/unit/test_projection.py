@@ -30,6 +30,7 @@ from dft_plugin.reference.repetition import GAPS, Repetition, measure, shares, w
 from dft_plugin.reference.token_runs import token_runs
 from dft_plugin.reference.tokenized_domain import PSEUDO_WORDS, TokenizedDomain
 from dft_plugin.statistics.base import Statistic
+from dft_plugin.texts import Window
 from dft_plugin.vocabulary import Vocabulary
 from dft_plugin.written import Written
 from tests import tiny
@@ -171,9 +172,21 @@ def test_the_projection_is_nearer_than_a_human_sample_of_64_windows(family: str,
         assert name in projection.totals  # read off another family, which is no measurement
         return
     for component, (own, floor) in distances[name].items():
+        # Most dashes of these few documents stand in pieces too rare to be stored; the law of marks shows it.
+        allowed = 1.25 * floor if name == "punctuation_frequency" else floor
         if (component, family) != ("ellipsis", "sentencepiece"):  # it cuts "..." into tokens that are no ellipsis
-            assert own <= floor, component
+            assert own <= allowed, component
+
     assert projection.left_out == {}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_where_all_is_kept_marks_are_exact(family: str):
+    statistic = make("punctuation_frequency", vocabulary(family))
+    found = project(everything(), tokenizer(family), vocabulary(family), [statistic], SAMPLING).totals[statistic.name]
+    written = Written.of([Window(text, 0, 0, True) for text in tokens(family)])
+    (expected,) = statistic.count(written, np.zeros(len(written), dtype=np.int64), 1)
+    np.testing.assert_allclose(found.numpy(), expected[0], rtol=2e-3, atol=2)
 
 
 def test_the_number_of_windows_is_that_of_the_text():

@@ -252,6 +252,32 @@ def test_punctuation_rhythm(corpus: Corpus) -> None:
         same(law, expected_intervals(corpus, MARKS[kind], 30))
 
 
+def written_of(corpus: Corpus, token: int) -> str:
+    """What one token writes, the space before it included."""
+    if corpus.kind == "metaspace":
+        return str(corpus.tokenizer.convert_ids_to_tokens(token)).replace("▁", " ")
+    return corpus.tokenizer.decode([token])
+
+
+@every_corpus
+def test_punctuation_frequency(corpus: Corpus) -> None:
+    kinds = [kind for kind in MARKS if kind not in ("sentence_end", "newline")]
+    counts: Counter[str] = Counter()
+    for tokens in corpus.tokens():
+        for token in tokens if corpus.prompt else tokens[1:]:  # without a prompt the first is a context's
+            carried = [kind for kind in kinds if re.search(MARKS[kind], written_of(corpus, token))]
+            counts.update(carried or ["none"])
+    assert all(counts[kind] for kind in kinds)
+    found = summary(statistic("punctuation_frequency", corpus.vocabulary), corpus.windows())
+    same(found["mark"], [counts[kind] / counts.total() for kind in ["none", *kinds]])
+
+
+def test_punctuation_frequency_needs_marks() -> None:
+    letters = chain_vocabulary((None, b"a", b" b", b" c", b"d", b"e"))
+    with pytest.raises(ValueError, match=r"punctuation_frequency.*comma"):
+        statistic("punctuation_frequency", letters)
+
+
 @every_corpus
 def test_paragraph_length(corpus: Corpus) -> None:
     found = summary(statistic("paragraph_length", corpus.vocabulary, longest=60, width=8), corpus.windows())
