@@ -18,10 +18,10 @@ DEFAULT_STATISTICS = {
     "sentence_opening": 1.0,
 }
 """name -> weight. The two of punctuation share one: with 1 each, sentence length is brought less far in the same steps
-(benchmarks/LOG.md, 15). Not `entropy`: a model that fits human text badly is surprised by it, and the entropy that this asks
-for makes its text more varied than people's; `calibration` does what it was for (benchmarks/LOG.md, 7 and 10). Not
-`novelty`: a small model hardly comes to repeat as people do, so it never fades, and what it asks for is paid in
-perplexity and in the other statistics (benchmarks/LOG.md, 13 and 14)."""
+(benchmarks/LOG.md, 15). Not `entropy`: a model that fits human text badly is surprised by it, and the entropy that
+this asks for makes its text more varied than people's; `calibration` does what it was for (7 and 10). Not `novelty`:
+a small model hardly comes to repeat as people do, so it never fades, and what it asks for is paid in perplexity and in
+the other statistics (13 and 14)."""
 
 
 class DFTStatisticConfig(BaseModel):

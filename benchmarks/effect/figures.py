@@ -96,7 +96,7 @@ def perplexity(name: str) -> Callable[[Run], float | None]:
 
 
 def matched(name: str) -> Callable[[Run], float | None]:
-    return lambda run: run["matched"].get(name)
+    return lambda run: run["matched"][name]
 
 
 def matched_names(runs: Sequence[Run]) -> list[str]:

@@ -9,7 +9,6 @@ from benchmarks.effect.arms import dft, dpo, entropy, reinforce, sft, unlikeliho
 from benchmarks.effect.scenario import SamplerBlock
 from benchmarks.effect.task import Task
 from benchmarks.effect.training import Trained
-from dft_plugin.config import DFTConfig
 
 Train = Callable[[Task, int, SamplerBlock], Trained]
 """(task, seed, deployment sampler) -> the trained model."""
@@ -42,9 +41,7 @@ ARMS: dict[str, Arm] = {
     "dft_gamma1": Arm(dft.with_options("dft_gamma1", credit=1.0)),
     "dft_kl": Arm(dft.with_options("dft_kl", kl_weight=0.5)),
     "dft_clip": Arm(dft.with_clipped_derivatives),
-    "dft_novelty": Arm(
-        dft.with_options("dft_novelty", statistics=[*DFTConfig().model_dump()["statistics"], "novelty"])
-    ),
+    "dft_novelty": Arm(dft.with_options("dft_novelty", statistics=[*dft.STATISTICS, "novelty"])),
     "dft_bound": Arm(dft.with_a_bound_on_loss),
     "dft_quarter": Arm(dft.with_a_quarter_of_the_rollouts),
     "dft_hidden": Arm(dft.with_hidden_state),

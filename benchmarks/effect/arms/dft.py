@@ -11,6 +11,9 @@ from benchmarks.effect.training import Trained, fine_tune
 from dft_plugin import DFTCallback
 from dft_plugin.config import DFTConfig
 
+STATISTICS = DFTConfig().model_dump()["statistics"]
+"""The default ones, with their weights."""
+
 
 def with_options(name: str, **fixed: Any) -> Callable[[Task, int, SamplerBlock], Trained]:
     """An arm with the scenario's `dft:` options, what makes the arm, and the scenario's own options for it."""
@@ -38,7 +41,7 @@ def with_a_quarter_of_the_rollouts(task: Task, seed: int, sampler: SamplerBlock)
 
 def with_clipped_derivatives(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
     """Every statistic's derivative clipped at three times its root mean square."""
-    entries = [{**entry, "derivative_clip": 3.0} for entry in DFTConfig().model_dump()["statistics"]]
+    entries = [{**entry, "derivative_clip": 3.0} for entry in STATISTICS]
     return run(task, seed, task.config(sampler, seed, statistics=entries))
 
 
@@ -52,6 +55,6 @@ def with_hidden_state(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
     """The default statistics and `hidden_state`, whose options and credit the scenario gives."""
     options = dict(task.scenario.options.get("dft_hidden", {}))
     hidden = {"name": "hidden_state", **options.pop("hidden_state", {"form": "critic"})}
-    statistics = options.pop("statistics", DFTConfig().model_dump()["statistics"])
+    statistics = options.pop("statistics", STATISTICS)
     options = {"credit": 0.9, **options, "statistics": [*statistics, hidden]}
     return run(task, seed, task.config(sampler, seed, **options))
