@@ -181,7 +181,7 @@ def summary(everything: dict[str, Collected]) -> str:
 
 README_ARMS = (
     "sft", "dft", "sft_wallclock", "entropy", "unlikelihood", "dpo", "reinforce", "reinforce_calibrated",
-    "dft_from_start", "dft_uncalibrated", "dft_calibrated", "dft_novelty",
+    "dft_from_start", "dft_uncalibrated", "dft_calibrated",
 )  # fmt: skip
 SHOWN = {
     "a": "**stories260K (260 thousand parameters)**, fine-tuned on fairy tales",
@@ -212,13 +212,12 @@ def readme(everything: dict[str, Collected]) -> str:
                 rows.append([name, where, str(seeds), f"{sum(bool(line.met) for line in told)} of {len(told)}"])
     parts += [
         "`entropy` is GEM (Li et al. 2025) with beta at the temperature; `dft_uncalibrated` is the rollouts' part "
-        "alone, `dft_calibrated` has `calibration: 1`, `dft_from_start` acts in the whole run, `dft_novelty` matches "
-        "`novelty` as well, a default until it was seen to do harm. **Most of the gain at temperature 0.7 is "
-        "calibration**: with it REINFORCE is where DFT is, and GEM does the like without rollouts. The rollouts' own "
-        "part shows without it, and where the reference is not the training text (scenarios b). Where plain SFT is "
-        "near human already (scenarios c) DFT mends little and costs little. The longer the run at temperature "
-        "0.7, the nearer to people is DFT's text, while SFT's grows less varied (`a`, `a-long`, `a-1000`: 100, 400 and "
-        "1,000 steps). `benchmarks/LOG.md` (8 to 14) says what was tried and what failed. **In no scenario is all met "
+        "alone, `dft_calibrated` has `calibration: 1`, `dft_from_start` acts in the whole run. **Most of the gain at "
+        "temperature 0.7 is calibration**: with it REINFORCE is where DFT is, and GEM does the like without rollouts. "
+        "The rollouts' own part shows without it, and where the reference is not the training text (scenarios b). "
+        "Where plain SFT is near human already (scenarios c) DFT mends little and costs little. The longer the run at "
+        "temperature 0.7, the nearer to people is DFT's text, while SFT's grows less varied (`a` and `a-1000`, 100 and "
+        "1,000 steps). `benchmarks/LOG.md` (8 to 15) says what was tried and what failed. **In no scenario is all met "
         "that we had asked of DFT beside plain SFT**; what is missed stands line by line in "
         "`benchmarks/effect/results/effect.md`:",
         table(["scenario", "sampler", "seeds", "lines met"], rows),
