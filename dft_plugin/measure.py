@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from dft_plugin.law import observed_law
-from dft_plugin.objective import (
-    Accumulation,
-    Matched,
-    component_distances,
-    floor_ratios,
-    mean_distance,
-    mean_floor_ratio,
-)
+from dft_plugin.objective import Accumulation, Matched, component_distances, floor_ratios, mean_distance
 from dft_plugin.reference.human_floor import at_size
 from dft_plugin.reference.human_side import of_windows
 from dft_plugin.texts import Texts, Window
@@ -57,11 +51,8 @@ class HumanSample:
         own = self.accumulation.accumulate(plan, observed_law(texts, plan.request)).sum(0)
         at_floor = at_size(self.curves, len(texts))
         distances = component_distances(self.accumulation, self.matched, own, self.human, at_floor)
+        ratios = {name: floor_ratios(raw, at_floor[name]) for name, raw in distances.items()}
         return {
-            name: Measured(
-                mean_distance(raw),
-                mean_floor_ratio(raw, at_floor[name]),
-                floor_ratios(raw, at_floor[name]),
-            )
+            name: Measured(mean_distance(raw), fmean(ratios[name].values()), ratios[name])
             for name, raw in distances.items()
         }

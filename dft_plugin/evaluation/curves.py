@@ -11,7 +11,7 @@ from dft_plugin.evaluation.law_measures import cut_law
 from dft_plugin.evaluation.pool import Floats, Ints, Pool
 from dft_plugin.evaluation.punctuation import LABELS
 from dft_plugin.evaluation.result import Curve
-from dft_plugin.evaluation.words import MARKS
+from dft_plugin.vocabulary import MARKS
 
 if TYPE_CHECKING:
     from dft_plugin.reference.description import Description

@@ -11,7 +11,8 @@ from dft_plugin.distances import wasserstein
 from dft_plugin.evaluation.intervals import interval_rows, law
 from dft_plugin.evaluation.pool import Floats, Pool, View
 from dft_plugin.evaluation.specification import Distances, Figures, Specification
-from dft_plugin.evaluation.words import MARKS, marks
+from dft_plugin.evaluation.words import marks
+from dft_plugin.vocabulary import MARKS
 
 LONGEST = 64
 """Words of the longest interval told apart, as in the statistic `punctuation_rhythm`."""

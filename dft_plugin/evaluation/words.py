@@ -7,17 +7,6 @@ from functools import cache
 
 from dft_plugin.vocabulary import _HAN_OR_KANA, _PATTERNS
 
-MARKS = (
-    "comma",
-    "dash",
-    "colon_semicolon",
-    "quote",
-    "question_exclamation",
-    "ellipsis",
-    "parenthesis",
-)
-"""The marks whose rate and rhythm are measured, as in the statistic `punctuation_rhythm`."""
-
 
 @cache
 def _word() -> re.Pattern[str]:
@@ -40,5 +29,5 @@ def word_starts(text: str) -> list[int]:
 
 
 def marks(text: str, kind: str) -> list[int]:
-    """Where marks of a kind stand: "sentence_end", "newline" or one of `MARKS`."""
+    """Where marks of a kind stand: "sentence_end", "newline" or one of `vocabulary.MARKS`."""
     return [match.start() for match in _PATTERNS[kind].finditer(text)]

@@ -26,22 +26,7 @@ from dft_plugin.reference.window_sample import SAMPLE, Rows
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.texts import Texts, Window, stack
 from tests.chain import TOKENS, Chain, vocabulary
-
-NAMES = (
-    "token_frequency",
-    "ngram_frequency",
-    "sentence_length",
-    "punctuation_frequency",
-    "punctuation_rhythm",
-    "novelty",
-    "sentence_opening",
-)
-OPTIONS: dict[str, dict[str, Any]] = {
-    "ngram_frequency": {"n": (2,), "size": 64},
-    "sentence_length": {"longest": 8},
-    "punctuation_rhythm": {"longest": 8},
-    "novelty": {"n": (1, 2)},
-}
+from tests.small_statistics import NAMES, OPTIONS
 
 
 def statistics(names: Sequence[str] = NAMES, **changed: Any) -> list[Statistic]:

@@ -176,7 +176,6 @@ def test_the_projection_is_nearer_than_a_human_sample_of_64_windows(family: str,
         allowed = 1.25 * floor if name == "punctuation_frequency" else floor
         if (component, family) != ("ellipsis", "sentencepiece"):  # it cuts "..." into tokens that are no ellipsis
             assert own <= allowed, component
-
     assert projection.left_out == {}
 
 

@@ -27,22 +27,8 @@ from dft_plugin.reference.tokenized import tokenize
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.vocabulary import Vocabulary
 from tests import tiny
+from tests.small_statistics import NAMES, OPTIONS
 
-NAMES = (
-    "token_frequency",
-    "ngram_frequency",
-    "sentence_length",
-    "punctuation_frequency",
-    "punctuation_rhythm",
-    "novelty",
-    "sentence_opening",
-)
-OPTIONS: dict[str, dict[str, Any]] = {
-    "ngram_frequency": {"n": (2,), "size": 64},
-    "sentence_length": {"longest": 8},
-    "punctuation_rhythm": {"longest": 8},
-    "novelty": {"n": (1, 2)},
-}
 SAMPLING = {"max_new_tokens": 24, "context_tokens": 4}
 
 

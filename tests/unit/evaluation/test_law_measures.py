@@ -14,8 +14,8 @@ from dft_plugin.evaluation.measuring import Options
 from dft_plugin.evaluation.pool import make_pool
 from dft_plugin.evaluation.result import Result
 from dft_plugin.evaluation.texts import Text, Texts, TextsError
-from dft_plugin.evaluation.words import MARKS
 from dft_plugin.reference.description import Description, IntervalLaw, Mark
+from dft_plugin.vocabulary import MARKS
 from tests.unit.evaluation.samples import made_up
 
 OPTIONS = Options(resamples=60, words=50)

@@ -15,7 +15,8 @@ from scipy.stats import wasserstein_distance
 from dft_plugin.evaluation import intervals, length, punctuation, sentences
 from dft_plugin.evaluation.pool import make_pool
 from dft_plugin.evaluation.texts import Text
-from dft_plugin.evaluation.words import MARKS, marks, word_starts
+from dft_plugin.evaluation.words import marks, word_starts
+from dft_plugin.vocabulary import MARKS
 from tests.unit.evaluation.samples import made_up, pool_of
 
 OWN, HUMAN = ([text.text for text in made_up(40, seed)] for seed in (1, 2))
