@@ -49,6 +49,7 @@ STATISTICS = (
     "token_frequency",
     "ngram_frequency",
     "sentence_length",
+    "punctuation_frequency",
     "punctuation_rhythm",
     "paragraph_length",
     "novelty",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from benchmarks.effect import unknown_words
 from benchmarks.effect.generation import continuations
 from benchmarks.effect.preference import Judge
 from benchmarks.effect.scenario import SamplerBlock
@@ -56,6 +57,11 @@ class Measures:
         """Words of each text that are measured: from human text alone, so that all arms share it."""
         return self.task.scenario.measuring.words or common_words([text for text in self.human_texts if text.text])
 
+    @cached_property
+    def known_words(self) -> frozenset[str]:
+        """The words of the training texts and of the human reference."""
+        return unknown_words.lexicon([*self.task.train, *(self.task.reference or [])])
+
     def generate(self, model: Any, sampler: SamplerBlock, seed: int) -> Texts:
         """Continuations of the held-out contexts."""
         generated = continuations(self.task, model, self.contexts, sampler, seed, purpose=12345)
@@ -67,6 +73,10 @@ class Measures:
         options = Options(words=self.words, resamples=resamples, human_texts=4.0, seed=0)
         found = evaluate(name, Decoded(name, not_empty(own)), Decoded("human", not_empty(human)), options)
         measures = {key: shown(measure) for key, measure in found.measures.items()}
+        words = [
+            unknown_words.counted([text.text for text in side], self.known_words, self.words) for side in (own, human)
+        ]
+        measures["unknown words"] = unknown_words.measured(*words)
         matched = {key: measured.floor_ratio for key, measured in self.human.measure(texts).items()}
         return {"measures": measures, "matched": matched, "empty": sum(not text.text for text in own)}
 

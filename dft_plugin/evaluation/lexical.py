@@ -11,7 +11,7 @@ from dft_plugin.evaluation.pool import Floats, Ints, Pool, View
 from dft_plugin.evaluation.specification import Figures, Specification
 
 WINDOW = 50
-"""Words of a MATTR window."""
+"""Words of a MATTR window; where texts are cut to fewer, two thirds of those."""
 ZIPF_RANKS = (10, 1000)
 LEAST_TYPES = 50
 """Fewer word types above the first ten give no slope worth the name."""
@@ -89,7 +89,8 @@ def vocabulary(pool: Pool, sizes: Mapping[int, int]) -> Figures:
         pool: the texts.
         sizes: n -> number of n-grams at which samples are compared.
     """
-    ratios = moving_type_token_ratio(pool.items, pool.start, WINDOW)
+    window = WINDOW if pool.limit >= WINDOW else max(1, 2 * pool.limit // 3)
+    ratios = moving_type_token_ratio(pool.items, pool.start, window)
 
     def compute(view: View) -> dict[str, float]:
         found = {f"distinct-{n}": distinct(view.counts(n), sizes[n]) for n in (1, 2, 3)}
@@ -111,7 +112,7 @@ def vocabulary(pool: Pool, sizes: Mapping[int, int]) -> Figures:
         for n in (1, 2, 3)
     }
     specifications["mattr"] = Specification(
-        "vocabulary", f"MATTR, {WINDOW} words", f"different words over words, in a moving window of {WINDOW} words"
+        "vocabulary", f"MATTR, {window} words", f"different words over words, in a moving window of {window} words"
     )
     specifications["zipf"] = Specification(
         "vocabulary", "Zipf exponent", "how fast word frequency falls with rank, ranks 10 to 1,000"

@@ -10,10 +10,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from benchmarks.effect import bar, collect, corpora, cost, figures, plot, probe, run, tables
+from benchmarks.effect import bar, collect, corpora, cost, figures, plot, probe, run, tables, unknown_words
 from benchmarks.effect.arms import losses
 from benchmarks.effect.arms.reinforce import ReinforceTerm, leave_one_out
 from benchmarks.effect.arms.unlikelihood import over_produced
@@ -270,6 +271,23 @@ def test_rows_hold_one_document_each() -> None:
     assert max(map(len, rows)) <= 32
     whole = [token for text in texts for token in [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]]
     assert [token for row in rows for token in row] == whole
+
+
+# ---- words no training text has -----------------------------------------------------------------------------
+
+
+def test_unknown_words_by_hand() -> None:
+    known = unknown_words.lexicon(["The cat sat.", "It's 7 o'clock"])
+    rows = unknown_words.counted(["The CAT zat on it", "", "sat sat zzz"], known, limit=4)
+    assert rows.tolist() == [[2, 4], [0, 0], [1, 3]]  # zat, on; zzz
+    assert unknown_words.share(rows) == pytest.approx(100 * 3 / 7)
+    human = np.array([[1.0, 10.0]] * 6)
+    found = unknown_words.measured(rows, human)
+    assert found["human"] == pytest.approx(10)
+    assert found["gap"] == pytest.approx(abs(300 / 7 - 10))
+    low, high = found["interval"]
+    assert low <= found["value"] <= high
+    assert found["floor"] == pytest.approx(0)  # equal texts: nothing differs
 
 
 # ---- all of it ----------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from scipy.special import comb
 from scipy.stats import linregress
 
 from dft_plugin.evaluation import lexical
+from dft_plugin.evaluation.pool import make_pool
+from dft_plugin.evaluation.texts import Text
 from tests.unit.evaluation.samples import made_up, pool_of
 
 TEXTS = [text.text for text in made_up(30, seed=1)]
@@ -100,6 +102,17 @@ def test_heaps_exponent_separates_a_closed_from_an_open_vocabulary() -> None:
     weights = list(itertools.accumulate(rank**-1.5 for rank in ranks))
     drawn = Counter(generator.choices(ranks, cum_weights=weights, k=100_000))
     assert lexical.heaps_exponent(np.array(list(drawn.values())), 100_000) == pytest.approx(1 / 1.5, abs=0.03)
+
+
+def test_mattr_of_short_texts_has_a_shorter_window() -> None:
+    texts = ["a b c a d e", "a a a b b b c", "too short"]
+    pool = make_pool(*[[Text(text) for text in texts]] * 2, limit=6)
+    windows = [text.split()[:6][i : i + 4] for text in texts[:2] for i in range(3)]
+    found = lexical.vocabulary(pool, HUGE)
+    assert found.specifications["mattr"].label == "MATTR, 4 words"
+    assert found.compute(pool.view(pool.own))["mattr"] == pytest.approx(
+        sum(len(set(window)) / 4 for window in windows) / len(windows)
+    )
 
 
 def test_texts_without_words_are_not_measured() -> None:
