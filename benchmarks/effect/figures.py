@@ -100,7 +100,19 @@ def matched(name: str) -> Callable[[Run], float | None]:
 
 
 def matched_names(runs: Sequence[Run]) -> list[str]:
-    return list(runs[0]["matched"]) if runs else []
+    """The statistics that every run has."""
+    return [name for name in runs[0]["matched"] if all(name in run["matched"] for run in runs)] if runs else []
+
+
+def human_gap(name: str) -> Callable[[Run], float | None]:
+    """|value - human value| of each run by itself, so that runs on either side of human do not cancel."""
+    return lambda run: abs(run["measures"][name]["value"] - run["measures"][name]["human"])
+
+
+def of_common_seeds(*arms: Sequence[Run]) -> list[list[Run]]:
+    """The runs of each arm whose seed all of them have."""
+    common = set.intersection(*({run["seed"] for run in runs} for runs in arms))
+    return [[run for run in runs if run["seed"] in common] for runs in arms]
 
 
 def floor_ratios(runs: Sequence[Run], floors: Sequence[Run] = ()) -> dict[str, float]:

@@ -13,73 +13,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.effect.bar import Line, lines
-from benchmarks.effect.figures import (
-    Collected,
-    Run,
-    load_all,
-    matched,
-    matched_names,
-    mean,
-    measure,
-    perplexity,
-    values,
-)
+from benchmarks.effect.columns import HUMAN, QUOTED, Column, by_arm, cell, table
+from benchmarks.effect.figures import Collected, Run, load_all, matched, mean, measure, perplexity, values
+from benchmarks.effect.readme_part import readme
 
 RESULTS = Path(__file__).resolve().parent / "results"
-Column = tuple[str, Callable[[Run], float | None]]
-
-QUOTED: list[Column] = [
-    ("perplexity, temperature 1", perplexity("perplexity")),
-    ("perplexity under the sampler", perplexity("sampler perplexity")),
-    ("tokens it can draw, %", perplexity("covered")),
-    ("distinct-2", measure("distinct-2")),
-    ("distinct-3", measure("distinct-3")),
-    ("sentence length, mean", measure("sentence length, mean")),
-    ("sentence length, variance", measure("sentence length, variance")),
-    ("two-sample AUC", measure("auc")),
-]
 PREFERRED: Column = ("preferred to human text, %", measure("judge"))
-HUMAN = {"distinct-2", "distinct-3", "sentence length, mean", "sentence length, variance"}
 NOT_TRAINED_ON = (
     "mmd", "auc", "rep-1", "rep-2", "rep-3", "rep-4", "self-bleu", "mattr", "sentence length", "jensen-shannon",
 )  # fmt: skip
-
-
-def cell(found: Sequence[float]) -> str:
-    """Mean, and the range over seeds."""
-    if not found:
-        return "-"
-    middle = math.fsum(found) / len(found)
-    shown = f"{middle:.3g}" if abs(middle) < 100 else f"{middle:.0f}"
-    return shown if len(found) == 1 else f"{shown} ({min(found):.3g} to {max(found):.3g})"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
-
-
-def by_arm(
-    collected: Collected,
-    sampler: str,
-    columns: Sequence[Column],
-    human: Sequence[str] = (),
-    arms: Sequence[str] | None = None,
-) -> str:
-    """A row for each arm (of `arms`, where given), human text first where it has a value."""
-    rows = []
-    if human:
-        sft = collected.of(collected.arms(sampler)[0], sampler)
-        rows.append(
-            ["human", *(cell(values(sft[:1], measure(name, "human"))) if name in human else "" for name, _ in columns)]
-        )
-        rows[0] = [shown if shown != "-" else "" for shown in rows[0]]
-    for arm in collected.arms(sampler):
-        if arms is not None and arm not in arms:
-            continue
-        runs = collected.of(arm, sampler)
-        rows.append([f"{arm} ({len(runs)})", *(cell(values(runs, get)) for _, get in columns)])
-    return table(["arm (seeds)", *(name for name, _ in columns)], rows)
 
 
 def bar(found: Sequence[Line]) -> str:
@@ -106,6 +48,28 @@ def cost(collected: Collected, sampler: str) -> str:
     return by_arm(collected, sampler, columns)
 
 
+def intervals(collected: Collected, sampler: str) -> str:
+    """What is quoted or not trained on, of people, SFT and DFT, with its human floor and 95 % intervals."""
+    arms = {arm: collected.of(arm, sampler) for arm in ("sft", "dft")}
+    everything = [run for runs in arms.values() for run in runs]
+
+    def limit(name: str, end: int) -> Callable[[Run], float | None]:
+        return lambda run: run["measures"][name]["interval"][end]
+
+    def shown(runs: Sequence[Run], name: str) -> str:
+        value, low, high = (mean(runs, get) for get in (measure(name), limit(name, 0), limit(name, 1)))
+        return f"{value:.3g} [{low:.3g}, {high:.3g}]" if math.isfinite(low) else "-"
+
+    names = dict.fromkeys([*sorted(HUMAN), *NOT_TRAINED_ON, "unknown words"])
+    rows = [
+        [name, cell(values(everything[:1], measure(name, "human"))), f"{mean(everything, measure(name, 'floor')):.3g}"]
+        + [shown(runs, name) for runs in arms.values()]
+        for name in names
+        if values(everything, measure(name, "floor"))
+    ]
+    return table(["measure", "human", "floor", *arms], rows)
+
+
 def scenario_page(collected: Collected) -> str:
     """Everything about one scenario."""
     scenario = collected.scenario
@@ -119,15 +83,17 @@ def scenario_page(collected: Collected) -> str:
         arms = collected.arms(sampler)
         if not arms:
             continue
-        runs = collected.of(arms[0], sampler)
-        judged = any("judge" in run["measures"] for arm in arms for run in collected.of(arm, sampler))
-        in_floors: list[Column] = [(name, matched(name)) for name in matched_names(runs)]
+        runs = [run for arm in arms for run in collected.of(arm, sampler)]
+        judged = any("judge" in run["measures"] for run in runs)
+        statistics = dict.fromkeys(name for run in runs for name in run["matched"])
+        in_floors: list[Column] = [(name, matched(name)) for name in statistics]
         others: list[Column] = [(name, measure(name, "floor_ratio")) for name in NOT_TRAINED_ON]
         checks: list[Column] = [
             ("validation loss", perplexity("validation loss")),
             ("facts: recall", lambda run: run["probe"]["recall"]["value"]),
             ("facts: ability", lambda run: run["probe"]["ability"]["value"]),
-            ("letters of other scripts", measure("other scripts")),
+            ("letters of other scripts, %", measure("other scripts")),
+            ("words no training text has, %", measure("unknown words")),
             ("empty texts", lambda run: run["empty"]),
         ]
         parts += [
@@ -140,6 +106,10 @@ def scenario_page(collected: Collected) -> str:
             by_arm(collected, sampler, in_floors),
             "### Not trained on, in human floors",
             by_arm(collected, sampler, others),
+            "### With floors and intervals",
+            intervals(collected, sampler),
+            "A floor is the mean distance of two human samples of that size; in brackets the 95 % interval of one run "
+            "(texts drawn anew), its ends averaged over seeds.",
             "### Task, facts (chance 0.25), garbage",
             by_arm(collected, sampler, checks),
             "### Cost",
@@ -177,72 +147,6 @@ def summary(everything: dict[str, Collected]) -> str:
         table(["scenario", "sampler", "arm", *(name for name, _ in QUOTED)], quoted),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-README_ARMS = (
-    "sft", "dft", "sft_wallclock", "entropy", "unlikelihood", "dpo", "reinforce", "reinforce_calibrated",
-    "dft_from_start", "dft_uncalibrated", "dft_calibrated",
-)  # fmt: skip
-SHOWN = {
-    "a": "**stories260K (260 thousand parameters)**, fine-tuned on fairy tales",
-    "a-1000": "**The same, ten times the steps**",
-    "a-2m": "**A Llama of 2.3 million parameters** (`pretrain.py`), fine-tuned on fairy tales",
-    "b-children": "**stories260K, fine-tuned on machine-written fiction with fairy tales as the human reference**",
-    "b-2m": "**The larger model**, likewise",
-}
-"""The scenarios whose table stands in the README, and what they are."""
-
-
-def readme(everything: dict[str, Collected]) -> str:
-    """The README's part: what is quoted of scenario A for its arms, the bar in one line a scenario, and the plot."""
-    parts = [
-        "From `benchmarks/effect`: its README has the commands and what each arm is, `benchmarks/effect/results` all "
-        "tables. Every arm has the same steps, tokens and order of the data; mean over seeds and their range. `dft` is "
-        "at its default options. Small models on a CPU: this shows the mechanism, not what to expect of a large model."
-    ]
-    for name, what in SHOWN.items():
-        if name in everything:
-            parts += _shown_in_readme(everything[name], what)
-    rows = []
-    for name, other in everything.items():
-        for where in other.samplers:
-            told = [line for line in lines(other, where) if line.met is not None]
-            if told:
-                seeds = min(len(other.of(arm, where)) for arm in ("sft", "dft"))
-                rows.append([name, where, str(seeds), f"{sum(bool(line.met) for line in told)} of {len(told)}"])
-    parts += [
-        "`entropy` is GEM (Li et al. 2025) with beta at the temperature; `dft_uncalibrated` is the rollouts' part "
-        "alone, `dft_calibrated` has `calibration: 1`, `dft_from_start` acts in the whole run. **Most of the gain at "
-        "temperature 0.7 is calibration**: with it REINFORCE is where DFT is, and GEM does the like without rollouts. "
-        "The rollouts' own part shows without it, and where the reference is not the training text (scenarios b). "
-        "Where plain SFT is near human already (scenarios c) DFT mends little and costs little. The longer the run at "
-        "temperature 0.7, the nearer to people is DFT's text, while SFT's grows less varied (`a` and `a-1000`, 100 and "
-        "1,000 steps). `benchmarks/LOG.md` (8 to 15) says what was tried and what failed. **In no scenario is all met "
-        "that we had asked of DFT beside plain SFT**; what is missed stands line by line in "
-        "`benchmarks/effect/results/effect.md`:",
-        table(["scenario", "sampler", "seeds", "lines met"], rows),
-        "![Distances to human text of SFT, the super-baseline, GEM, REINFORCE and DFT]"
-        "(benchmarks/effect/results/effect.png)",
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _shown_in_readme(collected: Collected, what: str) -> list[str]:
-    scenario, sampler = collected.scenario, collected.samplers[0]
-    plain = mean(collected.of("sft", sampler), lambda run: run["cost"]["seconds_per_step"])
-    columns: list[Column] = [
-        *(column for column in QUOTED if column[0] != "tokens it can draw, %"),
-        ("MMD²", measure("mmd")),
-        *((f"{name.replace('_', ' ')}, floors", matched(name)) for name in ("token_frequency", "ngram_frequency")),
-        ("validation loss of the task", perplexity("validation loss")),
-        ("facts recalled", lambda run: run["probe"]["recall"]["value"]),
-        ("times SFT's seconds a step", lambda run: run["cost"]["seconds_per_step"] / plain),
-    ]
-    return [
-        f"{what}, {scenario['steps']} steps, measured on continuations of held-out contexts at {sampler} "
-        "(temperature, top-p):",
-        by_arm(collected, sampler, columns, sorted(HUMAN), README_ARMS),
-    ]
 
 
 def main(results: Path = RESULTS) -> None:

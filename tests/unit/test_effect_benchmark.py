@@ -26,16 +26,78 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 # ---- arithmetic of the bar ----------------------------------------------------------------------------------
 
 
+def collected_of(sft: list[dict[str, Any]], dft: list[dict[str, Any]]) -> figures.Collected:
+    """Runs of two arms, seeds from 0, each of a `measured_run`."""
+    runs = []
+    for arm, given in (("sft", sft), ("dft", dft)):
+        for seed, one in enumerate(given):
+            measures = {
+                "distinct-3": {"value": one["value"], "human": 2.0, "floor": 0.1},
+                "mmd": {"value": one["mmd"]},
+                "auc": {"value": 0.6},
+                "unknown words": {"value": one["unknown"], "human": 1.0},
+            }
+            sampler = {"temperature": 1.0, "top_p": 1.0}
+            perplexity = {name: {"value": 9.0} for name in ("perplexity", "sampler perplexity", "validation loss")}
+            one = {"measures": measures, "matched": one["matched"], "perplexity": perplexity}
+            runs.append({"arm": arm, "seed": seed, "sampler": sampler, **one})
+    return figures.Collected({"corpus": "news", "name": "x", "title": "x", "model": "x", **REST}, runs)
+
+
+REST: dict[str, Any] = {"samplers": [{"temperature": 1.0}], "arms": ["sft", "dft"], "seeds": [0]}
+
+
+def told(sft: list[dict[str, Any]], dft: list[dict[str, Any]]) -> dict[str, bar.Line]:
+    return {line.what: line for line in bar.lines(collected_of(sft, dft), "t1-p1")}
+
+
+def measured_run(value: float = 1.0, mmd: float = 0.04, unknown: float = 2.0, **matched: float) -> dict[str, Any]:
+    return {"value": value, "mmd": mmd, "unknown": unknown, "matched": matched or {"token_frequency": 4.0}}
+
+
+GAP = "gap in n-gram diversity (distinct-3) closed by at least 90 %, or within a floor"
+
+
 @pytest.mark.parametrize(
-    ("sft", "dft", "human", "closed"),
-    [(1.0, 1.9, 2.0, 0.9), (1.0, 2.1, 2.0, 0.9), (1.0, 0.5, 2.0, -0.5), (3.0, 2.0, 2.0, 1.0)],
+    ("sft", "dft", "met"),
+    [
+        ([1.0], [1.91], True),  # 91 %
+        ([1.0], [2.2], False),  # overshooting is a gap
+        ([0.0], [1.85], True),  # 92 %, more than a floor left
+        ([1.0, 1.0], [1.5, 2.5], False),  # seeds on either side of human do not cancel
+        ([1.95], [2.0], None),  # SFT is within a floor: nothing to close
+    ],
 )
-def test_gap_closed_counts_overshooting_as_a_gap(sft: float, dft: float, human: float, closed: float) -> None:
-    assert bar.gap_closed(sft, dft, human) == pytest.approx(closed)
+def test_gap_is_each_runs_own(sft: list[float], dft: list[float], met: bool | None) -> None:
+    assert told([measured_run(one) for one in sft], [measured_run(one) for one in dft])[GAP].met is met
 
 
-def test_gap_closed_of_no_gap_is_not_a_number() -> None:
-    assert math.isnan(bar.gap_closed(2.0, 2.1, 2.0))
+def test_only_seeds_that_both_arms_have_are_compared() -> None:
+    line = told([measured_run(1.0), measured_run(9.0)], [measured_run(1.95)])[GAP]
+    assert line.met
+    assert "1 to 1.95 (human 2)" in line.figure
+
+
+def test_a_statistic_that_sft_lacks_still_has_to_be_within_two_floors() -> None:
+    found = told([measured_run(a=4.0)], [measured_run(a=1.0, b=3.0)])
+    assert not found["every matched distance at most 2 human floors"].met
+    cut = found["at least 50 % lower where SFT is above 3"]
+    assert cut.met
+    assert "not measured for SFT: b" in cut.figure
+
+
+def test_mmd_is_the_root_of_what_is_measured() -> None:
+    what = "MMD on hashed n-grams at least 50 % lower"
+    assert not told([measured_run(mmd=0.04)], [measured_run(mmd=0.0144)])[what].met  # 0.2 to 0.12
+    assert told([measured_run(mmd=0.04)], [measured_run(mmd=0.01)])[what].met
+    assert told([measured_run(mmd=0.04)], [measured_run(mmd=-0.01)])[what].met  # an unbiased estimate below 0
+
+
+def test_garbage_is_asked_where_there_is_any() -> None:
+    what = "words no training text has not above SFT's"
+    assert told([measured_run(unknown=2.0)], [measured_run(unknown=2.0)])[what].met
+    assert told([measured_run(unknown=2.0)], [measured_run(unknown=2.1)])[what].met is False
+    assert told([measured_run(unknown=0.0)], [measured_run(unknown=0.0)])[what].met is None
 
 
 def test_super_baseline_takes_another_point_for_each_metric() -> None:

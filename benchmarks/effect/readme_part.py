@@ -1,0 +1,78 @@
+"""The README's part of the results: results/readme.md, which benchmarks/update_readme.py puts into it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from benchmarks.effect.bar import lines
+from benchmarks.effect.columns import HUMAN, QUOTED, Column, by_arm, table
+from benchmarks.effect.figures import Collected, matched, mean, measure, perplexity
+
+README_ARMS = (
+    "sft", "dft", "sft_wallclock", "entropy", "unlikelihood", "dpo", "reinforce", "reinforce_calibrated",
+    "dft_from_start", "dft_uncalibrated", "dft_calibrated",
+)  # fmt: skip
+SHOWN = {
+    "a": "**stories260K (260 thousand parameters)**, fine-tuned on fairy tales",
+    "a-1000": "**The same, ten times the steps**",
+    "a-2m": "**A Llama of 2.3 million parameters** (`pretrain.py`), fine-tuned on fairy tales",
+    "b-children": "**stories260K, fine-tuned on machine-written fiction with fairy tales as the human reference**",
+    "b-2m": "**The larger model**, likewise",
+}
+"""The scenarios whose table stands in the README, and what they are."""
+
+
+def readme(everything: Mapping[str, Collected]) -> str:
+    """The README's part: what is quoted of scenario A for its arms, the bar in one line a scenario, and the plot."""
+    parts = [
+        "From `benchmarks/effect`: its README has the commands and what each arm is, `benchmarks/effect/results` all "
+        "tables. Every arm has the same steps, tokens and order of the data, except `sft_wallclock` (as many steps as "
+        "fit into DFT's seconds) and `dpo` (SFT's, then as many of its own, whose cost alone is shown); mean over "
+        "seeds and their range. `dft` is at its default options. Small models on a CPU: this shows the mechanism, not "
+        "what to expect of a large model."
+    ]
+    for name, what in SHOWN.items():
+        if name in everything:
+            parts += _shown_in_readme(everything[name], what)
+    rows = []
+    for name, other in everything.items():
+        for where in other.samplers:
+            told = [line for line in lines(other, where) if line.met is not None]
+            if told:
+                seeds = min(len(other.of(arm, where)) for arm in ("sft", "dft"))
+                rows.append([name, where, str(seeds), f"{sum(bool(line.met) for line in told)} of {len(told)}"])
+    parts += [
+        "`entropy` is GEM (Li et al. 2025) with beta at the temperature; `dft_uncalibrated` is the rollouts' part "
+        "alone, `dft_calibrated` has `calibration: 1`, `dft_from_start` acts in the whole run. **Most of the gain at "
+        "temperature 0.7 is calibration**: with it REINFORCE is where DFT is, and GEM does the like without rollouts. "
+        "The rollouts' own part shows without it, and where the reference is not the training text (scenarios b). "
+        "At temperature 1, where the reference is the training text or its kind (scenarios c, d), DFT mends little and "
+        "costs little. Nor does it make up for a poor choice of sampler: SFT sampled at temperature 1 and top-p 0.9 is "
+        "nearer to people in sum than DFT at 0.7 (`a.md`, the super-baseline's line). The longer the run at "
+        "temperature 0.7, the nearer to people is DFT's text, while SFT's grows less varied (`a` and `a-1000`, 100 and "
+        "1,000 steps). `benchmarks/LOG.md` (8 to 15) says what was tried and what failed. **In no scenario is all met "
+        "that we had asked of DFT beside plain SFT**; what is missed stands line by line in "
+        "`benchmarks/effect/results/effect.md`:",
+        table(["scenario", "sampler", "seeds", "lines met"], rows),
+        "![Distances to human text of SFT, the super-baseline, GEM, REINFORCE and DFT]"
+        "(benchmarks/effect/results/effect.png)",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _shown_in_readme(collected: Collected, what: str) -> list[str]:
+    scenario, sampler = collected.scenario, collected.samplers[0]
+    plain = mean(collected.of("sft", sampler), lambda run: run["cost"]["seconds_per_step"])
+    columns: list[Column] = [
+        *(column for column in QUOTED if column[0] != "tokens it can draw, %"),
+        ("MMD²", measure("mmd")),
+        *((f"{name.replace('_', ' ')}, floors", matched(name)) for name in ("token_frequency", "ngram_frequency")),
+        ("validation loss of the task", perplexity("validation loss")),
+        ("facts recalled", lambda run: run["probe"]["recall"]["value"]),
+        ("times SFT's seconds a step", lambda run: run["cost"]["seconds_per_step"] / plain),
+    ]
+    return [
+        f"{what}, {scenario['steps']} steps, measured on continuations of held-out contexts at {sampler} "
+        "(temperature, top-p):",
+        by_arm(collected, sampler, columns, sorted(HUMAN), README_ARMS),
+    ]
