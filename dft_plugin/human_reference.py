@@ -114,8 +114,9 @@ def not_held(name: str, projected: Projection, config: DFTConfig, statistics: Se
     if left_out and "statistics" in config.model_fields_set:
         statistic, reason = next(iter(left_out.items()))
         raise ReferenceError(
-            f"reference {name} holds no {statistic} ({reason}); it holds {', '.join(projected.totals)}: leave "
-            f"{statistic} out of `statistics`, or build a reference of texts with `dft reference build`"
+            f"reference {name} holds no {statistic} ({reason}); of this block it holds "
+            f"{', '.join(projected.totals) or 'nothing'}: leave {statistic} out of `statistics`, or build a reference "
+            "of texts with `dft reference build`"
         )
     return left_out
 

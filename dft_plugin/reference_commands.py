@@ -57,7 +57,7 @@ def build(
     from_start: bool,
     overwrite: bool,
 ) -> None:
-    """Build a reference of CORPUS: files (.txt, .jsonl, .json, .parquet, also .gz and .zst), folders, patterns or
+    """Build a reference of CORPUS: files (.txt and .jsonl, also .gz or .zst; .json, .parquet), folders, patterns or
     Hugging Face data set names."""
     from dft_plugin.config import DFTConfig
     from dft_plugin.reference.build import WITHOUT_CONFIG, Request, build_file
@@ -90,12 +90,12 @@ def build(
 @user_errors
 def merge(files: tuple[str, ...], output: Path, overwrite: bool) -> None:
     """Merge references into what one build over all their corpora gives, byte for byte."""
-    from dft_plugin.reference.accumulated import Reference
     from dft_plugin.reference.build import check_output
     from dft_plugin.reference.finish import merged
+    from dft_plugin.reference.named import mergeable
 
     check_output(output, overwrite)
-    reference = merged({file: Reference.load(file) for file in files})
+    reference = merged({file: mergeable(file) for file in files})
     reference.save(output)
     click.echo(f"{output}: {reference.windows:,} windows of {reference.metadata['documents']:,} documents")
 

@@ -105,6 +105,8 @@ def compare(
 ) -> None:
     """Put OTHERS side by side: results of `dft evaluate`, or texts, which are measured against HUMAN.
 
+    Results keep the human text they were measured against; HUMAN must be there all the same.
+
     Each is compared with the first of them.
     """
     from rich.console import Console
@@ -113,6 +115,8 @@ def compare(
     from dft_plugin.evaluation.measuring import Options
     from dft_plugin.evaluation.table import comparison_table
 
+    if trainer_state is not None and html is None:
+        raise click.UsageError("--trainer-state is drawn in the report: give --html report.html as well")
     options = Options(words=words, resamples=resamples, seed=seed)
     compared, results = compare_files(human, others, text_column, options)
     console = Console()

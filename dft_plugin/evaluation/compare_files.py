@@ -37,10 +37,11 @@ def compare_files(
         raise TextsError(
             f"{human} is a result; the first argument is the human text: dft compare human.jsonl base.json"
         )
+    people = human_side(human)
     if texts:
         first = next(iter(results.values()), None)
         if first is not None and options.words is None:
             options = replace(options, words=first.basis.words)  # as the results beside them were measured
-        results |= evaluate_together(texts, human_side(human), options)
+        results |= evaluate_together(texts, people, options)
     ordered = [results[name] for name in names]
     return compare(ordered), ordered

@@ -14,6 +14,8 @@ from dft_plugin.evaluation.evaluate import Origin, evaluate, evaluate_by_laws
 from dft_plugin.evaluation.measuring import Options, Progress
 from dft_plugin.evaluation.result import Result, Sampling
 from dft_plugin.evaluation.texts import Text, Texts, TextsError, read_texts
+from dft_plugin.plugins import nearest, references
+from dft_plugin.reference.errors import ReferenceError
 
 if TYPE_CHECKING:
     from dft_plugin.reference.description import Description
@@ -104,11 +106,17 @@ def human_side(reference: str) -> Texts | Description:
     """Human texts, or the laws of a reference file or a shipped domain.
 
     Raises:
-        ReferenceError: when it is neither.
+        ReferenceError, TextsError: when it is neither.
     """
     from dft_plugin.reference.named import described, is_reference
 
-    return described(reference) if is_reference(reference) else read_texts(reference)
+    if is_reference(reference):
+        return described(reference)
+    try:
+        return read_texts(reference)
+    except (TextsError, ReferenceError) as error:
+        hint = "" if Path(reference).exists() else nearest(reference, references())
+        raise type(error)(f"{error}.{hint}" if hint else str(error)) from error
 
 
 def _judged(

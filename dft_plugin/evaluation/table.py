@@ -120,9 +120,14 @@ def _table(*headings: str) -> Table:
     from rich.text import Text as RichText
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    # Where the terminal is narrow words give way, not numbers.
     for index, heading in enumerate(headings):
-        last = heading in ("verdict", "in context")
-        table.add_column(RichText(heading), justify="left" if index == 0 or last else "right", no_wrap=index == 0)
+        if index == 0:
+            table.add_column(RichText(heading), overflow="fold", min_width=12)
+        elif heading in ("verdict", "in context"):
+            table.add_column(RichText(heading), overflow="fold")
+        else:
+            table.add_column(RichText(heading), justify="right", no_wrap=True)
     return table
 
 

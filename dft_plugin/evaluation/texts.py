@@ -44,7 +44,7 @@ def read_texts(path: str | Path, column: str | None = None) -> Texts:
     """The texts of a file, a folder of files or a data set, empty ones left out.
 
     Args:
-        path: .txt (one text a file), .jsonl, .json, .parquet, also .gz and .zst; all that references are built from.
+        path: .txt (one text a file) and .jsonl, also .gz or .zst; .json, .parquet; all that references are built from.
         column: the column with the text; default: `text`, or `completion` beside `prompt`, or the last turn of
             `messages`.
 

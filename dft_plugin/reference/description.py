@@ -232,7 +232,7 @@ def _provenance(known: Mapping[str, Any]) -> dict[str, str]:
     if sampling := known.get("sampling"):
         context = "from their first token" if known.get("from_start") else f"after {sampling['context_tokens']}"
         found["windows"] = f"up to {sampling['max_new_tokens']} tokens, {context}; seed {known.get('seed')}"
-    found["built with"] = f"dft-plugin {known['tool']}" if "tool" in known else ""
+    found["built with"] = f"dft-plugin {known['tool'].removeprefix('dft-plugin ')}" if "tool" in known else ""
     found["content"] = known.get("content", "")
     return {what: str(value) for what, value in found.items() if value}
 

@@ -32,7 +32,28 @@ def load(name: str) -> Reference | Domain:
             f'reference "{name}": there is no such file, and no such domain.{plugins.nearest(name, shipped)} There are '
             f"{', '.join(shipped)}; `dft reference build` makes others"
         )
-    return Domain.load(name) if format_of(name) == domain.KIND.name else Reference.load(name)
+    kind = format_of(name)
+    if kind is None and not name.endswith(".safetensors"):
+        raise ReferenceError(
+            f'reference "{name}" is no file that `dft reference build` wrote; of a corpus it makes one: '
+            f"dft reference build {name} --tokenizer MODEL -o human.safetensors"
+        )
+    return Domain.load(name) if kind == domain.KIND.name else Reference.load(name)
+
+
+def mergeable(name: str) -> Reference:
+    """A built reference.
+
+    Raises:
+        ReferenceError: when it is not there, or a domain, whose counts are of pieces of text, not of tokens.
+    """
+    found = load(name)
+    if isinstance(found, Domain):
+        raise ReferenceError(
+            f'reference "{name}" is a domain: it is of no tokenizer, and cannot be merged with a built reference; '
+            "build one of texts with `dft reference build`"
+        )
+    return found
 
 
 def described(name: str) -> Description:

@@ -35,6 +35,7 @@ def plot(description: Description, path: str | Path) -> None:
     from matplotlib.figure import Figure
 
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     known = FigureCanvasAgg.get_supported_filetypes()
     if path.suffix.lstrip(".").lower() not in known:
         raise ReferenceError(f"{path}: a plot ends in .png, .pdf or .svg")

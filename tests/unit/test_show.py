@@ -15,6 +15,8 @@ from dft_plugin.reference.accumulated import Reference
 from dft_plugin.reference.description import Description, IntervalLaw, describe
 from dft_plugin.reference.domain_count import count_domain
 from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.named import described as described_by_name
+from dft_plugin.reference.named import load, mergeable
 from dft_plugin.reference.plot import plot
 from dft_plugin.reference.show import list_references, number, percent, ranges, show
 from tests import described, tiny
@@ -125,8 +127,20 @@ def test_four_panels_are_drawn(ornate: Description, tmp_path: Path) -> None:
     for half in (drawn[: height // 2], drawn[height // 2 :]):
         for panel in (half[:, : width // 2], half[:, width // 2 :]):
             assert (panel < 200).mean() > 0.005  # ink in each
-    plot(EMPTY, tmp_path / "empty.pdf")
-    assert (tmp_path / "empty.pdf").read_bytes().startswith(b"%PDF")
+    plot(EMPTY, tmp_path / "made" / "empty.pdf")
+    assert (tmp_path / "made" / "empty.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_a_corpus_is_no_reference_and_a_domain_cannot_be_merged(tmp_path: Path) -> None:
+    (tmp_path / "human.jsonl").write_text('{"text": "Once upon a time."}\n')
+    with pytest.raises(ReferenceError, match=r"is no file that.*dft reference build .*human.jsonl --tokenizer MODEL"):
+        load(str(tmp_path / "human.jsonl"))
+    with pytest.raises(ReferenceError, match=r"\"fiction\" is a domain: .* cannot be merged"):
+        mergeable("fiction")
+
+
+def test_a_domain_says_once_what_it_was_built_with() -> None:
+    assert described_by_name("fiction").provenance["built with"].count("dft-plugin") == 1
 
 
 def test_a_plot_of_an_unknown_kind_is_refused(ornate: Description, tmp_path: Path) -> None:

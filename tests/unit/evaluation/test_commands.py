@@ -66,6 +66,26 @@ def test_errors_are_one_line_and_exit_code_one(tmp_path: Path) -> None:
         assert len(found.output.splitlines()) == 1
 
 
+def test_results_are_not_compared_with_human_texts_that_are_not_there(tmp_path: Path) -> None:
+    human, mine = texts(tmp_path / "human.jsonl", 30, 1), texts(tmp_path / "mine.jsonl", 30, 2)
+    result = str(tmp_path / "mine.json")
+    assert dft("evaluate", "--texts", mine, "--reference", human, "--resamples", "10", "-o", result).exit_code == 0
+    assert dft("compare", human, result).exit_code == 0
+    missing = dft("compare", str(tmp_path / "nope.jsonl"), result)
+    assert missing.exit_code == 1
+    assert "there is no such file" in missing.output
+    state = dft("compare", human, result, "--trainer-state", "absent")
+    assert state.exit_code == 2
+    assert "--html" in state.output
+
+
+def test_a_mistyped_domain_is_told_from_a_data_set(tmp_path: Path) -> None:
+    mine = texts(tmp_path / "mine.jsonl", 10, 2)
+    found = dft("evaluate", "--texts", mine, "--reference", "fictio")
+    assert found.exit_code == 1
+    assert 'Did you mean "fiction"?' in found.output
+
+
 def test_comparing_texts_and_results(tmp_path: Path) -> None:
     human = texts(tmp_path / "human.jsonl", 80, 1)
     base, tuned = texts(tmp_path / "base.jsonl", 50, 2, "delve"), texts(tmp_path / "tuned.jsonl", 40, 3)

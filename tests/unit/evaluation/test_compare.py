@@ -150,6 +150,17 @@ def test_tables_hold_every_measure_and_note(results: dict[str, Result]) -> None:
     assert "median gap closed" in side_by_side or "nearer to human in" in side_by_side
 
 
+def test_numbers_are_whole_on_a_narrow_terminal(results: dict[str, Result]) -> None:
+    far = results["far"]
+    lines = shown(result_table(far), 80).splitlines()
+    assert max(map(len, lines)) <= 80
+    for measure in far.measures.values():
+        if measure.value is not None:
+            assert any(number(measure.value) in line for line in lines), measure.label
+    assert "…" not in "".join(lines)
+    assert "distinct-1" in "".join(lines)
+
+
 def test_markup_in_texts_is_text(results: dict[str, Result]) -> None:
     odd = "[bold red]boo[/bold red] [/]"
     own = Texts("odd", [Text(f"{odd} wow [link=http://x]y[/link] {text.text}") for text in made_up(40, 2)])
