@@ -8,9 +8,10 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from torch import Tensor
 
+from dft_plugin.block import Block
 from dft_plugin.statistics.base import Counted, NoOptions, Statistic, ratio
 from dft_plugin.statistics.sign_counts import Packed, pack_signs, sum_signs
 from dft_plugin.terms import Counts, Marginal, Sketch, Term
@@ -70,7 +71,7 @@ class PunctuationFrequency(Statistic[NoOptions]):
         return {"mark": ratio(carried, carried.sum(-1, keepdim=True))}
 
 
-class NgramOptions(BaseModel):
+class NgramOptions(Block):
     """Options of `ngram_frequency`."""
 
     model_config = ConfigDict(extra="forbid")
