@@ -86,11 +86,9 @@ def load_tokenizer(config: Mapping[str, Any], name: str) -> tuple[Any, str]:
 
 def make_each(parsed: DFTConfig, vocabulary: Vocabulary, findings: Findings) -> list[Statistic]:
     """The statistics that the tokenizer can serve; a problem for each that it cannot."""
-    if not parsed.reference.endswith(".safetensors"):  # token frequencies come from the reference's own text
+    if counted_here(parsed.reference):
         uniform = torch.full((vocabulary.size,), 1 / vocabulary.size, dtype=torch.float64)
         vocabulary = replace(vocabulary, human_frequency=uniform)
-    else:
-        vocabulary = replace(vocabulary, human_frequency=torch.ones(vocabulary.size, dtype=torch.float64))
     made: list[Statistic] = []
     for entry in parsed.statistics:
         try:
@@ -98,6 +96,11 @@ def make_each(parsed: DFTConfig, vocabulary: Vocabulary, findings: Findings) -> 
         except ValueError as error:
             findings.problems.append(f"statistics: {error}")
     return made
+
+
+def counted_here(reference: str) -> bool:
+    """Whether the run counts the human text itself, so that it knows how often each token occurs beforehand."""
+    return not reference.endswith(".safetensors") and reference not in plugins.references()
 
 
 def check_reference(

@@ -132,8 +132,9 @@ class NgramFrequency(Statistic[NgramOptions]):
             return torch.ones(size, device=self.vocabulary.words_outside.device)
         if frequency is None:
             raise ValueError(
-                "ngram_frequency: weighting inverse_root_frequency needs a reference that holds token "
-                "frequencies; put token_frequency into `statistics` as well"
+                "ngram_frequency: weighting inverse_root_frequency needs the human frequency of every token before "
+                "anything is counted, which neither a built reference nor a domain gives: use `train` or a corpus as "
+                "`reference`, or leave `weighting` out"
             )
         # Tokens no human used weigh like tokens used once in the reference, not infinitely.
         least = frequency[frequency > 0].min()

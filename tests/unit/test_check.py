@@ -190,6 +190,21 @@ def test_built_reference(folder: Path) -> None:
     assert "truncated" in only_problem(axolotl(folder, dft={**block, "reference": str(truncated)}))
 
 
+@pytest.mark.parametrize("reference", ["news", "human.safetensors"])
+def test_weights_by_frequency_where_the_run_counts_no_human_text(folder: Path, reference: str) -> None:
+    statistics = ["token_frequency", {"ngram_frequency": {"weighting": "inverse_root_frequency"}}]
+    if reference != "news":
+        reference = str(folder / "frequency.safetensors")
+        config = DFTConfig.model_validate({**SMALL, "statistics": ["token_frequency"]})
+        built = Request([str(folder / "human.jsonl")], Path(reference), str(folder / "model"), config, overwrite=True)
+        build_file(built)
+    said = only_problem(axolotl(folder, dft={**SMALL, "statistics": statistics, "reference": reference}))
+    assert said.startswith("statistics: ngram_frequency: weighting inverse_root_frequency needs")
+    assert "use `train` or a corpus as `reference`, or leave `weighting` out" in said
+    for counted in ("train", str(folder / "human.jsonl")):
+        assert check(axolotl(folder, dft={**SMALL, "statistics": statistics, "reference": counted})).problems == []
+
+
 def test_tokenizer_without_end_of_text(folder: Path) -> None:
     block = {**SMALL, "statistics": ["token_frequency", "text_length"]}
     said = only_problem(axolotl(folder, model="endless", dft=block))
