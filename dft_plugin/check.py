@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dft_plugin.config import ConfigError, DFTConfig, parse
+from dft_plugin.launch_settings import WITH_DEEPSPEED, launch_problems
 from dft_plugin.schedule import never_acts
 
 AXOLOTL, TRL = "Axolotl", "TRL"
@@ -104,8 +105,14 @@ def no_block(config: Mapping[str, Any]) -> str:
     return "there is no `dft:` block: add one (`dft: {}` takes every default, `dft schema` prints the options)"
 
 
-def unsupported_settings(config: Mapping[str, Any], host: str) -> Iterator[str]:
-    """Settings with which the term would be inactive or its gradient not exact."""
+def unsupported_settings(config: Mapping[str, Any], host: str, parsed: DFTConfig | None) -> Iterator[str]:
+    """Settings with which the term would be inactive or its gradient not exact.
+
+    Args:
+        config: without its `dft:` block, or with it.
+        host: "Axolotl" or "TRL".
+        parsed: the block, or None where it is not valid.
+    """
     for key in _OTHER_TRAINERS if host == AXOLOTL else ():
         if config.get(key):
             yield (
@@ -116,11 +123,12 @@ def unsupported_settings(config: Mapping[str, Any], host: str) -> Iterator[str]:
         if _number(config.get(key)) > 1:
             yield (
                 f"{key} is {config[key]}: with {what} no process holds whole texts and weights; set it to 1 and "
-                "use data parallelism or DeepSpeed"
+                f"use data parallelism or {WITH_DEEPSPEED}"
             )
     for key in _FULLY_SHARDED:
         if config.get(key) and str(config[key]).lower() not in ("false", "0"):
-            yield f"{key} is set: the term was not shown exact with FSDP; use data parallelism or DeepSpeed"
+            yield f"{key} is set: the term was not shown exact with FSDP; use data parallelism or {WITH_DEEPSPEED}"
+    yield from launch_problems(config, parsed)
     if _number(config.get("label_smoothing_factor")) > 0:
         yield (
             f"label_smoothing_factor is {config['label_smoothing_factor']}: the Trainer then takes the labels away "
@@ -184,14 +192,14 @@ def check(config: Mapping[str, Any]) -> Findings:
         block = next((config[key] for key in misspelled_blocks(config)), None)
     if host == AXOLOTL:
         problems.extend(plugin_problems(config))
-    problems.extend(unsupported_settings(config, host))
     if host == TRL:
         findings.notes.append("the dft block acts through `dft sft --config FILE`; `trl sft` does not read it")
     try:
         parsed = parse(block)
     except ConfigError as error:
-        problems.append(str(error))
+        problems += [*unsupported_settings(config, host, None), str(error)]
         return findings
+    problems.extend(unsupported_settings(config, host, parsed))
     findings.checked.append("every key of the dft block")
     steps = _number(config.get("max_steps"))
     never = never_acts(parsed, int(steps)) if steps > 0 else None

@@ -33,7 +33,7 @@ def read_block(arguments: Sequence[str]) -> tuple[DFTConfig, dict[str, Any]]:
     if "dft" not in content:
         raise ConfigError(f"{path}: {checks.no_block(content)}, or use `trl sft`")
     config = parse(content.pop("dft"), where=f"{path}: dft")
-    if unsupported := list(checks.unsupported_settings(content, checks.TRL)):
+    if unsupported := list(checks.unsupported_settings(content, checks.TRL, config)):
         raise UnsupportedRunError(f"{path}: {'; '.join(unsupported)}")
     return config, content
 

@@ -54,6 +54,8 @@ def test_only_the_first_process_says_it(capsys: pytest.CaptureFixture[str], monk
         ({"dft": {}, "context_parallel_size": 2}, UnsupportedRunError, "context parallelism"),
         ({"dft": {}, "sequence_parallel_degree": 2}, UnsupportedRunError, "sequence parallelism"),
         ({"dft": {}, "fsdp_version": 2, "fsdp_config": {"a": 1}}, UnsupportedRunError, "FSDP"),
+        ({"dft": {}, "deepspeed": {"zero_optimization": {"stage": 2}}}, UnsupportedRunError, "weight is auto"),
+        ({"dft": {"weight": 1}, "deepspeed": {"zero_optimization": {"stage": 3}}}, UnsupportedRunError, "stage 3"),
     ],
 )
 def test_register_refuses(options: dict[str, Any], error: type[Exception], said: str) -> None:

@@ -140,6 +140,12 @@ def test_unsupported_settings_are_refused(folder: Path) -> None:
         read_block(["--config", str(path)])
 
 
+def test_deepspeed_without_a_number_as_weight_is_refused(folder: Path) -> None:
+    path = write(folder, "engine", configuration(folder, dft=BLOCK, accelerate_config="zero2"))
+    with pytest.raises(UnsupportedRunError, match=r"accelerate_config: zero2 turns DeepSpeed on, and weight is auto"):
+        read_block(["--config", str(path)])
+
+
 @pytest.mark.parametrize("arguments", [[], ["--config"], ["--seed", "1"]])
 def test_without_a_configuration(arguments: list[str]) -> None:
     with pytest.raises(ConfigError, match="dft sft --config"):

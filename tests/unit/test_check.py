@@ -148,6 +148,61 @@ def test_settings_at_their_defaults_are_fine(folder: Path) -> None:
     assert check(axolotl(folder, **usual)).problems == []
 
 
+ZERO_2, ZERO_3 = {"zero_optimization": {"stage": 2}}, {"zero_optimization": {"stage": 3}}
+
+
+@pytest.mark.parametrize(
+    ("setting", "stage"),
+    [
+        ({"deepspeed": ZERO_2}, 2),
+        ({"deepspeed": ZERO_3}, 3),
+        ({"deepspeed": "zero2.json"}, 2),
+        ({"deepspeed": "zero3.json"}, 3),
+        ({"use_deepspeed": True, "zero_stage": 2}, 2),
+        ({"use_deepspeed": True, "deepspeed_config_file": "zero3.json"}, 3),
+        ({"accelerate_config": "accelerate.yaml"}, 3),
+        ({"config_file": "accelerate.yaml"}, 3),
+    ],
+)
+def test_deepspeed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: dict[str, Any], stage: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("zero2.json").write_text(json.dumps(ZERO_2, indent="\t"), encoding="utf-8")
+    Path("zero3.json").write_text(json.dumps(ZERO_3), encoding="utf-8")
+    Path("accelerate.yaml").write_text("distributed_type: DEEPSPEED\ndeepspeed_config: {zero_stage: 3}\n", "utf-8")
+    trl = {"model_name_or_path": str(folder / "model"), **setting}
+    for config in (trl, axolotl(folder, **setting)):
+        automatic = check({**config, "dft": SMALL}).problems
+        assert "DeepSpeed on, and weight is auto" in automatic[-1]
+        assert "give a number as `weight`" in automatic[-1]
+        assert len(automatic) == (2 if stage == 3 else 1)
+        assert next(iter(setting)) in automatic[0]
+        numbered = check({**config, "dft": {**SMALL, "weight": 1}}).problems
+        assert len(numbered) == (1 if stage == 3 else 0)
+        assert all("is DeepSpeed ZeRO stage 3" in problem and "use stage 2" in problem for problem in numbered)
+
+
+def test_a_deepspeed_file_that_cannot_be_read(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.json").write_text("{", encoding="utf-8")
+    said = only_problem(axolotl(folder, deepspeed=str(tmp_path / "broken.json")))
+    assert said.startswith(f"{tmp_path / 'broken.json'} cannot be read: Expecting property name")
+
+
+@pytest.mark.parametrize(("name", "said"), [("fsdp2", "is FSDP"), ("zero3", "ZeRO stage 3")])
+def test_a_configuration_of_accelerate_that_comes_with_trl(folder: Path, name: str, said: str) -> None:
+    pytest.importorskip("trl.accelerate_configs")
+    config = {"model_name_or_path": str(folder / "model"), "accelerate_config": name, "dft": {**SMALL, "weight": 1}}
+    assert f"accelerate_config: {name} is" in only_problem(config)
+    assert said in only_problem(config)
+    assert not check({**config, "accelerate_config": "multi_gpu"}).problems
+
+
+@pytest.mark.parametrize("setting", [{"tensor_parallel_size": 2}, {"fsdp": "full_shard"}])
+def test_deepspeed_as_a_mend_says_what_weight_it_takes(folder: Path, setting: dict[str, Any]) -> None:
+    assert "and a number as the dft block's weight" in only_problem(axolotl(folder, **setting))
+
+
 @pytest.mark.parametrize(
     ("reference", "said"),
     [
