@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from dft_plugin.config import ConfigError, DFTConfig
 from dft_plugin.host import UnsupportedRunError
 from dft_plugin.reference.build import Request, build_file
-from dft_plugin_trl.sft import _split, in_every_trainer, read_block
+from dft_plugin_trl.sft import _split, in_every_trainer, launch, read_block
 from tests import tiny
 
 BLOCK: dict[str, Any] = {
@@ -137,6 +137,22 @@ def test_block_errors(folder: Path, change: dict[str, Any], said: str) -> None:
 def test_unsupported_settings_are_refused(folder: Path) -> None:
     path = write(folder, "smooth", configuration(folder, dft=BLOCK, label_smoothing_factor=0.1))
     with pytest.raises(UnsupportedRunError, match=r"label_smoothing_factor is 0\.1"):
+        read_block(["--config", str(path)])
+
+
+def test_a_key_that_nothing_reads_is_refused(folder: Path) -> None:
+    path = write(folder, "mistyped", configuration(folder, dft=BLOCK, loging_steps=3))
+    with pytest.raises(ConfigError, match=r'mistyped\.yaml: unknown key "loging_steps"\. Did you mean "logging_steps"'):
+        read_block(["--config", str(path)])
+    path = write(folder, "fine", configuration(folder, dft=BLOCK))
+    given = ["--config", str(path), "--loging_steps=3"]
+    with pytest.raises(ConfigError, match=r'command line: unknown key "loging_steps"\. Did you mean "logging_steps"'):
+        launch(given)
+
+
+def test_a_file_of_axolotl_is_refused(folder: Path) -> None:
+    path = write(folder, "axolotl", {"base_model": str(folder / "model"), "dft": BLOCK})
+    with pytest.raises(ConfigError, match=r"axolotl\.yaml is a configuration of Axolotl \(it has base_model\)"):
         read_block(["--config", str(path)])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -302,6 +303,20 @@ def test_trl_needs_dft_sft(folder: Path) -> None:
     findings = check({"model_name_or_path": str(folder / "model"), "dft": SMALL})
     assert findings.problems == []
     assert findings.notes == ["the dft block acts through `dft sft --config FILE`; `trl sft` does not read it"]
+
+
+def test_a_key_that_no_parser_of_trl_knows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("trl.scripts.sft")
+    config = {"model_name_or_path": str(folder / "model"), "dft": SMALL, "logging_steps": 3, "num_processes": 1}
+    assert check(config).problems == []
+    assert "every key of TRL's" in check(config).checked
+    said = only_problem({**config, "loging_steps": 3})
+    assert said.startswith('unknown key "loging_steps". Did you mean "logging_steps"?')
+    assert only_problem({**config, "dtf": {}}).startswith('"dtf" is read by nothing beside "dft"')
+    monkeypatch.setitem(sys.modules, "trl.scripts.sft", None)
+    findings = check({**config, "loging_steps": 3})
+    assert findings.problems == []
+    assert "not checked are TRL's own keys: TRL cannot be imported here" in findings.notes[-1]
 
 
 def test_everything_at_once_is_all_reported(folder: Path) -> None:
