@@ -11,6 +11,7 @@ from typing import Any
 
 from dft_plugin.config import ConfigError, DFTConfig, parse
 from dft_plugin.host_settings import AXOLOTL, TRL, never_evaluated, number, unsupported_settings
+from dft_plugin.missing_paths import missing_paths
 from dft_plugin.schedule import never_acts
 
 PLUGIN = "dft_plugin_axolotl.DFTPlugin"
@@ -149,6 +150,7 @@ def check(config: Mapping[str, Any]) -> Findings:
     if host == TRL:
         findings.notes.append("the dft block acts through `dft sft --config FILE`; `trl sft` does not read it")
         check_keys_of_trl(config, findings)
+    problems.extend(missing_paths(config, host))
     try:
         parsed = parse(block)
     except ConfigError as error:

@@ -14,6 +14,7 @@ from dft_plugin.config import DFTConfig
 from dft_plugin.human_reference import check_path, not_held
 from dft_plugin.human_windows import cut_windows, sampling_record
 from dft_plugin.matched import make_statistic
+from dft_plugin.missing_paths import missing_folder
 from dft_plugin.reference import Reference, ReferenceError, read_documents
 from dft_plugin.reference.corpus import read_rows
 from dft_plugin.reference.domain import Domain
@@ -65,6 +66,8 @@ def load_tokenizer(config: Mapping[str, Any], name: str) -> tuple[Any, str]:
     """The run's tokenizer if it is on this machine, or None and why."""
     if not name:
         return None, "the file names no model"
+    if missing_folder(name):  # transformers would speak of the form of hub names
+        return None, f"there is no folder {name}"
     from transformers import AutoTokenizer
 
     try:

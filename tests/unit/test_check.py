@@ -281,10 +281,76 @@ def test_tokenizer_that_is_not_here_is_said(folder: Path) -> None:
     assert "not checked are" in findings.notes[0]
 
 
-@pytest.mark.parametrize("model", ["model", "nowhere"])
+@pytest.mark.parametrize("model", ["{folder}/modle", "./modle", "../check/modle"])
+def test_model_folder_that_is_missing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    (tmp_path / "check" / "model").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "check")
+    given = model.format(folder=folder)
+    for key, config in (
+        ("model_name_or_path", {"model_name_or_path": given, "dft": SMALL}),
+        ("base_model", axolotl(folder, base_model=given)),
+    ):
+        findings = check(config)
+        assert len(findings.problems) == 1
+        assert findings.problems[0].startswith(f'{key}: {given}: there is no such folder. Did you mean "model"?')
+        assert f"there is no folder {given}: not checked are" in findings.notes[-1]
+        assert not any("Repo id" in note for note in findings.notes)
+
+
+@pytest.mark.parametrize(
+    ("data_set", "said"),
+    [
+        (
+            {"path": "json", "data_files": "trian.jsonl"},
+            'data_files: trian.jsonl: there is no such file. Did you mean "',
+        ),
+        ({"path": "json", "data_files": ["train.jsonl", "b.jsonl"]}, "data_files: b.jsonl: there is no such file"),
+        ({"path": "json", "data_files": {"train": "data/*.json"}}, "data_files: data/*.json: there is no such file"),
+        ({"path": "json", "data_dir": "data", "data_files": "train.jsonl"}, "data_files: train.jsonl: there is"),
+        ({"path": "./data", "data_files": "train.jsonl"}, "data_files: train.jsonl: there is no such file"),
+        ({"path": "./nowhere"}, "./nowhere: there is no such file or folder"),
+        ({"path": "nowhere.jsonl"}, "nowhere.jsonl: there is no such file or folder"),
+        ({"path": "json", "data_files": "train.jsonl"}, None),
+        ({"path": "json", "data_files": ["data/*.jsonl", "https://x.org/y.jsonl"]}, None),
+        ({"path": "./data", "data_files": "part.jsonl"}, None),
+        ({"path": "nobody/nothing", "data_files": "train/part.jsonl"}, None),
+        ({"path": "s3://bucket/rows.jsonl"}, None),
+    ],
+)
+def test_data_that_are_missing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_set: dict[str, Any], said: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    for name in ("train.jsonl", "data/part.jsonl"):
+        Path(name).touch()
+    trl = {"model_name_or_path": str(folder / "model"), "dft": SMALL, "datasets": [data_set]}
+    for config in (trl, axolotl(folder, datasets=[data_set])):
+        problems = check(config).problems
+        assert len(problems) == (said is not None)
+        assert all(problem.startswith(f"datasets: {said}") for problem in problems)
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all"])
+def test_data_set_by_name_that_is_missing(folder: Path, name: str) -> None:
+    config = {"model_name_or_path": str(folder / "model"), "dft": SMALL, "dataset_name": name}
+    assert only_problem(config).startswith(f"dataset_name: {name}: there is no such file or folder")
+    assert check({**config, "dataset_name": "nobody/nothing"}).problems == []
+
+
+def test_settings_of_deepspeed_that_are_missing(folder: Path) -> None:
+    block = {**SMALL, "weight": 1}
+    assert "deepspeed: zero.json: there is no such file" in only_problem(
+        axolotl(folder, deepspeed="zero.json", dft=block)
+    )
+
+
+@pytest.mark.parametrize("model", ["{folder}/model", "nobody/nothing"])
 def test_prompts_that_are_missing(folder: Path, model: str) -> None:
     block = {"rollout": {**SMALL["rollout"], "prompts": str(folder / "prompts.jsonl")}}
-    said = only_problem(axolotl(folder, model=model, dft=block))
+    said = only_problem(axolotl(folder, base_model=model.format(folder=folder), dft=block))
     assert said.startswith(f"rollout.prompts: {folder / 'prompts.jsonl'}: there is no such file")
 
 
