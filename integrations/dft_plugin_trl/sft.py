@@ -67,13 +67,14 @@ def train(arguments: Sequence[str]) -> None:
         ReferenceError: when the human reference cannot be used.
         DistributionTermError: when the term did not act.
     """
+    arguments = _apart(arguments)
     config, _ = read_block(arguments)
     from trl.scripts import sft
 
     from dft_plugin.callback import DFTCallback, DistributionTermError
 
     # `dft:` is unknown to TRL's parser, which leaves alone what its launcher may know.
-    parsed = sft.make_parser().parse_args_and_config(list(arguments), fail_with_unknown_args=False)
+    parsed = sft.make_parser().parse_args_and_config(arguments, fail_with_unknown_args=False)
     callback = DFTCallback(config)
     with in_every_trainer(callback):
         sft.main(*parsed)
@@ -93,21 +94,39 @@ def launch(arguments: Sequence[str]) -> int:
         UnsupportedRunError: as `read_block`.
     """
     if {"-h", "--help"} & set(arguments):
-        from trl.scripts.sft import make_parser
-
-        make_parser().print_help()
+        _parser().print_help()
         return 0
+    arguments = _apart(arguments)
     _, content = read_block(arguments)
     from accelerate.commands.launch import launch_command, launch_command_parser
-    from trl.scripts.sft import make_parser
 
-    for_accelerate, for_training = _split(make_parser(), content, list(arguments))
+    for_accelerate, for_training = _split(_parser(), content, arguments)
     launched = [*for_accelerate, "--module", "dft_plugin_trl.sft", *for_training]
     try:
         launch_command(launch_command_parser().parse_args(launched))
     except CalledProcessError as error:
         return error.returncode
     return 0
+
+
+def _parser() -> Any:
+    """TRL's, which reads `--config` by itself and so does not list it."""
+    from trl.scripts.sft import make_parser
+
+    parser = make_parser()
+    parser.prog = "dft sft"
+    parser.usage = "dft sft --config FILE [options of TRL's SFT script, below, or of `accelerate launch`]"
+    parser.description = (
+        "--config FILE is required: a `trl sft` configuration with a `dft:` block (`dft schema` prints its options). "
+        "What is given on the command line goes before what the file says."
+    )
+    return parser
+
+
+def _apart(arguments: Sequence[str]) -> list[str]:
+    """`--config=FILE` as two arguments, as TRL's parser wants it."""
+    split = (entry.split("=", 1) if entry.startswith("--config=") else [entry] for entry in arguments)
+    return [entry for entries in split for entry in entries]
 
 
 def _split(parser: Any, content: Mapping[str, Any], arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from dft_plugin.config import ConfigError, DFTConfig
 from dft_plugin.host import UnsupportedRunError
 from dft_plugin.reference.build import Request, build_file
-from dft_plugin_trl.sft import _split, in_every_trainer, launch, read_block
+from dft_plugin_trl.sft import _split, in_every_trainer, launch, read_block, train
 from tests import tiny
 
 BLOCK: dict[str, Any] = {
@@ -166,6 +166,21 @@ def test_deepspeed_without_a_number_as_weight_is_refused(folder: Path) -> None:
 def test_without_a_configuration(arguments: list[str]) -> None:
     with pytest.raises(ConfigError, match="dft sft --config"):
         read_block(arguments)
+
+
+def test_the_configuration_after_an_equals_sign(folder: Path) -> None:
+    path = write(folder, "equals", configuration(folder, dft={"wieght": 1}))
+    for start in (launch, train):
+        with pytest.raises(ConfigError, match=r'equals\.yaml: dft: unknown key "wieght"'):
+            start([f"--config={path}"])
+
+
+def test_help_begins_with_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    assert launch(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("usage: dft sft --config FILE [")
+    assert "--config FILE is required: a `trl sft` configuration with a `dft:` block" in " ".join(said.split())
+    assert "--logging_steps" in said
 
 
 def test_accelerate_gets_its_own_arguments(folder: Path) -> None:
