@@ -17,8 +17,7 @@ from axolotl.utils.dict import DictDefault
 from dft_plugin.config import ConfigError, DFTConfig
 from dft_plugin.host import UnsupportedRunError
 from dft_plugin_axolotl import DFTPlugin
-from tests import tiny
-from tests.axolotl.runs import BLOCK, PLUGIN, axolotl, configuration, write
+from tests.axolotl.runs import BLOCK, PLUGIN, axolotl, configuration, make_inputs, write
 
 
 def config(**options: Any) -> DictDefault:
@@ -87,8 +86,7 @@ def test_the_block_survives_axolotl_own_classes(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_dft_check_is_a_command_of_axolotl(tmp_path: Path) -> None:
-    tiny.model().save_pretrained(tmp_path / "model")
-    tiny.tokenizer().save_pretrained(tmp_path / "model")
+    make_inputs(tmp_path)
     path = write(tmp_path, "silent", configuration(tmp_path, "out", dtf={**BLOCK, "wieght": 1}))
     ran = axolotl("dft-check", str(path))
     assert ran.returncode == 1
