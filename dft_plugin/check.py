@@ -10,24 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from dft_plugin.config import ConfigError, DFTConfig, parse
+from dft_plugin.host_settings import AXOLOTL, TRL, never_evaluated, number, unsupported_settings
+from dft_plugin.missing_paths import missing_paths
 from dft_plugin.schedule import never_acts
 
-AXOLOTL, TRL = "Axolotl", "TRL"
 PLUGIN = "dft_plugin_axolotl.DFTPlugin"
 _OF_TRL = {"model_name_or_path", "dataset_name", "per_device_train_batch_size"}
 _TELLING = {"statistics", "rollout", "reference_windows", "gradient_fraction"}
 """Keys that no block of a host has."""
-_OTHER_TRAINERS = ("rl", "reward_model", "process_reward_model")
-_ONE_AT_MOST = {
-    "context_parallel_size": "context parallelism",
-    "sequence_parallel_degree": "sequence parallelism",
-    "tensor_parallel_size": "tensor parallelism",
-    "dp_shard_size": "FSDP",
-    "parallelism_config_cp_size": "context parallelism",
-    "parallelism_config_sp_size": "sequence parallelism",
-    "parallelism_config_tp_size": "tensor parallelism",
-}
-_FULLY_SHARDED = ("fsdp", "fsdp_config", "use_fsdp")
 
 
 @dataclass
@@ -104,47 +94,6 @@ def no_block(config: Mapping[str, Any]) -> str:
     return "there is no `dft:` block: add one (`dft: {}` takes every default, `dft schema` prints the options)"
 
 
-def unsupported_settings(config: Mapping[str, Any], host: str) -> Iterator[str]:
-    """Settings with which the term would be inactive or its gradient not exact."""
-    for key in _OTHER_TRAINERS if host == AXOLOTL else ():
-        if config.get(key):
-            yield (
-                f"{key} is {config[key]!r}: the term is defined beside supervised fine-tuning's cross-entropy; "
-                f"remove {key}, or the dft block and plugin"
-            )
-    for key, what in _ONE_AT_MOST.items():
-        if _number(config.get(key)) > 1:
-            yield (
-                f"{key} is {config[key]}: with {what} no process holds whole texts and weights; set it to 1 and "
-                "use data parallelism or DeepSpeed"
-            )
-    for key in _FULLY_SHARDED:
-        if config.get(key) and str(config[key]).lower() not in ("false", "0"):
-            yield f"{key} is set: the term was not shown exact with FSDP; use data parallelism or DeepSpeed"
-    if _number(config.get("label_smoothing_factor")) > 0:
-        yield (
-            f"label_smoothing_factor is {config['label_smoothing_factor']}: the Trainer then takes the labels away "
-            "before the forward pass; set it to 0"
-        )
-
-
-def never_evaluated(config: Mapping[str, Any], host: str) -> str | None:
-    """Why held-out loss is never measured in this run, with the mend; None where it is."""
-    if host == TRL and str(config.get("eval_strategy") or "no") == "no":
-        return "eval_strategy is no; set it to steps or epoch"
-    held_out = _number(config.get("val_set_size")) or config.get("test_datasets")
-    if host == AXOLOTL and (not held_out or str(config.get("eval_strategy")) == "no"):
-        return "nothing is held out and evaluated; set val_set_size and eval_strategy"
-    return None
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return 0.0
-
-
 def plugin_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """An Axolotl `plugins:` list in which the plugin is missing or misspelled."""
     listed = config.get("plugins") or []
@@ -167,6 +116,20 @@ def plugin_problems(config: Mapping[str, Any]) -> Iterator[str]:
     yield f"no plugin reads the dft block: {has}{hint}; {silent}. Add to the file: `plugins: [{PLUGIN}]`"
 
 
+def check_keys_of_trl(config: Mapping[str, Any], findings: Findings) -> None:
+    """Adds the keys that no parser of `trl sft` knows, but those meant to be `dft`, which were named."""
+    from dft_plugin_trl.keys import unknown_keys
+
+    try:
+        unknown = list(unknown_keys(str(key) for key in config if key not in misspelled_blocks(config)))
+    except ImportError as error:
+        findings.notes.append(f"not checked are TRL's own keys: TRL cannot be imported here ({error})")
+        return
+    findings.problems.extend(unknown)
+    if not unknown:
+        findings.checked.append("every key of TRL's")
+
+
 def check(config: Mapping[str, Any]) -> Findings:
     """Everything that can be told from a configuration, the files it names and the model's tokenizer.
 
@@ -184,16 +147,18 @@ def check(config: Mapping[str, Any]) -> Findings:
         block = next((config[key] for key in misspelled_blocks(config)), None)
     if host == AXOLOTL:
         problems.extend(plugin_problems(config))
-    problems.extend(unsupported_settings(config, host))
     if host == TRL:
         findings.notes.append("the dft block acts through `dft sft --config FILE`; `trl sft` does not read it")
+        check_keys_of_trl(config, findings)
+    problems.extend(missing_paths(config, host))
     try:
         parsed = parse(block)
     except ConfigError as error:
-        problems.append(str(error))
+        problems += [*unsupported_settings(config, host, None), str(error)]
         return findings
+    problems.extend(unsupported_settings(config, host, parsed))
     findings.checked.append("every key of the dft block")
-    steps = _number(config.get("max_steps"))
+    steps = number(config.get("max_steps"))
     never = never_acts(parsed, int(steps)) if steps > 0 else None
     if never is not None:
         problems.append(never)
@@ -224,6 +189,7 @@ __all__ = [
     "TRL",
     "Findings",
     "check",
+    "check_keys_of_trl",
     "host_of",
     "misspelled_blocks",
     "never_evaluated",

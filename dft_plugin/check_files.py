@@ -14,6 +14,7 @@ from dft_plugin.config import DFTConfig
 from dft_plugin.human_reference import check_path, not_held
 from dft_plugin.human_windows import cut_windows, sampling_record
 from dft_plugin.matched import make_statistic
+from dft_plugin.missing_paths import missing_folder
 from dft_plugin.reference import Reference, ReferenceError, read_documents
 from dft_plugin.reference.corpus import read_rows
 from dft_plugin.reference.domain import Domain
@@ -65,6 +66,8 @@ def load_tokenizer(config: Mapping[str, Any], name: str) -> tuple[Any, str]:
     """The run's tokenizer if it is on this machine, or None and why."""
     if not name:
         return None, "the file names no model"
+    if missing_folder(name):  # transformers would speak of the form of hub names
+        return None, f"there is no folder {name}"
     from transformers import AutoTokenizer
 
     try:
@@ -86,11 +89,9 @@ def load_tokenizer(config: Mapping[str, Any], name: str) -> tuple[Any, str]:
 
 def make_each(parsed: DFTConfig, vocabulary: Vocabulary, findings: Findings) -> list[Statistic]:
     """The statistics that the tokenizer can serve; a problem for each that it cannot."""
-    if not parsed.reference.endswith(".safetensors"):  # token frequencies come from the reference's own text
+    if counted_here(parsed.reference):
         uniform = torch.full((vocabulary.size,), 1 / vocabulary.size, dtype=torch.float64)
         vocabulary = replace(vocabulary, human_frequency=uniform)
-    else:
-        vocabulary = replace(vocabulary, human_frequency=torch.ones(vocabulary.size, dtype=torch.float64))
     made: list[Statistic] = []
     for entry in parsed.statistics:
         try:
@@ -98,6 +99,11 @@ def make_each(parsed: DFTConfig, vocabulary: Vocabulary, findings: Findings) -> 
         except ValueError as error:
             findings.problems.append(f"statistics: {error}")
     return made
+
+
+def counted_here(reference: str) -> bool:
+    """Whether the run counts the human text itself, so that it knows how often each token occurs beforehand."""
+    return not reference.endswith(".safetensors") and reference not in plugins.references()
 
 
 def check_reference(

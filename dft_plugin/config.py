@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from dft_plugin.block import Block
+from dft_plugin.explained import explain
 
 DEFAULT_STATISTICS = {
     "token_frequency": 1.0,
@@ -24,7 +27,7 @@ a small model hardly comes to repeat as people do, so it never fades, and what i
 the other statistics (13 and 14)."""
 
 
-class DFTStatisticConfig(BaseModel):
+class DFTStatisticConfig(Block):
     """One statistic: its name, the distance it is matched by, its weight and its own options."""
 
     model_config = ConfigDict(extra="allow")
@@ -52,7 +55,7 @@ class DFTStatisticConfig(BaseModel):
         return dict(self.model_extra or {})
 
 
-class DFTRolloutConfig(BaseModel):
+class DFTRolloutConfig(Block):
     """How the model is sampled, the way it will be deployed."""
 
     model_config = ConfigDict(extra="forbid")
@@ -84,7 +87,7 @@ class DFTRolloutConfig(BaseModel):
     )
 
 
-class DFTConfig(BaseModel):
+class DFTConfig(Block):
     """Distribution Fine-Tuning: match the distribution of generated text to a human reference.
 
     Not TRL's `loss_type: dft` (Dynamic Fine-Tuning).
@@ -289,13 +292,14 @@ def _statistic_block(entry: Any) -> Any:
 
 def _check_statistic(entry: DFTStatisticConfig) -> None:
     from dft_plugin import plugins
+    from dft_plugin.distance_options import checked_options
 
     statistic = plugins.statistic(entry.name)
     try:
         statistic.Options.model_validate(entry.own_options)
     except ValidationError as error:
         fields = [*statistic.Options.model_fields, "distance", "distance_options", "weight", "derivative_clip"]
-        raise ValueError(f"statistics: {entry.name}: {_explain(error, fields)}") from error
+        raise ValueError(f"statistics: {entry.name}: {explain(error, fields)}") from error
     distance = plugins.distance(entry.distance or statistic.distance)
     if statistic.support not in distance.supports:
         usable = [name for name, other in plugins.distances().items() if statistic.support in other.supports]
@@ -304,23 +308,10 @@ def _check_statistic(entry: DFTStatisticConfig) -> None:
             f"{' and '.join(sorted(distance.supports))} summaries, and this one is {statistic.support}; "
             f"use {', '.join(usable)}"
         )
-
-
-def _explain(error: ValidationError, top: list[str]) -> str:
-    from dft_plugin.plugins import nearest
-
-    lines = []
-    for problem in error.errors():
-        place = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            given = str(problem["loc"][-1])
-            existing = list(DFTRolloutConfig.model_fields) if problem["loc"][:-1] == ("rollout",) else top
-            lines.append(f'unknown key "{place}".{nearest(given, existing)} There are: {", ".join(existing)}.')
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            given_value = "" if problem["type"] == "value_error" else f" (given: {problem['input']!r})"
-            lines.append(f"{place + ': ' if place else ''}{message}{given_value}")
-    return "; ".join(lines)
+    try:
+        entry.distance_options = checked_options(distance, statistic.support, entry.distance_options)
+    except ValueError as error:
+        raise ValueError(f"statistics: {entry.name}: {error}") from error
 
 
 def parse(block: Any, where: str = "dft") -> DFTConfig:
@@ -340,4 +331,5 @@ def parse(block: Any, where: str = "dft") -> DFTConfig:
     try:
         return DFTConfig.model_validate(dict(block))
     except ValidationError as error:
-        raise ConfigError(f"{where}: {_explain(error, list(DFTConfig.model_fields))}") from error
+        inner = {"rollout": list(DFTRolloutConfig.model_fields)}
+        raise ConfigError(f"{where}: {explain(error, list(DFTConfig.model_fields), inner)}") from error

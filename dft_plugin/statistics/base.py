@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from dft_plugin import terms
+from dft_plugin.block import Block
 from dft_plugin.law import observed_law
 from dft_plugin.terms import Term
 from dft_plugin.texts import Texts, stack
@@ -25,7 +26,7 @@ Support = Literal["ordered", "unordered", "vector"]
 """ordered: a law on a line (word counts); unordered: a law on a set (tokens); vector: any real numbers."""
 
 
-class NoOptions(BaseModel):
+class NoOptions(Block):
     """Options of a statistic that has none."""
 
     model_config = ConfigDict(extra="forbid")

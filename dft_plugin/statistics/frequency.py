@@ -8,9 +8,10 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from torch import Tensor
 
+from dft_plugin.block import Block
 from dft_plugin.statistics.base import Counted, NoOptions, Statistic, ratio
 from dft_plugin.statistics.sign_counts import Packed, pack_signs, sum_signs
 from dft_plugin.terms import Counts, Marginal, Sketch, Term
@@ -70,7 +71,7 @@ class PunctuationFrequency(Statistic[NoOptions]):
         return {"mark": ratio(carried, carried.sum(-1, keepdim=True))}
 
 
-class NgramOptions(BaseModel):
+class NgramOptions(Block):
     """Options of `ngram_frequency`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -131,8 +132,9 @@ class NgramFrequency(Statistic[NgramOptions]):
             return torch.ones(size, device=self.vocabulary.words_outside.device)
         if frequency is None:
             raise ValueError(
-                "ngram_frequency: weighting inverse_root_frequency needs a reference that holds token "
-                "frequencies; put token_frequency into `statistics` as well"
+                "ngram_frequency: weighting inverse_root_frequency needs the human frequency of every token before "
+                "anything is counted, which neither a built reference nor a domain gives: use `train` or a corpus as "
+                "`reference`, or leave `weighting` out"
             )
         # Tokens no human used weigh like tokens used once in the reference, not infinitely.
         least = frequency[frequency > 0].min()

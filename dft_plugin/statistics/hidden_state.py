@@ -7,9 +7,10 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from torch import Tensor
 
+from dft_plugin.block import Block
 from dft_plugin.statistics.base import Counted, Statistic, ratio
 from dft_plugin.statistics.critic import Critic
 from dft_plugin.terms import Counts, Prefix, Term
@@ -29,7 +30,7 @@ OF_FORM = {
 }
 
 
-class HiddenStateOptions(BaseModel):
+class HiddenStateOptions(Block):
     """Options of `hidden_state`."""
 
     model_config = ConfigDict(extra="forbid")

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from torch import Tensor
 
+from dft_plugin.block import Block
 from dft_plugin.statistics.base import Counted, Statistic, ratio
 from dft_plugin.statistics.interval_counts import count_intervals
 from dft_plugin.terms import Counts, Placed, Term
@@ -123,7 +124,7 @@ def kaplan_meier(events: Tensor, at_risk: Tensor) -> Tensor:
     return torch.cat([hazard * reached[..., :-1], reached[..., -1:]], dim=-1)
 
 
-class IntervalOptions(BaseModel):
+class IntervalOptions(Block):
     """Options shared by the interval statistics."""
 
     model_config = ConfigDict(extra="forbid")
@@ -205,7 +206,7 @@ class ParagraphLength(_WordIntervals):
     Options = ParagraphOptions
 
 
-class TextLengthOptions(BaseModel):
+class TextLengthOptions(Block):
     """Options of `text_length`."""
 
     model_config = ConfigDict(extra="forbid")

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from torch import Tensor
 
+from dft_plugin.block import Block
 from dft_plugin.statistics.base import Counted, Statistic, ratio
 from dft_plugin.terms import Counts, Pairs, Term
 from dft_plugin.texts import Texts
@@ -16,7 +17,7 @@ from dft_plugin.vocabulary import Vocabulary
 from dft_plugin.written import Integers, Written, size_of
 
 
-class NoveltyOptions(BaseModel):
+class NoveltyOptions(Block):
     """Options of `novelty`."""
 
     model_config = ConfigDict(extra="forbid")

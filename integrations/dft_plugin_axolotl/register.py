@@ -32,8 +32,7 @@ def check(cfg: Any) -> None:
     """
     if "dft" not in cfg:
         raise ConfigError(checks.no_block(cfg))
-    configuration(cfg)
-    unsupported = list(checks.unsupported_settings(cfg, checks.AXOLOTL))
+    unsupported = list(checks.unsupported_settings(cfg, checks.AXOLOTL, configuration(cfg)))
     if unsupported:
         raise UnsupportedRunError("; ".join(unsupported))
 

@@ -15,13 +15,14 @@ from typing import Any
 
 from dft_plugin import check as checks
 from dft_plugin.config import ConfigError, DFTConfig, parse
+from dft_plugin_trl.keys import unknown_keys
 
 
 def read_block(arguments: Sequence[str]) -> tuple[DFTConfig, dict[str, Any]]:
     """The `dft:` block of the file after `--config`, and the file's other keys.
 
     Raises:
-        ConfigError: when there is no `--config`, no such file or no valid block in it.
+        ConfigError: when there is no `--config`, no such file or no valid block in it, or a key nothing reads.
         UnsupportedRunError: when TRL's part asks for what the term is not exact with.
     """
     from dft_plugin.host import UnsupportedRunError
@@ -30,10 +31,17 @@ def read_block(arguments: Sequence[str]) -> tuple[DFTConfig, dict[str, Any]]:
         raise ConfigError("give a configuration: `dft sft --config sft.yaml`, a `trl sft` file with a `dft:` block")
     path = arguments[list(arguments).index("--config") + 1]
     content = checks.read_yaml(path)
+    if "base_model" in content and checks.host_of(content) == checks.AXOLOTL:
+        raise ConfigError(
+            f"{path} is a configuration of Axolotl (it has base_model), and `dft sft` runs TRL's script: "
+            f"`axolotl train {path}` with `plugins: [{checks.PLUGIN}]` runs it"
+        )
     if "dft" not in content:
         raise ConfigError(f"{path}: {checks.no_block(content)}, or use `trl sft`")
     config = parse(content.pop("dft"), where=f"{path}: dft")
-    if unsupported := list(checks.unsupported_settings(content, checks.TRL)):
+    if unknown := list(unknown_keys(map(str, content))):
+        raise ConfigError(f"{path}: {'; '.join(unknown)}")
+    if unsupported := list(checks.unsupported_settings(content, checks.TRL, config)):
         raise UnsupportedRunError(f"{path}: {'; '.join(unsupported)}")
     return config, content
 
@@ -59,13 +67,14 @@ def train(arguments: Sequence[str]) -> None:
         ReferenceError: when the human reference cannot be used.
         DistributionTermError: when the term did not act.
     """
+    arguments = _apart(arguments)
     config, _ = read_block(arguments)
     from trl.scripts import sft
 
     from dft_plugin.callback import DFTCallback, DistributionTermError
 
     # `dft:` is unknown to TRL's parser, which leaves alone what its launcher may know.
-    parsed = sft.make_parser().parse_args_and_config(list(arguments), fail_with_unknown_args=False)
+    parsed = sft.make_parser().parse_args_and_config(arguments, fail_with_unknown_args=False)
     callback = DFTCallback(config)
     with in_every_trainer(callback):
         sft.main(*parsed)
@@ -85,15 +94,13 @@ def launch(arguments: Sequence[str]) -> int:
         UnsupportedRunError: as `read_block`.
     """
     if {"-h", "--help"} & set(arguments):
-        from trl.scripts.sft import make_parser
-
-        make_parser().print_help()
+        _parser().print_help()
         return 0
+    arguments = _apart(arguments)
     _, content = read_block(arguments)
     from accelerate.commands.launch import launch_command, launch_command_parser
-    from trl.scripts.sft import make_parser
 
-    for_accelerate, for_training = _split(make_parser(), content, list(arguments))
+    for_accelerate, for_training = _split(_parser(), content, arguments)
     launched = [*for_accelerate, "--module", "dft_plugin_trl.sft", *for_training]
     try:
         launch_command(launch_command_parser().parse_args(launched))
@@ -102,12 +109,39 @@ def launch(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _parser() -> Any:
+    """TRL's, which reads `--config` by itself and so does not list it."""
+    from trl.scripts.sft import make_parser
+
+    parser = make_parser()
+    parser.prog = "dft sft"
+    parser.usage = "dft sft --config FILE [options of TRL's SFT script, below, or of `accelerate launch`]"
+    parser.description = (
+        "--config FILE is required: a `trl sft` configuration with a `dft:` block (`dft schema` prints its options). "
+        "What is given on the command line goes before what the file says."
+    )
+    return parser
+
+
+def _apart(arguments: Sequence[str]) -> list[str]:
+    """`--config=FILE` as two arguments, as TRL's parser wants it."""
+    split = (entry.split("=", 1) if entry.startswith("--config=") else [entry] for entry in arguments)
+    return [entry for entries in split for entry in entries]
+
+
 def _split(parser: Any, content: Mapping[str, Any], arguments: list[str]) -> tuple[list[str], list[str]]:
-    """What accelerate is to be given, and what the training script is."""
+    """What accelerate is to be given, and what the training script is.
+
+    Raises:
+        ConfigError: for an option that neither knows; accelerate would print all of its own.
+    """
     at = arguments.index("--config")
     config, given = arguments[at : at + 2], arguments[:at] + arguments[at + 2 :]
     from_file = parser.set_defaults_with_config(**{key: value for key, value in content.items() if key != "env"})
     _, from_command_line = parser.parse_known_args(given)
+    options = (argument for argument in from_command_line if argument.startswith("--"))
+    if unknown := list(unknown_keys(option[2:].partition("=")[0] for option in options)):
+        raise ConfigError(f"on the command line: {'; '.join(unknown)}")
     for_accelerate = [*from_file, *from_command_line]
     if "--accelerate_config" in for_accelerate:
         from trl.cli.accelerate_config import resolve_accelerate_config_argument

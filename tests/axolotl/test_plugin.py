@@ -17,8 +17,7 @@ from axolotl.utils.dict import DictDefault
 from dft_plugin.config import ConfigError, DFTConfig
 from dft_plugin.host import UnsupportedRunError
 from dft_plugin_axolotl import DFTPlugin
-from tests import tiny
-from tests.axolotl.runs import BLOCK, PLUGIN, axolotl, configuration, write
+from tests.axolotl.runs import BLOCK, PLUGIN, axolotl, configuration, make_inputs, write
 
 
 def config(**options: Any) -> DictDefault:
@@ -54,6 +53,8 @@ def test_only_the_first_process_says_it(capsys: pytest.CaptureFixture[str], monk
         ({"dft": {}, "context_parallel_size": 2}, UnsupportedRunError, "context parallelism"),
         ({"dft": {}, "sequence_parallel_degree": 2}, UnsupportedRunError, "sequence parallelism"),
         ({"dft": {}, "fsdp_version": 2, "fsdp_config": {"a": 1}}, UnsupportedRunError, "FSDP"),
+        ({"dft": {}, "deepspeed": {"zero_optimization": {"stage": 2}}}, UnsupportedRunError, "weight is auto"),
+        ({"dft": {"weight": 1}, "deepspeed": {"zero_optimization": {"stage": 3}}}, UnsupportedRunError, "stage 3"),
     ],
 )
 def test_register_refuses(options: dict[str, Any], error: type[Exception], said: str) -> None:
@@ -85,8 +86,7 @@ def test_the_block_survives_axolotl_own_classes(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_dft_check_is_a_command_of_axolotl(tmp_path: Path) -> None:
-    tiny.model().save_pretrained(tmp_path / "model")
-    tiny.tokenizer().save_pretrained(tmp_path / "model")
+    make_inputs(tmp_path)
     path = write(tmp_path, "silent", configuration(tmp_path, "out", dtf={**BLOCK, "wieght": 1}))
     ran = axolotl("dft-check", str(path))
     assert ran.returncode == 1

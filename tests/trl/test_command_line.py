@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from dft_plugin.config import ConfigError, DFTConfig
 from dft_plugin.host import UnsupportedRunError
 from dft_plugin.reference.build import Request, build_file
-from dft_plugin_trl.sft import _split, in_every_trainer, read_block
+from dft_plugin_trl.sft import _split, in_every_trainer, launch, read_block, train
 from tests import tiny
 
 BLOCK: dict[str, Any] = {
@@ -140,10 +140,47 @@ def test_unsupported_settings_are_refused(folder: Path) -> None:
         read_block(["--config", str(path)])
 
 
+def test_a_key_that_nothing_reads_is_refused(folder: Path) -> None:
+    path = write(folder, "mistyped", configuration(folder, dft=BLOCK, loging_steps=3))
+    with pytest.raises(ConfigError, match=r'mistyped\.yaml: unknown key "loging_steps"\. Did you mean "logging_steps"'):
+        read_block(["--config", str(path)])
+    path = write(folder, "fine", configuration(folder, dft=BLOCK))
+    given = ["--config", str(path), "--loging_steps=3"]
+    with pytest.raises(ConfigError, match=r'command line: unknown key "loging_steps"\. Did you mean "logging_steps"'):
+        launch(given)
+
+
+def test_a_file_of_axolotl_is_refused(folder: Path) -> None:
+    path = write(folder, "axolotl", {"base_model": str(folder / "model"), "dft": BLOCK})
+    with pytest.raises(ConfigError, match=r"axolotl\.yaml is a configuration of Axolotl \(it has base_model\)"):
+        read_block(["--config", str(path)])
+
+
+def test_deepspeed_without_a_number_as_weight_is_refused(folder: Path) -> None:
+    path = write(folder, "engine", configuration(folder, dft=BLOCK, accelerate_config="zero2"))
+    with pytest.raises(UnsupportedRunError, match=r"accelerate_config: zero2 turns DeepSpeed on, and weight is auto"):
+        read_block(["--config", str(path)])
+
+
 @pytest.mark.parametrize("arguments", [[], ["--config"], ["--seed", "1"]])
 def test_without_a_configuration(arguments: list[str]) -> None:
     with pytest.raises(ConfigError, match="dft sft --config"):
         read_block(arguments)
+
+
+def test_the_configuration_after_an_equals_sign(folder: Path) -> None:
+    path = write(folder, "equals", configuration(folder, dft={"wieght": 1}))
+    for start in (launch, train):
+        with pytest.raises(ConfigError, match=r'equals\.yaml: dft: unknown key "wieght"'):
+            start([f"--config={path}"])
+
+
+def test_help_begins_with_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    assert launch(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("usage: dft sft --config FILE [")
+    assert "--config FILE is required: a `trl sft` configuration with a `dft:` block" in " ".join(said.split())
+    assert "--logging_steps" in said
 
 
 def test_accelerate_gets_its_own_arguments(folder: Path) -> None:

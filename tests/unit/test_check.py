@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,61 @@ def test_settings_at_their_defaults_are_fine(folder: Path) -> None:
     assert check(axolotl(folder, **usual)).problems == []
 
 
+ZERO_2, ZERO_3 = {"zero_optimization": {"stage": 2}}, {"zero_optimization": {"stage": 3}}
+
+
+@pytest.mark.parametrize(
+    ("setting", "stage"),
+    [
+        ({"deepspeed": ZERO_2}, 2),
+        ({"deepspeed": ZERO_3}, 3),
+        ({"deepspeed": "zero2.json"}, 2),
+        ({"deepspeed": "zero3.json"}, 3),
+        ({"use_deepspeed": True, "zero_stage": 2}, 2),
+        ({"use_deepspeed": True, "deepspeed_config_file": "zero3.json"}, 3),
+        ({"accelerate_config": "accelerate.yaml"}, 3),
+        ({"config_file": "accelerate.yaml"}, 3),
+    ],
+)
+def test_deepspeed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: dict[str, Any], stage: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("zero2.json").write_text(json.dumps(ZERO_2, indent="\t"), encoding="utf-8")
+    Path("zero3.json").write_text(json.dumps(ZERO_3), encoding="utf-8")
+    Path("accelerate.yaml").write_text("distributed_type: DEEPSPEED\ndeepspeed_config: {zero_stage: 3}\n", "utf-8")
+    trl = {"model_name_or_path": str(folder / "model"), **setting}
+    for config in (trl, axolotl(folder, **setting)):
+        automatic = check({**config, "dft": SMALL}).problems
+        assert "DeepSpeed on, and weight is auto" in automatic[-1]
+        assert "give a number as `weight`" in automatic[-1]
+        assert len(automatic) == (2 if stage == 3 else 1)
+        assert next(iter(setting)) in automatic[0]
+        numbered = check({**config, "dft": {**SMALL, "weight": 1}}).problems
+        assert len(numbered) == (1 if stage == 3 else 0)
+        assert all("is DeepSpeed ZeRO stage 3" in problem and "use stage 2" in problem for problem in numbered)
+
+
+def test_a_deepspeed_file_that_cannot_be_read(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.json").write_text("{", encoding="utf-8")
+    said = only_problem(axolotl(folder, deepspeed=str(tmp_path / "broken.json")))
+    assert said.startswith(f"{tmp_path / 'broken.json'} cannot be read: Expecting property name")
+
+
+@pytest.mark.parametrize(("name", "said"), [("fsdp2", "is FSDP"), ("zero3", "ZeRO stage 3")])
+def test_a_configuration_of_accelerate_that_comes_with_trl(folder: Path, name: str, said: str) -> None:
+    pytest.importorskip("trl.accelerate_configs")
+    config = {"model_name_or_path": str(folder / "model"), "accelerate_config": name, "dft": {**SMALL, "weight": 1}}
+    assert f"accelerate_config: {name} is" in only_problem(config)
+    assert said in only_problem(config)
+    assert not check({**config, "accelerate_config": "multi_gpu"}).problems
+
+
+@pytest.mark.parametrize("setting", [{"tensor_parallel_size": 2}, {"fsdp": "full_shard"}])
+def test_deepspeed_as_a_mend_says_what_weight_it_takes(folder: Path, setting: dict[str, Any]) -> None:
+    assert "and a number as the dft block's weight" in only_problem(axolotl(folder, **setting))
+
+
 @pytest.mark.parametrize(
     ("reference", "said"),
     [
@@ -190,6 +246,21 @@ def test_built_reference(folder: Path) -> None:
     assert "truncated" in only_problem(axolotl(folder, dft={**block, "reference": str(truncated)}))
 
 
+@pytest.mark.parametrize("reference", ["news", "human.safetensors"])
+def test_weights_by_frequency_where_the_run_counts_no_human_text(folder: Path, reference: str) -> None:
+    statistics = ["token_frequency", {"ngram_frequency": {"weighting": "inverse_root_frequency"}}]
+    if reference != "news":
+        reference = str(folder / "frequency.safetensors")
+        config = DFTConfig.model_validate({**SMALL, "statistics": ["token_frequency"]})
+        built = Request([str(folder / "human.jsonl")], Path(reference), str(folder / "model"), config, overwrite=True)
+        build_file(built)
+    said = only_problem(axolotl(folder, dft={**SMALL, "statistics": statistics, "reference": reference}))
+    assert said.startswith("statistics: ngram_frequency: weighting inverse_root_frequency needs")
+    assert "use `train` or a corpus as `reference`, or leave `weighting` out" in said
+    for counted in ("train", str(folder / "human.jsonl")):
+        assert check(axolotl(folder, dft={**SMALL, "statistics": statistics, "reference": counted})).problems == []
+
+
 def test_tokenizer_without_end_of_text(folder: Path) -> None:
     block = {**SMALL, "statistics": ["token_frequency", "text_length"]}
     said = only_problem(axolotl(folder, model="endless", dft=block))
@@ -210,10 +281,76 @@ def test_tokenizer_that_is_not_here_is_said(folder: Path) -> None:
     assert "not checked are" in findings.notes[0]
 
 
-@pytest.mark.parametrize("model", ["model", "nowhere"])
+@pytest.mark.parametrize("model", ["{folder}/modle", "./modle", "../check/modle"])
+def test_model_folder_that_is_missing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    (tmp_path / "check" / "model").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "check")
+    given = model.format(folder=folder)
+    for key, config in (
+        ("model_name_or_path", {"model_name_or_path": given, "dft": SMALL}),
+        ("base_model", axolotl(folder, base_model=given)),
+    ):
+        findings = check(config)
+        assert len(findings.problems) == 1
+        assert findings.problems[0].startswith(f'{key}: {given}: there is no such folder. Did you mean "model"?')
+        assert f"there is no folder {given}: not checked are" in findings.notes[-1]
+        assert not any("Repo id" in note for note in findings.notes)
+
+
+@pytest.mark.parametrize(
+    ("data_set", "said"),
+    [
+        (
+            {"path": "json", "data_files": "trian.jsonl"},
+            'data_files: trian.jsonl: there is no such file. Did you mean "',
+        ),
+        ({"path": "json", "data_files": ["train.jsonl", "b.jsonl"]}, "data_files: b.jsonl: there is no such file"),
+        ({"path": "json", "data_files": {"train": "data/*.json"}}, "data_files: data/*.json: there is no such file"),
+        ({"path": "json", "data_dir": "data", "data_files": "train.jsonl"}, "data_files: train.jsonl: there is"),
+        ({"path": "./data", "data_files": "train.jsonl"}, "data_files: train.jsonl: there is no such file"),
+        ({"path": "./nowhere"}, "./nowhere: there is no such file or folder"),
+        ({"path": "nowhere.jsonl"}, "nowhere.jsonl: there is no such file or folder"),
+        ({"path": "json", "data_files": "train.jsonl"}, None),
+        ({"path": "json", "data_files": ["data/*.jsonl", "https://x.org/y.jsonl"]}, None),
+        ({"path": "./data", "data_files": "part.jsonl"}, None),
+        ({"path": "nobody/nothing", "data_files": "train/part.jsonl"}, None),
+        ({"path": "s3://bucket/rows.jsonl"}, None),
+    ],
+)
+def test_data_that_are_missing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_set: dict[str, Any], said: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    for name in ("train.jsonl", "data/part.jsonl"):
+        Path(name).touch()
+    trl = {"model_name_or_path": str(folder / "model"), "dft": SMALL, "datasets": [data_set]}
+    for config in (trl, axolotl(folder, datasets=[data_set])):
+        problems = check(config).problems
+        assert len(problems) == (said is not None)
+        assert all(problem.startswith(f"datasets: {said}") for problem in problems)
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all"])
+def test_data_set_by_name_that_is_missing(folder: Path, name: str) -> None:
+    config = {"model_name_or_path": str(folder / "model"), "dft": SMALL, "dataset_name": name}
+    assert only_problem(config).startswith(f"dataset_name: {name}: there is no such file or folder")
+    assert check({**config, "dataset_name": "nobody/nothing"}).problems == []
+
+
+def test_settings_of_deepspeed_that_are_missing(folder: Path) -> None:
+    block = {**SMALL, "weight": 1}
+    assert "deepspeed: zero.json: there is no such file" in only_problem(
+        axolotl(folder, deepspeed="zero.json", dft=block)
+    )
+
+
+@pytest.mark.parametrize("model", ["{folder}/model", "nobody/nothing"])
 def test_prompts_that_are_missing(folder: Path, model: str) -> None:
     block = {"rollout": {**SMALL["rollout"], "prompts": str(folder / "prompts.jsonl")}}
-    said = only_problem(axolotl(folder, model=model, dft=block))
+    said = only_problem(axolotl(folder, base_model=model.format(folder=folder), dft=block))
     assert said.startswith(f"rollout.prompts: {folder / 'prompts.jsonl'}: there is no such file")
 
 
@@ -232,6 +369,20 @@ def test_trl_needs_dft_sft(folder: Path) -> None:
     findings = check({"model_name_or_path": str(folder / "model"), "dft": SMALL})
     assert findings.problems == []
     assert findings.notes == ["the dft block acts through `dft sft --config FILE`; `trl sft` does not read it"]
+
+
+def test_a_key_that_no_parser_of_trl_knows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("trl.scripts.sft")
+    config = {"model_name_or_path": str(folder / "model"), "dft": SMALL, "logging_steps": 3, "num_processes": 1}
+    assert check(config).problems == []
+    assert "every key of TRL's" in check(config).checked
+    said = only_problem({**config, "loging_steps": 3})
+    assert said.startswith('unknown key "loging_steps". Did you mean "logging_steps"?')
+    assert only_problem({**config, "dtf": {}}).startswith('"dtf" is read by nothing beside "dft"')
+    monkeypatch.setitem(sys.modules, "trl.scripts.sft", None)
+    findings = check({**config, "loging_steps": 3})
+    assert findings.problems == []
+    assert "not checked are TRL's own keys: TRL cannot be imported here" in findings.notes[-1]
 
 
 def test_everything_at_once_is_all_reported(folder: Path) -> None:

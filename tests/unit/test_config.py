@@ -105,6 +105,54 @@ def test_values_out_of_bounds(block: Any, said: str) -> None:
     assert said in message(block)
 
 
+@pytest.mark.parametrize(
+    ("distance", "options", "said"),
+    [
+        ("mmd", {"kernle": "linear"}, 'unknown key "kernle". Did you mean "kernel"? There are: kernel, bandwidths.'),
+        ("mmd", {"positions": [1, 2]}, 'unknown key "positions". There are: kernel, bandwidths.'),
+        ("mmd", {"bandwidths": "big"}, "bandwidths: 'str' instances are not allowed"),
+        ("mmd", {"bandwidths": [1, -2]}, "bandwidths=(1.0, -2.0); give at least one, each positive and finite"),
+        ("mmd", {"kernel": "gausian"}, "unknown kernel 'gausian'; the kernels are gaussian, linear, delta"),
+        ("jensen_shannon", {"epsilon": True}, "epsilon: takes a number, not true or false (given: True)"),
+        ("energy", {"kernel": "linear"}, 'unknown key "kernel". There are none.'),
+    ],
+)
+def test_options_that_a_distance_does_not_take(distance: str, options: dict[str, Any], said: str) -> None:
+    found = message({"statistics": [{"sentence_length": {"distance": distance, "distance_options": options}}]})
+    assert found.startswith(f"dft: statistics: sentence_length: distance_options of {distance}: ")
+    assert said in found
+
+
+def test_options_that_a_distance_takes() -> None:
+    def options(**entry: Any) -> dict[str, Any]:
+        return parse({"statistics": [{"sentence_length": entry}]}).statistics[0].distance_options
+
+    assert options(distance="mmd", distance_options={"kernel": "linear"}) == {"kernel": "linear"}
+    # YAML reads 1e-6 as text.
+    assert options(distance="hellinger", distance_options={"epsilon": "1e-6"}) == {"epsilon": 1e-6}
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        ({"credit": True}, "credit: takes a number, not true or false (given: True)"),
+        ({"kl_weight": True}, "kl_weight: takes a number, not"),
+        ({"start_step": False}, "start_step: takes a number, not true or false (given: False)"),
+        ({"end_step": True}, "end_step: takes a number or null, not"),
+        ({"rollout": {"interval": True}}, "rollout.interval: takes a whole number, not"),
+        ({"rollout": {"temperature": True}}, "rollout.temperature: takes a number, not"),
+        ({"statistics": [{"novelty": {"weight": True}}]}, "statistics.0.weight: takes a number, not"),
+        ({"statistics": [{"text_length": {"width": True}}]}, "text_length: width: takes a whole number, not"),
+    ],
+)
+def test_true_is_no_number(block: Any, said: str) -> None:
+    assert said in message(block)
+
+
+def test_options_that_are_true_or_false() -> None:
+    assert [parse({"report": given}).report for given in (True, False, "auto")] == [True, False, "auto"]
+
+
 def test_from_yaml_takes_a_host_file_or_the_keys_themselves(tmp_path: Path) -> None:
     whole, keys = tmp_path / "sft.yaml", tmp_path / "keys.yaml"
     whole.write_text("model_name_or_path: x\ndft:\n  weight: 0.5\n", encoding="utf-8")

@@ -109,6 +109,28 @@ def test_third_party_additions_of_each_kind() -> None:
         parse({"statistics": ["minee"]})
 
 
+def test_options_of_a_third_party_distance() -> None:
+    def scaled(p: Any, q: Any, positions: Any = None, by=1.0):  # type: ignore[no-untyped-def]
+        return l2(p, q) * by
+
+    def open_ended(p: Any, q: Any, positions: Any = None, **options: float) -> Any:
+        return l2(p, q) * sum(options.values())
+
+    vectors = frozenset({"vector"})
+    register(dft_distances=[Distance("scaled", scaled, vectors), Distance("open_ended", open_ended, vectors)])
+
+    def options(distance: str, given: dict[str, Any]) -> dict[str, Any]:
+        entry = {"distance": distance, "distance_options": given}
+        return parse({"statistics": [{"ngram_frequency": entry}]}).statistics[0].distance_options
+
+    assert options("scaled", {"by": 2}) == {"by": 2}
+    assert options("open_ended", {"anything": 2}) == {"anything": 2}
+    with pytest.raises(ConfigError, match=r'unknown key "bye"\. Did you mean "by"\?'):
+        options("scaled", {"bye": 2})
+    with pytest.raises(ConfigError, match="distance_options of open_ended: unsupported operand"):
+        options("open_ended", {"anything": "text"})
+
+
 def test_two_of_one_name_are_an_error() -> None:
     class Impostor(EntropyRate):
         name = "entropy"

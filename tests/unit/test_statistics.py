@@ -468,7 +468,7 @@ def test_sketches_leave_the_prompt_out() -> None:
 
 
 def test_weighting_without_a_reference_says_so() -> None:
-    with pytest.raises(ValueError, match="token_frequency"):
+    with pytest.raises(ValueError, match="use `train` or a corpus as `reference`, or leave `weighting` out"):
         NgramFrequency(chain_vocabulary(), NgramOptions(weighting="inverse_root_frequency"))
 
 
