@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.effect.figures import Collected, Run, measure, perplexity, values
 
@@ -19,7 +19,12 @@ QUOTED: list[Column] = [
     ("sentence length, variance", measure("sentence length, variance")),
     ("two-sample AUC", measure("auc")),
 ]
-HUMAN = {"distinct-2", "distinct-3", "sentence length, mean", "sentence length, variance"}
+UNKNOWN: Column = ("words no training text has, %", measure("unknown words"))
+HUMAN = {
+    **{name: name for name in ("distinct-2", "distinct-3", "sentence length, mean", "sentence length, variance")},
+    UNKNOWN[0]: "unknown words",
+}
+"""Column -> measure whose human value stands in it."""
 
 
 def cell(found: Sequence[float]) -> str:
@@ -36,21 +41,24 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
 
 
+def human_cells(collected: Collected, sampler: str, columns: Sequence[Column], human: Mapping[str, str]) -> list[str]:
+    """The human value of each column that has one; the same in every run."""
+    runs = [run for arm in collected.arms(sampler) for run in collected.of(arm, sampler)]
+    found = [values(runs, measure(human[name], "human"))[:1] if name in human else [] for name, _ in columns]
+    return [cell(one) if one else "" for one in found]
+
+
 def by_arm(
     collected: Collected,
     sampler: str,
     columns: Sequence[Column],
-    human: Sequence[str] = (),
+    human: Mapping[str, str] | None = None,
     arms: Sequence[str] | None = None,
 ) -> str:
-    """A row for each arm (of `arms`, where given), human text first where it has a value."""
+    """A row for each arm (of `arms`, where given), human text first where columns have a value (`human`)."""
     rows = []
     if human:
-        sft = collected.of(collected.arms(sampler)[0], sampler)
-        rows.append(
-            ["human", *(cell(values(sft[:1], measure(name, "human"))) if name in human else "" for name, _ in columns)]
-        )
-        rows[0] = [shown if shown != "-" else "" for shown in rows[0]]
+        rows.append(["human", *human_cells(collected, sampler, columns, human)])
     for arm in collected.arms(sampler):
         if arms is not None and arm not in arms:
             continue

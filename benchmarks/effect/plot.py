@@ -57,7 +57,7 @@ def draw(everything: dict[str, Collected], path: Path) -> None:
     for axis in axes.flat[len(shown) :]:
         axis.set_visible(False)
     for axis, (title, arms) in zip(axes.flat, shown.items(), strict=False):
-        metrics = [name for name in arms["sft"] if name.startswith("matched ") or name in OTHERS]
+        metrics = [name for name in arms["dft"] if name.startswith("matched ") or name in OTHERS]
         for arm, (marker, color) in ARMS.items():
             known = [(arms[arm][name], place) for place, name in enumerate(metrics) if name in arms[arm]]
             if known:

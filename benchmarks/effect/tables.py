@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.effect.bar import Line, lines
-from benchmarks.effect.columns import HUMAN, QUOTED, Column, by_arm, cell, table
+from benchmarks.effect.columns import HUMAN, QUOTED, UNKNOWN, Column, by_arm, cell, human_cells, table
 from benchmarks.effect.figures import Collected, Run, load_all, matched, mean, measure, perplexity, values
 from benchmarks.effect.readme_part import readme
 
@@ -60,7 +60,7 @@ def intervals(collected: Collected, sampler: str) -> str:
         value, low, high = (mean(runs, get) for get in (measure(name), limit(name, 0), limit(name, 1)))
         return f"{value:.3g} [{low:.3g}, {high:.3g}]" if math.isfinite(low) else "-"
 
-    names = dict.fromkeys([*sorted(HUMAN), *NOT_TRAINED_ON, "unknown words"])
+    names = dict.fromkeys([*sorted(HUMAN.values()), *NOT_TRAINED_ON])
     rows = [
         [name, cell(values(everything[:1], measure(name, "human"))), f"{mean(everything, measure(name, 'floor')):.3g}"]
         + [shown(runs, name) for runs in arms.values()]
@@ -93,13 +93,13 @@ def scenario_page(collected: Collected) -> str:
             ("facts: recall", lambda run: run["probe"]["recall"]["value"]),
             ("facts: ability", lambda run: run["probe"]["ability"]["value"]),
             ("letters of other scripts, %", measure("other scripts")),
-            ("words no training text has, %", measure("unknown words")),
+            UNKNOWN,
             ("empty texts", lambda run: run["empty"]),
         ]
         parts += [
             f"## Sampler {sampler}",
             "### What is quoted",
-            by_arm(collected, sampler, [*QUOTED, *([PREFERRED] if judged else [])], sorted(HUMAN)),
+            by_arm(collected, sampler, [*QUOTED, *([PREFERRED] if judged else [])], HUMAN),
             "The two-sample AUC is that of a linear classifier on hashed n-grams; 0.5 is human."
             + ("" if judged else " It stands in for a preference: no judge endpoint was given."),
             "### Matched statistics, in human floors",
@@ -134,11 +134,7 @@ def summary(everything: dict[str, Collected]) -> str:
             for arm in ("sft", "dft"):
                 runs = collected.of(arm, sampler)
                 quoted.append([name, sampler, arm, *(cell(values(runs, get)) for _, get in QUOTED)])
-            human = [
-                cell(values(collected.of("sft", sampler)[:1], measure(n, "human"))) if n in HUMAN else ""
-                for n, _ in QUOTED
-            ]
-            quoted.append([name, sampler, "human", *human])
+            quoted.append([name, sampler, "human", *human_cells(collected, sampler, QUOTED, HUMAN)])
     parts = [
         "# Effect of Distribution Fine-Tuning",
         "DFT at its default options beside plain SFT under the same sampler; how to run it again: "
