@@ -77,6 +77,7 @@ def assemble(config: DFTConfig, setting: Setting) -> DistributionTerm:
     vocabulary = replace(
         vocabulary,
         human_frequency=reference.token_frequency(vocabulary.size),
+        human_text=reference.text(),
         hidden_size=head_of(setting.model).weight.shape[1],
     ).to(device)
     found = reference.matching(config, vocabulary)

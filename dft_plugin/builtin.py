@@ -15,6 +15,7 @@ from dft_plugin.statistics.hidden_state import HiddenState
 from dft_plugin.statistics.intervals import ParagraphLength, PunctuationRhythm, SentenceLength, TextLength
 from dft_plugin.statistics.novelty import Novelty
 from dft_plugin.statistics.opening import SentenceOpening
+from dft_plugin.statistics.rarity import NgramRarity
 
 
 @hookimpl
@@ -31,6 +32,7 @@ def dft_statistics() -> Sequence[type[Statistic]]:
         SentenceOpening,
         EntropyRate,
         HiddenState,
+        NgramRarity,
     ]
 
 

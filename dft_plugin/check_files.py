@@ -22,6 +22,7 @@ from dft_plugin.reference.projection import project
 from dft_plugin.reference.tokenizer import end_of_text_of, rows_of_head
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.vocabulary import Vocabulary
+from dft_plugin.written import Written
 
 
 def check_files(config: Mapping[str, Any], parsed: DFTConfig, findings: Findings) -> None:
@@ -91,7 +92,7 @@ def make_each(parsed: DFTConfig, vocabulary: Vocabulary, findings: Findings) -> 
     """The statistics that the tokenizer can serve; a problem for each that it cannot."""
     if counted_here(parsed.reference):
         uniform = torch.full((vocabulary.size,), 1 / vocabulary.size, dtype=torch.float64)
-        vocabulary = replace(vocabulary, human_frequency=uniform)
+        vocabulary = replace(vocabulary, human_frequency=uniform, human_text=Written.of([]))
     made: list[Statistic] = []
     for entry in parsed.statistics:
         try:
@@ -102,7 +103,7 @@ def make_each(parsed: DFTConfig, vocabulary: Vocabulary, findings: Findings) -> 
 
 
 def counted_here(reference: str) -> bool:
-    """Whether the run counts the human text itself, so that it knows how often each token occurs beforehand."""
+    """Whether the run counts the human text itself, so that it is there before the statistics are."""
     return not reference.endswith(".safetensors") and reference not in plugins.references()
 
 

@@ -24,8 +24,12 @@ from dft_plugin.reference.projection import Projection, project
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.texts import Window
 from dft_plugin.vocabulary import Vocabulary
+from dft_plugin.written import Written
 
 logger = logging.getLogger("dft_plugin")
+
+LOOKED_UP_WINDOWS = 1 << 16
+"""At most so many windows are looked up in, beside those that are counted."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,9 @@ class HumanReference(Protocol):
     def token_frequency(self, vocabulary_size: int) -> Tensor | None:
         """(V,) float64, or None where it is not known before the statistics are."""
 
+    def text(self) -> Written | None:
+        """What statistics may look things up in (`Vocabulary.human_text`); None where no text is there."""
+
     def matching(self, config: DFTConfig, vocabulary: Vocabulary) -> Matching:
         """The human side of the configured statistics."""
 
@@ -69,19 +76,28 @@ def human_reference(
     """
     name, shipped = config.reference, plugins.references()
     if name == "train" or not (name.endswith(".safetensors") or name in shipped):
-        windows = _windows(config, tokenizer, trained_on, prompted)
-        return OfWindows(windows), windows
+        windows, others = _windows(config, tokenizer, trained_on, prompted)
+        return OfWindows(windows, others), windows
     own = cut_windows(config, trained_on, from_start=False, name="the training set")
     if name in shipped:
         return OfDomain(name, Domain.load(shipped[name]), tokenizer, own), own
     return OfFile(name, Reference.load(name)), own
 
 
-def _windows(config: DFTConfig, tokenizer: Any, trained_on: Sequence[Document], prompted: bool) -> list[Window]:
+def _windows(
+    config: DFTConfig, tokenizer: Any, trained_on: Sequence[Document], prompted: bool
+) -> tuple[list[Window], list[Window]]:
+    """The windows to count and, where a statistic looks things up, others for that: at least half of all there are."""
+    looked_up = any(plugins.statistic(entry.name).needs_text for entry in config.statistics)
+    wanted = config.reference_windows
+    more = config.model_copy(update={"reference_windows": wanted + LOOKED_UP_WINDOWS}) if looked_up else config
     if config.reference == "train":
-        return cut_windows(config, trained_on, from_start=False, name="the training set")
-    documents = read_documents(check_path(config.reference), tokenizer)
-    return cut_windows(config, documents, from_start=prompted, name=f"reference {config.reference}")
+        windows = cut_windows(more, trained_on, from_start=False, name="the training set")
+    else:
+        documents = read_documents(check_path(config.reference), tokenizer)
+        windows = cut_windows(more, documents, from_start=prompted, name=f"reference {config.reference}")
+    counted = min(wanted, len(windows) // 2) if looked_up else wanted
+    return windows[:counted], windows[counted:]
 
 
 def check_path(reference: str) -> str:
@@ -123,12 +139,16 @@ def not_held(name: str, projected: Projection, config: DFTConfig, statistics: Se
 
 @dataclass(frozen=True)
 class OfWindows:
-    """Human windows, counted at the beginning of the run."""
+    """Human windows, counted at the beginning of the run; others are looked up in."""
 
     windows: Sequence[Window]
+    others: Sequence[Window] = ()
 
     def token_frequency(self, vocabulary_size: int) -> Tensor | None:
         return token_frequency(self.windows, vocabulary_size)
+
+    def text(self) -> Written | None:
+        return Written.of(self.others)
 
     def matching(self, config: DFTConfig, vocabulary: Vocabulary) -> Matching:
         statistics = make_statistics(config.statistics, vocabulary)
@@ -145,6 +165,9 @@ class OfFile:
 
     def token_frequency(self, vocabulary_size: int) -> Tensor | None:
         return self.reference.token_frequency if self.reference.vocabulary.size == vocabulary_size else None
+
+    def text(self) -> Written | None:
+        return None
 
     def matching(self, config: DFTConfig, vocabulary: Vocabulary) -> Matching:
         statistics = make_statistics(config.statistics, vocabulary)
@@ -166,6 +189,9 @@ class OfDomain:
     windows: Sequence[Window]
 
     def token_frequency(self, vocabulary_size: int) -> Tensor | None:
+        return None
+
+    def text(self) -> Written | None:
         return None
 
     def matching(self, config: DFTConfig, vocabulary: Vocabulary) -> Matching:

@@ -32,6 +32,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from dft_plugin.written import Written
+
 # What a token contains when it carries the event. Apostrophes are no quotes: most are letters ("don't").
 _PATTERNS = {
     "sentence_end": re.compile("[.!?…。！？؟۔।॥．｡។။]"),
@@ -192,6 +194,7 @@ class Vocabulary:
     end_of_text: tuple[int, ...]
     fingerprint: str  # sha256 of the ordered vocabulary, merges, normalizer and pre-tokenizer
     human_frequency: Tensor | None = None  # (V,)
+    human_text: Written | None = None  # human text for statistics to look things up in; no window of the reference
     hidden_size: int | None = None  # D, the columns of the lm_head; None where no model is there
 
     def to(self, device: torch.device | str) -> Vocabulary:

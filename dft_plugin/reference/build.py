@@ -179,6 +179,11 @@ def make_job(request: Request) -> Job:
                 f"statistics: {entry.name}: a weighting by frequency needs the frequencies before the first count: "
                 "give the corpus itself as `reference:`, or leave `weighting` out"
             )
+        if plugins.statistic(entry.name).needs_text:
+            raise ReferenceError(
+                f"statistics: {entry.name}: it looks things up in human text, which a reference does not keep: give "
+                f"the corpus itself as `reference:`, or leave {entry.name} out"
+            )
     rollout = config.rollout
     return Job(
         request.tokenizer,

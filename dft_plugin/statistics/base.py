@@ -48,6 +48,7 @@ class Statistic(Generic[OptionsType]):
         on_by_default: whether the statistic is part of the default list.
         Options: pydantic model of the statistic's own options.
         version: raised whenever the accumulator changes meaning; part of a reference file.
+        needs_text: whether it looks things up in human text that is counted in no other way (`Vocabulary.human_text`).
         needs_model: whether the human side is measured under the model as well (entropy).
         needs_hidden: whether it reads hidden states, and `begin` is to be called; implies `needs_model`.
         needs_credit: whether it has a gradient through reward-to-go alone, and so none without `credit`.
@@ -59,6 +60,7 @@ class Statistic(Generic[OptionsType]):
     distance: ClassVar[str]
     on_by_default: ClassVar[bool] = True
     version: ClassVar[int] = 1
+    needs_text: ClassVar[bool] = False
     needs_model: ClassVar[bool] = False
     needs_hidden: ClassVar[bool] = False
     needs_credit: ClassVar[bool] = False

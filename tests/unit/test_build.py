@@ -240,6 +240,12 @@ def test_weights_by_frequency_need_the_frequencies_first(folder: Path, tmp_path:
         build(folder, ["a.jsonl"], tmp_path / "x.safetensors", config=config)
 
 
+def test_what_looks_up_in_human_text_is_not_built(folder: Path, tmp_path: Path) -> None:
+    config = parse({**CONFIG, "statistics": ["token_frequency", "ngram_rarity"]})
+    with pytest.raises(ReferenceError, match="give the corpus itself as `reference:`, or leave ngram_rarity out"):
+        build(folder, ["a.jsonl"], tmp_path / "x.safetensors", config=config)
+
+
 def test_too_little_text(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "one.jsonl").write_text(json.dumps({"text": "One short text."}))
     asked = Request([str(tmp_path / "one.jsonl")], tmp_path / "x.safetensors", str(folder / "model"), parse(CONFIG))

@@ -247,16 +247,29 @@ def test_built_reference(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("reference", ["news", "human.safetensors"])
-def test_weights_by_frequency_where_the_run_counts_no_human_text(folder: Path, reference: str) -> None:
-    statistics = ["token_frequency", {"ngram_frequency": {"weighting": "inverse_root_frequency"}}]
+@pytest.mark.parametrize(
+    ("entry", "problem", "mend"),
+    [
+        (
+            {"ngram_frequency": {"weighting": "inverse_root_frequency"}},
+            "ngram_frequency: weighting inverse_root_frequency needs",
+            "leave `weighting` out",
+        ),
+        ("ngram_rarity", "ngram_rarity: it looks n-grams up in human text", "leave it out of `statistics`"),
+    ],
+)
+def test_what_needs_human_text_where_the_run_counts_none(
+    folder: Path, reference: str, entry: Any, problem: str, mend: str
+) -> None:
+    statistics = ["token_frequency", entry]
     if reference != "news":
         reference = str(folder / "frequency.safetensors")
         config = DFTConfig.model_validate({**SMALL, "statistics": ["token_frequency"]})
         built = Request([str(folder / "human.jsonl")], Path(reference), str(folder / "model"), config, overwrite=True)
         build_file(built)
     said = only_problem(axolotl(folder, dft={**SMALL, "statistics": statistics, "reference": reference}))
-    assert said.startswith("statistics: ngram_frequency: weighting inverse_root_frequency needs")
-    assert "use `train` or a corpus as `reference`, or leave `weighting` out" in said
+    assert said.startswith(f"statistics: {problem}")
+    assert f"use `train` or a corpus as `reference`, or {mend}" in said
     for counted in ("train", str(folder / "human.jsonl")):
         assert check(axolotl(folder, dft={**SMALL, "statistics": statistics, "reference": counted})).problems == []
 

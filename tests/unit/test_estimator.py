@@ -24,7 +24,8 @@ from dft_plugin.objective import (
 )
 from dft_plugin.sampling import Sampler
 from dft_plugin.terms import rewards, witnesses
-from dft_plugin.texts import Texts
+from dft_plugin.texts import Texts, Window
+from dft_plugin.written import Written
 from tests.chain import END, TOKENS, Chain, context, vocabulary
 
 # Options small enough that every bin, n-gram and reach matters within the horizon.
@@ -40,6 +41,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "sentence_opening": {},
     "entropy": {},
     "hidden_state": {"features": 8},
+    "ngram_rarity": {"n": (2, 3), "classes": 2},
 }
 SAMPLERS = {
     "plain": Sampler(),
@@ -108,7 +110,8 @@ def expected_accumulators(chain: Chain, accumulation: Accumulation) -> Tensor:
 
 
 def task(chain: Chain, *entries: tuple[str, str, dict[str, Any]]) -> Task:
-    tables = replace(vocabulary(), human_frequency=torch.full((len(TOKENS),), 1 / len(TOKENS)))
+    text = Written.of([Window((3, 1, 2, 2, 5, 4, 1, 0), 0, 1, True), Window((4, 1, 2, 3, 3, 1, 2), 0, 1, True)])
+    tables = replace(vocabulary(), human_frequency=torch.full((len(TOKENS),), 1 / len(TOKENS)), human_text=text)
     matched = []
     for name, distance_name, distance_options in entries:
         kind = plugins.statistic(name)

@@ -27,6 +27,7 @@ from dft_plugin.statistics.frequency import NgramFrequency, NgramOptions
 from dft_plugin.terms import rewards, witnesses
 from dft_plugin.texts import Texts, Window, stack
 from dft_plugin.vocabulary import Vocabulary
+from dft_plugin.written import Written
 from tests import tiny
 from tests.chain import TOKENS, Chain
 from tests.chain import vocabulary as chain_vocabulary
@@ -609,11 +610,94 @@ def test_a_mark_and_a_word_in_one_token() -> None:
     assert counts(4, 3, 4) == [1, 0, 0, 0, 1, 0, 0, 0]
 
 
+# ---- rarity -------------------------------------------------------------------------------------------------
+
+
+def kinds_by_hand(
+    known: Sequence[Sequence[int]], texts: Sequence[Sequence[int]], n: int, classes: int
+) -> tuple[list[float], int]:
+    """Shares of the kinds never, once, 2 to 3 ... over places whose prefix is known; how many places there are.
+
+    Plain Python on whole texts; the first token of a text is a context.
+    """
+    counts = Counter(tuple(tokens[end - n + 1 : end + 1]) for tokens in known for end in range(n - 1, len(tokens)))
+    prefixes = {gram[:-1] for gram in counts}
+    found = []
+    for tokens in texts:
+        for end in range(n - 1, len(tokens)):
+            gram = tuple(tokens[end - n + 1 : end + 1])
+            if gram[:-1] in prefixes:
+                found.append(min(counts[gram].bit_length(), classes))
+    return [found.count(kind) / len(found) for kind in range(classes + 1)], len(found)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("classes", [1, 3, 8])
+def test_ngram_rarity(kind: str, classes: int) -> None:
+    corpus = Corpus(kind)
+    known, others = corpus.windows()[:50], corpus.windows()[50:]
+    made = statistic("ngram_rarity", replace(corpus.vocabulary, human_text=Written.of(known)), classes=classes)
+    found = summary(made, others)
+    assert list(found) == ["2-gram", "3-gram", "4-gram"]
+    for n in (2, 3, 4):
+        wanted, places = kinds_by_hand([w.tokens for w in known], [w.tokens for w in others], n, classes)
+        assert places > 100
+        same(found[f"{n}-gram"], wanted)
+    if classes == 8:  # the cases differ: every kind of 2-gram occurs but, in a text so short, the commonest
+        assert int((found["2-gram"] > 0).sum()) > 5
+
+
+def test_ngram_rarity_leaves_prompts_and_unknown_prefixes_out() -> None:
+    text = Written.of([Window((2, 3, 4, 3, 4, 3, 5), 1, 2, True)])
+    made = statistic("ngram_rarity", replace(chain_vocabulary(), human_text=text), n=(2,), classes=4)
+    # Counted there: 34, 43, 34, 43, 35; the prompt's 2 is no prefix.
+    texts = [Window((3, 4, 3, 5, 5, 3), 0, 1, True), Window((3, 4, 4), 2, 2, True)]
+    # 34 (twice), 43 (twice), 35 (once), 55 and 53 (no prefix); the second text's 44 has its prefix in the prompt.
+    same(summary(made, texts)["2-gram"], [0, 1 / 3, 2 / 3, 0, 0])
+    same(summary(made, [Window((3, 3), 0, 1, True)])["2-gram"], [1, 0, 0, 0, 0])
+
+
+def test_ngram_rarity_under_a_soft_law() -> None:
+    """P(kind) by a dense loop over the vocabulary at every position."""
+    size, generator = len(TOKENS), torch.Generator().manual_seed(3)
+    drawn = torch.randint(0, size, (30, 12), generator=generator).tolist()
+    known = Written.of([Window(tuple(tokens), 0, 1, True) for tokens in drawn])
+    made = statistic("ngram_rarity", replace(chain_vocabulary(), human_text=known), n=(3,), classes=3)
+    chain = Chain.random(0)
+    texts = chain.sample(20, torch.Generator().manual_seed(0))
+    found = summary(made, texts, chain.law)["3-gram"]
+    counts = Counter(tuple(tokens[end - 2 : end + 1]) for tokens in drawn for end in range(2, len(tokens)))
+    wanted, places = [0.0] * 4, 0
+    law = chain.logits.softmax(-1)
+    for b, t in zip(texts.text.tolist(), texts.position.tolist(), strict=True):
+        before = tuple(texts.tokens[b, t - 2 : t].tolist())
+        if t - 2 < int(texts.begin[b]) or not any((*before, v) in counts for v in range(size)):
+            continue
+        places += 1
+        for v in range(size):
+            wanted[min(counts[(*before, v)].bit_length(), 3)] += float(law[before[-1], v])
+    assert places > 40
+    same(found, [share / places for share in wanted])
+
+
+def test_ngram_rarity_says_what_it_needs() -> None:
+    with pytest.raises(ValueError, match="use `train` or a corpus as `reference`, or leave it out"):
+        statistic("ngram_rarity", chain_vocabulary())
+    with pytest.raises(ValueError, match=r"n is \[5\]; it takes one or more of 2, 3, 4"):
+        statistic("ngram_rarity", replace(chain_vocabulary(), human_text=Written.of([])), n=(5,))
+
+
+def with_human_side(tables: Vocabulary) -> Vocabulary:
+    """The chain's vocabulary with what statistics may need of human text."""
+    size = len(TOKENS)
+    text = Written.of([Window((3, 1, 2, 2, 5, 4, 1, 0), 0, 1, True)])
+    return replace(tables, human_frequency=torch.ones(size) / size, human_text=text)
+
+
 def test_padding_is_never_read() -> None:
     """A text alone and beside a longer one, padded with a token that ends sentences, give the same."""
-    tables = chain_vocabulary()
     names = [name for name in plugins.statistics() if not plugins.statistic(name).needs_model]
-    made = [statistic(name, replace(tables, human_frequency=torch.ones(6) / 6)) for name in names]
+    made = [statistic(name, with_human_side(chain_vocabulary())) for name in names]
     texts = Chain.random(0).sample(30, torch.Generator().manual_seed(0))
 
     def accumulated(given: Texts) -> Tensor:
@@ -628,8 +712,7 @@ def test_padding_is_never_read() -> None:
 
 def test_statistics_never_look_ahead() -> None:
     """What a row earns depends on its prefix alone, or credit would go to tokens for what came before them."""
-    tables = replace(chain_vocabulary(), human_frequency=torch.ones(len(TOKENS)) / len(TOKENS))
-    made = [statistic(name, tables) for name in plugins.statistics()]
+    made = [statistic(name, with_human_side(chain_vocabulary())) for name in plugins.statistics()]
     chain = Chain.random(0)
     texts = chain.sample(60, torch.Generator().manual_seed(0))
     for entry in made:

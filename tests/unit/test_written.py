@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -27,7 +28,7 @@ OPTIONS = {
     "text_length": {"longest": 20, "width": 3},
     "novelty": {"n": (1, 2, 3), "reach": 9},
 }
-NAMES = [*DEFAULT_STATISTICS, "novelty", "paragraph_length", "text_length"]
+NAMES = [*DEFAULT_STATISTICS, "novelty", "paragraph_length", "text_length", "ngram_rarity"]
 
 
 @cache
@@ -38,7 +39,13 @@ def vocabulary() -> Vocabulary:
 @cache
 def statistic(name: str) -> Statistic:
     kind = plugins.statistic(name)
-    return kind(vocabulary(), kind.Options.model_validate(OPTIONS.get(name, {})))
+    known = vocabulary()
+    if kind.needs_text:
+        ids = tokenizer()("\n".join(paragraphs()[:40]))["input_ids"]
+        own = [*tokens_that_matter(), *reversed(tokens_that_matter())]
+        texts = [Window(tuple(tokens), 0, 1, True) for tokens in (ids, own)]
+        known = replace(known, human_text=Written.of(texts))
+    return kind(known, kind.Options.model_validate(OPTIONS.get(name, {})))
 
 
 def tokens_that_matter() -> list[int]:
