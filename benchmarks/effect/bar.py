@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from benchmarks.effect.figures import (
@@ -18,6 +18,7 @@ from benchmarks.effect.figures import (
     of_common_seeds,
     perplexity,
 )
+from benchmarks.effect.training_text import NAME as TRAINING_TEXT
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,32 @@ class Line:
     what: str
     figure: str
     met: bool | None
+
+
+@dataclass(frozen=True)
+class Score:
+    """An arm's lines that ask something.
+
+    Attributes:
+        told: every one of them.
+        missed: those not met.
+        missed_by_people: what of these people's training text, in the place of generated text, does not meet either.
+    """
+
+    told: Sequence[Line]
+    missed: Sequence[Line]
+    missed_by_people: Set[str]
+
+    @classmethod
+    def of(cls, collected: Collected, sampler: str, arm: str = "dft") -> Score:
+        told = [line for line in lines(collected, sampler, arm) if line.met is not None]
+        missed = [line for line in told if not line.met]
+        control = {line.what for line in lines(collected, sampler, TRAINING_TEXT) if line.met is False}
+        return cls(told, missed, {line.what for line in missed} & control)
+
+    @property
+    def met(self) -> str:
+        return f"{len(self.told) - len(self.missed)} of {len(self.told)}"
 
 
 def gap_closed(before: float, after: float) -> float:

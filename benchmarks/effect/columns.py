@@ -55,7 +55,7 @@ def by_arm(
     human: Mapping[str, str] | None = None,
     arms: Sequence[str] | None = None,
 ) -> str:
-    """A row for each arm (of `arms`, where given), human text first where columns have a value (`human`)."""
+    """A row for each arm (of `arms`, where given) that has any of the columns, human text first where `human`."""
     rows = []
     if human:
         rows.append(["human", *human_cells(collected, sampler, columns, human)])
@@ -63,5 +63,7 @@ def by_arm(
         if arms is not None and arm not in arms:
             continue
         runs = collected.of(arm, sampler)
-        rows.append([f"{arm} ({len(runs)})", *(cell(values(runs, get)) for _, get in columns)])
+        found = [values(runs, get) for _, get in columns]
+        if any(found):
+            rows.append([f"{arm} ({len(runs)})", *map(cell, found)])
     return table(["arm (seeds)", *(name for name, _ in columns)], rows)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.effect.bar import lines
+from benchmarks.effect.bar import Score
 from benchmarks.effect.columns import HUMAN, QUOTED, UNKNOWN, Column, by_arm, table
 from benchmarks.effect.figures import Collected, matched, mean, measure, perplexity
+from benchmarks.effect.training_text import NAME as TRAINING_TEXT
 
 README_ARMS = (
-    "sft", "dft", "sft_wallclock", "entropy", "unlikelihood", "dpo", "reinforce", "reinforce_calibrated",
+    TRAINING_TEXT, "sft", "dft", "sft_wallclock", "entropy", "unlikelihood", "dpo", "reinforce", "reinforce_calibrated",
     "dft_from_start", "dft_uncalibrated", "dft_calibrated",
 )  # fmt: skip
 SHOWN = {
@@ -38,11 +39,11 @@ def readme(everything: Mapping[str, Collected]) -> str:
     rows = []
     for name, other in everything.items():
         for where in other.samplers:
-            told = [line for line in lines(other, where) if line.met is not None]
-            if told:
+            score = Score.of(other, where)
+            if score.told:
                 seeds = min(len(other.of(arm, where)) for arm in ("sft", "dft"))
-                met = f"{sum(bool(line.met) for line in told)} of {len(told)}"
-                rows.append([name, other.scenario["title"], where, str(seeds), met])
+                people = str(len(score.missed_by_people))
+                rows.append([name, other.scenario["title"], where, str(seeds), score.met, people])
     parts += [
         "`entropy` is GEM (Li et al. 2025) with beta at the temperature; `dft_uncalibrated` is the rollouts' part "
         "alone, `dft_calibrated` has `calibration: 1`, `dft_from_start` acts in the whole run. **Most of the gain at "
@@ -58,7 +59,7 @@ def readme(everything: Mapping[str, Collected]) -> str:
         "`benchmarks/LOG.md` (8 to 16) says what was tried and what failed. **In no scenario is all met that we had "
         "asked of DFT beside plain SFT** (12 to 15 lines, such as: every matched distance at most two human floors); "
         "what is missed stands line by line in `benchmarks/effect/results/effect.md`:",
-        table(["scenario", "what it is", "sampler", "seeds", "lines met"], rows),
+        table(["scenario", "what it is", "sampler", "seeds", "lines met", "missed by people too"], rows),
         "![Distances to human text of SFT, the super-baseline, GEM, REINFORCE and DFT]"
         "(benchmarks/effect/results/effect.png)",
     ]

@@ -27,29 +27,24 @@ from datasets.utils.logging import disable_progress_bar
 from transformers.utils import logging as transformers_logging
 
 from benchmarks.effect import scenario as scenarios
-from benchmarks.effect import super_baseline
+from benchmarks.effect import super_baseline, training_text
 from benchmarks.effect.arms import ARMS, Arm
 from benchmarks.effect.measure import Measures
 from benchmarks.effect.preference import KEY, Judge
 from benchmarks.effect.probe import Probe
 from benchmarks.effect.result_files import run_path, save
-from benchmarks.effect.scenario import SamplerBlock
 from benchmarks.effect.task import Task
 from benchmarks.effect.training import Trained
 from dft_plugin.plugins import nearest
 
-SUPER_BASELINE = "super_baseline"
-
-
-def missing(task: Task, arm: str, seed: int) -> list[SamplerBlock]:
-    """The samplers under which this arm and seed have no result yet."""
-    return [sampler for sampler in task.scenario.samplers if not run_path(task.folder, arm, seed, sampler.key).exists()]
+WITHOUT_TRAINING = {"super_baseline": super_baseline.run, training_text.NAME: training_text.run}
+"""What stands among the arms and trains nothing of its own."""
 
 
 def run(task: Task, measures: Measures, probe: Probe, name: str, arm: Arm, seed: int) -> None:
     """One arm and seed under every sampler that has no result yet."""
     trained: Trained | None = None
-    for sampler in missing(task, name, seed):
+    for sampler in task.missing(name, seed):
         started = time.perf_counter()
         if trained is None or arm.per_sampler:
             trained = arm.train(task, seed, sampler)
@@ -69,7 +64,7 @@ def chosen(given: str | None, default: Sequence[str]) -> list[str]:
         SystemExit: for one that does not exist, naming the nearest that does.
     """
     names = given.split(",") if given else list(default)
-    known = [*ARMS, SUPER_BASELINE]
+    known = [*ARMS, *WITHOUT_TRAINING]
     for name in names:
         if name not in known:
             raise SystemExit(f"arm {name!r} does not exist.{nearest(name, known)} There are: {', '.join(known)}")
@@ -104,8 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measures, probe = Measures(task, judge), Probe(task)
     for seed in seeds:
         for name in chosen(given.arms, scenario.arms):
-            if name == SUPER_BASELINE:
-                super_baseline.run(task, measures, seed)
+            if name in WITHOUT_TRAINING:
+                WITHOUT_TRAINING[name](task, measures, seed)
             else:
                 run(task, measures, probe, name, ARMS[name], seed)
     if given.collect:

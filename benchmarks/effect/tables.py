@@ -12,10 +12,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.effect.bar import Line, lines
+from benchmarks.effect.bar import Line, Score, lines
 from benchmarks.effect.columns import HUMAN, QUOTED, UNKNOWN, Column, by_arm, cell, human_cells, table
 from benchmarks.effect.figures import Collected, Run, load_all, matched, mean, measure, perplexity, values
 from benchmarks.effect.readme_part import readme
+from benchmarks.effect.training_text import NAME as TRAINING_TEXT
 
 RESULTS = Path(__file__).resolve().parent / "results"
 PREFERRED: Column = ("preferred to human text, %", measure("judge"))
@@ -24,9 +25,12 @@ NOT_TRAINED_ON = (
 )  # fmt: skip
 
 
-def bar(found: Sequence[Line]) -> str:
+def bar(found: Sequence[Line], control: Sequence[Line] = ()) -> str:
+    """The lines of an arm, and whether people's own training text in its place meets them (`control`)."""
     words = {True: "met", False: "**not met**", None: "-"}
-    return table(["asked", "measured", ""], [[line.what, line.figure, words[line.met]] for line in found])
+    by_people = {line.what: words[line.met] for line in control}
+    rows = [[line.what, line.figure, words[line.met], by_people.get(line.what, "-")] for line in found]
+    return table(["asked", "measured", "", "by people's training text"], rows)
 
 
 def cost(collected: Collected, sampler: str) -> str:
@@ -116,7 +120,8 @@ def scenario_page(collected: Collected) -> str:
             cost(collected, sampler),
         ]
         for arm in [arm for arm in arms if arm.startswith("dft")]:
-            parts += [f"### The bar: {arm} beside sft", bar(lines(collected, sampler, arm)) or "no SFT run"]
+            control = lines(collected, sampler, TRAINING_TEXT)
+            parts += [f"### The bar: {arm} beside sft", bar(lines(collected, sampler, arm), control) or "no SFT run"]
     return "\n\n".join(parts) + "\n"
 
 
@@ -125,12 +130,14 @@ def summary(everything: dict[str, Collected]) -> str:
     rows, quoted = [], []
     for name, collected in everything.items():
         for sampler in collected.samplers:
-            found = lines(collected, sampler)
-            if not found:
+            if not lines(collected, sampler):
                 continue
-            told = [line for line in found if line.met is not None]
-            missed = "; ".join(f"{line.what} ({line.figure})" for line in told if not line.met)
-            rows.append([name, sampler, f"{sum(bool(line.met) for line in told)} of {len(told)}", missed])
+            score = Score.of(collected, sampler)
+            missed = "; ".join(
+                f"{'† ' if line.what in score.missed_by_people else ''}{line.what} ({line.figure})"
+                for line in score.missed
+            )
+            rows.append([name, sampler, score.met, missed])
             for arm in ("sft", "dft"):
                 runs = collected.of(arm, sampler)
                 quoted.append([name, sampler, arm, *(cell(values(runs, get)) for _, get in QUOTED)])
@@ -138,7 +145,9 @@ def summary(everything: dict[str, Collected]) -> str:
     parts = [
         "# Effect of Distribution Fine-Tuning",
         "DFT at its default options beside plain SFT under the same sampler; how to run it again: "
-        "`benchmarks/effect/README.md`. A line that asks nothing (SFT is human already) or was not run is not counted.",
+        "`benchmarks/effect/README.md`. A line that asks nothing (SFT is human already) or was not run is not counted. "
+        "† marks what people's own training text in the place of generated text does not meet either: it is of other "
+        "documents than the held-out text (a line's figure is the mean of three draws).",
         table(["scenario", "sampler", "lines of the bar met", "not met"], rows),
         table(["scenario", "sampler", "arm", *(name for name, _ in QUOTED)], quoted),
     ]

@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.effect import corpora
 from benchmarks.effect.corpora import Split
+from benchmarks.effect.result_files import run_path
 from benchmarks.effect.scenario import SamplerBlock, Scenario
 from dft_plugin.config import DFTConfig
 from dft_plugin.human_windows import cut_windows
@@ -94,6 +95,12 @@ class Task:
     def validation_windows(self) -> list[Window]:
         """Held-out windows of the training corpus."""
         return self.cut(self.validation, self.scenario.measuring.texts)
+
+    def missing(self, arm: str, seed: int) -> list[SamplerBlock]:
+        """The samplers under which this arm and seed have no result yet."""
+        return [
+            sampler for sampler in self.scenario.samplers if not run_path(self.folder, arm, seed, sampler.key).exists()
+        ]
 
     def cut(self, texts: Sequence[str], count: int) -> list[Window]:
         config = self.config(self.scenario.samplers[0], seed=0, reference_windows=max(32, count))

@@ -100,6 +100,19 @@ def test_garbage_is_asked_where_there_is_any() -> None:
     assert told([measured_run(unknown=0.0)], [measured_run(unknown=0.0)])[what].met is None
 
 
+def test_what_peoples_training_text_misses_is_told_beside_what_dft_misses() -> None:
+    found = collected_of([measured_run(0.0, a=9.0)], [measured_run(1.0, a=3.0)])
+    (dft,) = found.of("dft", "t1-p1")
+    people = {"arm": "training_text", "seed": 0, "sampler": dft["sampler"], "matched": {"a": 2.5}}
+    people["measures"] = {**dft["measures"], "distinct-3": {"value": 1.95, "human": 2.0, "floor": 0.1}}
+    score = bar.Score.of(figures.Collected(found.scenario, [*found.runs, people]), "t1-p1")
+    both = {"every matched distance at most 2 human floors"}
+    assert both | {GAP} <= {line.what for line in score.missed}
+    assert score.missed_by_people & (both | {GAP}) == both
+    assert score.met == f"{len(score.told) - len(score.missed)} of {len(score.told)}"
+    assert bar.Score.of(found, "t1-p1").missed_by_people == set()  # where it was not measured
+
+
 def test_super_baseline_takes_another_point_for_each_metric() -> None:
     points = {
         ("0.001", "t0.7-p1"): {"distinct-3": 4.0, "auc": 9.0},
@@ -390,11 +403,11 @@ seeds: [0]
     with serving(stub) as url:
         run.main([*command, "--arms", "sft", "--judge", url, "--judge-model", "stub", "--judge-pairs", "24"])
     assert len(stub.requests) == 48
-    run.main([*command, "--arms", "sft,dft,reinforce,super_baseline"])
+    run.main([*command, "--arms", "sft,dft,reinforce,super_baseline,training_text"])
     folder = tmp_path / "runs/small"
     written = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.json")}
     assert set(written) == {
-        *(f"{arm}-s0-t0.8-p1.json" for arm in ("sft", "dft", "reinforce")),
+        *(f"{arm}-s0-t0.8-p1.json" for arm in ("sft", "dft", "reinforce", "training_text")),
         "super_lr0.001-s0-t0.9-p0.95.json",
     }
     capsys.readouterr()
@@ -405,13 +418,22 @@ seeds: [0]
     from benchmarks.effect import scenario as scenarios
 
     results = tmp_path / "results"
+    (folder / "reinforce-s0-t0.8-p1.json").rename(tmp_path / "elsewhere.json")
     collect.collect(scenarios.load(scenario), folder, results)
+    # Collected again, beside what is there.
+    (tmp_path / "again").mkdir()
+    (tmp_path / "elsewhere.json").rename(tmp_path / "again/reinforce-s0-t0.8-p1.json")
+    collect.collect(scenarios.load(scenario), tmp_path / "again", results)
     found = figures.Collected.load(results / "small.json")
     (dft,) = found.of("dft", "t0.8-p1")
     assert dft["cost"]["steps"] == 2
     assert dft["cost"]["seconds_per_step"] > 0
     assert dft["perplexity"]["perplexity"]["value"] > 1
     assert set(dft["probe"]) == {"recall", "ability"}
+    assert [len(found.of(arm, "t0.8-p1")) for arm in ("sft", "reinforce", "training_text")] == [1, 1, 1]
+    (people,) = found.of("training_text", "t0.8-p1")
+    assert set(people["matched"]) == set(dft["matched"])
+    assert people["measures"]["auc"]["value"] < dft["measures"]["auc"]["value"]
     told = {line.what: line for line in bar.lines(found, "t0.8-p1")}
     assert told["sum of log floor ratios below the super-baseline's"].met is not None
     tables.main(results)
@@ -422,5 +444,9 @@ seeds: [0]
     assert "judge" not in dft["measures"]
     assert "preferred to human text, %" in page
     assert "### The bar: dft beside sft" in page
+    assert "| training_text (1) |" in page
+    other = scenarios.load(scenario).model_copy(update={"steps": 3})
+    with pytest.raises(ValueError, match="other steps"):
+        collect.collect(other, folder, results)
     plot.main(results)
     assert 0 < (results / "effect.png").stat().st_size < 200_000

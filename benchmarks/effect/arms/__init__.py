@@ -42,6 +42,7 @@ ARMS: dict[str, Arm] = {
     "dft_kl": Arm(dft.with_options("dft_kl", kl_weight=0.5)),
     "dft_clip": Arm(dft.with_clipped_derivatives),
     "dft_novelty": Arm(dft.with_options("dft_novelty", statistics=[*dft.STATISTICS, "novelty"])),
+    "dft_rarity": Arm(dft.with_options("dft_rarity", statistics=[*dft.STATISTICS, "ngram_rarity"])),
     "dft_bound": Arm(dft.with_a_bound_on_loss),
     "dft_quarter": Arm(dft.with_a_quarter_of_the_rollouts),
     "dft_hidden": Arm(dft.with_hidden_state),
