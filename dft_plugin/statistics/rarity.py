@@ -22,7 +22,11 @@ class RarityOptions(Block):
     """Options of `ngram_rarity`."""
 
     model_config = ConfigDict(extra="forbid")
-    n: tuple[int, ...] = Field(default=(2, 3, 4), description="lengths of the n-grams, each 2 to 4")
+    n: tuple[int, ...] = Field(
+        default=(2, 3, 4),
+        description="lengths of the n-grams, each 2 to 4; with a vocabulary of 32,000 2-grams have some 2,500 "
+        "continuations a position, ten times those of 3-grams: [3, 4] saves memory",
+    )
     classes: int = Field(
         default=8,
         ge=1,
@@ -39,15 +43,13 @@ class Continuations:
     Attributes:
         n, size: of the n-grams, and V.
         prefix: (P,) sorted keys of the (n - 1)-grams.
-        pair: (C,) sorted: V times the place of the prefix, plus the token that continues it.
-        kind: (C,) 1 + floor(log2 count), at most `classes`.
+        pairs: for kind 1 ... `classes`, sorted: V times the place of the prefix, plus the token that continues it.
     """
 
     n: int
     size: int
     prefix: Tensor
-    pair: Tensor
-    kind: Tensor
+    pairs: Sequence[Tensor]
 
     @classmethod
     def of(cls, written: Written, n: int, size: int, classes: int, device: torch.device) -> Continuations:
@@ -57,7 +59,7 @@ class Continuations:
         prefix, rank = torch.unique(key, return_inverse=True)
         pair, count = torch.unique(rank * size + torch.from_numpy(written.drawn[at]), return_counts=True)
         kind = (1 + count.double().log2().floor().long()).clamp(max=classes)
-        return cls(n, size, prefix.to(device), pair.to(device), kind.to(device))
+        return cls(n, size, prefix.to(device), [pair[kind == k].to(device) for k in range(1, classes + 1)])
 
     def find(self, tokens: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Of the (n - 1)-grams whose tokens are these, which are known (indexes), and where each of those stands."""
@@ -65,18 +67,13 @@ class Continuations:
         known = known.nonzero().squeeze(1)
         return known, place[known]
 
-    def kinds(self, place: Tensor, token: Tensor) -> Tensor:
-        """The kind of a token after a known prefix, 0 where it never follows."""
-        at, known = _find(self.pair, place * self.size + token)
-        return torch.where(known, self.kind[at], 0)
-
-    def following(self, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Every continuation of known prefixes: (of which of them, token, kind), each (sum of continuations,)."""
-        start, stop = (torch.searchsorted(self.pair, (place + end) * self.size) for end in (0, 1))
+    def following(self, place: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
+        """The continuations of one kind of known prefixes: of which of them, and the token."""
+        start, stop = (torch.searchsorted(pairs, (place + end) * self.size) for end in (0, 1))
         of = torch.repeat_interleave(stop - start)
         ends = (stop - start).cumsum(0)
         at = torch.arange(len(of), device=of.device) + (stop - ends)[of]
-        return of, self.pair[at] % self.size, self.kind[at]
+        return of, pairs[at] % self.size
 
 
 def whole(position: Any, begin: Any, n: int) -> Any:
@@ -145,8 +142,8 @@ class NgramRarity(Statistic[RarityOptions]):
             text, position = texts.text[row], texts.position[row]
             at, place = known.find([texts.tokens[text, position - back] for back in range(known.n - 1, 0, -1)])
             row = row[at]
-            of, token, kind = known.following(place)
-            terms += [Pairs(row[of[kind == k]], token[kind == k]) for k in range(1, self.options.classes + 1)]
+            following = (known.following(place, pairs) for pairs in known.pairs)
+            terms += [Pairs(row[of], token) for of, token in following]
             terms.append(Counts(row, torch.zeros_like(row), 1))
         return terms
 
@@ -156,10 +153,9 @@ class NgramRarity(Statistic[RarityOptions]):
         for known in self.known:
             at = whole(written.position, written.begin[written.window], known.n)
             row, place = known.find([token.to(device) for token in before(written, written.position[at], known.n)])
-            drawn = torch.from_numpy(written.drawn[at]).to(device)[row]
-            kind = known.kinds(place, drawn).cpu().numpy()
+            pair = place * known.size + torch.from_numpy(written.drawn[at]).to(device)[row]
             of = group[written.window][at][row.cpu().numpy()]
-            counted += [size_of(of[kind == k], groups) for k in range(1, self.options.classes + 1)]
+            counted += [size_of(of[_find(pairs, pair)[1].cpu().numpy()], groups) for pairs in known.pairs]
             counted.append(size_of(of, groups))
         return counted
 
