@@ -43,19 +43,21 @@ class Score:
     Attributes:
         told: every one of them.
         missed: those not met.
-        missed_by_people: what of these people's training text, in the place of generated text, does not meet either.
+        missed_by_people: what of these people's training text, in the place of generated text, does not meet either;
+            None where it was not measured.
     """
 
     told: Sequence[Line]
     missed: Sequence[Line]
-    missed_by_people: Set[str]
+    missed_by_people: Set[str] | None
 
     @classmethod
     def of(cls, collected: Collected, sampler: str, arm: str = "dft") -> Score:
         told = [line for line in lines(collected, sampler, arm) if line.met is not None]
         missed = [line for line in told if not line.met]
-        control = {line.what for line in lines(collected, sampler, TRAINING_TEXT) if line.met is False}
-        return cls(told, missed, {line.what for line in missed} & control)
+        control = lines(collected, sampler, TRAINING_TEXT)
+        by_people = {line.what for line in control if line.met is False} & {line.what for line in missed}
+        return cls(told, missed, by_people if control else None)
 
     @property
     def met(self) -> str:

@@ -1,4 +1,4 @@
-"""One figure of the collected results: floor ratios of SFT, DFT, GEM, REINFORCE and the super-baseline.
+"""One figure of the collected results: floor ratios of each way to train, and of people's own training text.
 
 python benchmarks/effect/plot.py        # writes results/effect.png
 """
@@ -12,14 +12,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.effect.bar import super_choice
 from benchmarks.effect.figures import Collected, floor_ratios, load_all
+from benchmarks.effect.training_text import NAME as TRAINING_TEXT
 
+SUPER_BASELINE = "super-baseline"
 RESULTS = Path(__file__).resolve().parent / "results"
 ARMS = {
     "sft": ("o", "tab:red"),
-    "super-baseline": ("s", "tab:orange"),
+    SUPER_BASELINE: ("s", "tab:orange"),
     "entropy": ("v", "tab:green"),
     "reinforce": ("^", "tab:purple"),
     "dft": ("D", "tab:blue"),
+    TRAINING_TEXT: ("x", "black"),
 }
 OTHERS = ("distinct-3", "sentence length, variance", "mmd", "auc", "self-bleu")
 
@@ -32,11 +35,10 @@ def panels(everything: dict[str, Collected]) -> dict[str, dict[str, dict[str, fl
             sft = collected.of("sft", sampler)
             if not sft or not collected.of("dft", sampler):
                 continue
-            arms = {
-                arm: floor_ratios(collected.of(arm, sampler), sft) for arm in ("sft", "entropy", "reinforce", "dft")
-            }
+            trained = (arm for arm in ARMS if arm != SUPER_BASELINE)
+            arms = {arm: floor_ratios(collected.of(arm, sampler), sft) for arm in trained}
             grid = {point: floor_ratios(runs, sft) for point, runs in collected.grid().items()}
-            arms["super-baseline"] = {metric: ratio for metric, (ratio, _) in super_choice(grid).items()}
+            arms[SUPER_BASELINE] = {metric: ratio for metric, (ratio, _) in super_choice(grid).items()}
             found[f"{name}, {sampler}"] = arms
     return found
 
@@ -72,7 +74,7 @@ def draw(everything: dict[str, Collected], path: Path) -> None:
     legend = {}
     for axis in axes.flat:
         legend.update(dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True)))
-    names = {"entropy": "GEM (entropy)"}
+    names = {"entropy": "GEM (entropy)", TRAINING_TEXT: "people's training text"}
     labels = [names.get(arm, arm) for arm in ARMS if arm in legend]
     figure.legend(
         [legend[arm] for arm in ARMS if arm in legend],

@@ -134,7 +134,7 @@ def summary(everything: dict[str, Collected]) -> str:
                 continue
             score = Score.of(collected, sampler)
             missed = "; ".join(
-                f"{'† ' if line.what in score.missed_by_people else ''}{line.what} ({line.figure})"
+                f"{'† ' if line.what in (score.missed_by_people or ()) else ''}{line.what} ({line.figure})"
                 for line in score.missed
             )
             rows.append([name, sampler, score.met, missed])

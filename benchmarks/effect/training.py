@@ -73,6 +73,7 @@ def fine_tune(
     task: Task,
     seed: int,
     *,
+    rows: Sequence[list[int]] | None = None,
     steps: int | None = None,
     learning_rate: float | None = None,
     callbacks: Sequence[TrainerCallback] = (),
@@ -85,18 +86,19 @@ def fine_tune(
     Args:
         task: what is trained.
         seed: of the order of the data (and adapters).
+        rows: other training rows than the task's.
         steps, learning_rate: the scenario's where not given.
         callbacks: an arm's own.
         trainer_class: an arm's own loss; `options` go to it.
         evaluate_every: steps between evaluations on EVALUATION_ROWS rows of held-out text; None: no evaluation.
     """
-    scenario = task.scenario
+    scenario, rows = task.scenario, task.rows if rows is None else rows
     set_seed(seed)
     meter = CostMeter()
     evaluation: dict[str, Any] = {}
     if evaluate_every is not None:
-        rows = corpora.rows(task.validation, task.tokenizer, scenario.max_length)[:EVALUATION_ROWS]
-        options["eval_dataset"] = Dataset.from_dict({"input_ids": rows})
+        held_out = corpora.rows(task.validation, task.tokenizer, scenario.max_length)[:EVALUATION_ROWS]
+        options["eval_dataset"] = Dataset.from_dict({"input_ids": held_out})
         evaluation = {"eval_strategy": "steps", "eval_steps": evaluate_every, "eval_on_start": True}
     trainer = trainer_class(
         model=load_model(task.base_model),
@@ -108,7 +110,7 @@ def fine_tune(
             max_length=scenario.max_length,
             learning_rate=learning_rate or scenario.learning_rate,
         ),
-        train_dataset=Dataset.from_dict({"input_ids": task.rows}),
+        train_dataset=Dataset.from_dict({"input_ids": rows}),
         processing_class=task.tokenizer,
         callbacks=[*callbacks, meter],
         peft_config=lora(task),
@@ -116,7 +118,7 @@ def fine_tune(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
-    cost = meter.figures(scenario.batch_size * sum(map(len, task.rows)) / len(task.rows))
+    cost = meter.figures(scenario.batch_size * sum(map(len, rows)) / len(rows))
     return Trained(merged(trainer.model), cost, {"log": short_log(trainer.state.log_history)})
 
 

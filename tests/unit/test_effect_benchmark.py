@@ -108,9 +108,10 @@ def test_what_peoples_training_text_misses_is_told_beside_what_dft_misses() -> N
     score = bar.Score.of(figures.Collected(found.scenario, [*found.runs, people]), "t1-p1")
     both = {"every matched distance at most 2 human floors"}
     assert both | {GAP} <= {line.what for line in score.missed}
+    assert score.missed_by_people is not None
     assert score.missed_by_people & (both | {GAP}) == both
     assert score.met == f"{len(score.told) - len(score.missed)} of {len(score.told)}"
-    assert bar.Score.of(found, "t1-p1").missed_by_people == set()  # where it was not measured
+    assert bar.Score.of(found, "t1-p1").missed_by_people is None  # not measured
 
 
 def test_super_baseline_takes_another_point_for_each_metric() -> None:

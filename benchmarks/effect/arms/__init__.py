@@ -30,6 +30,7 @@ class Arm:
 ARMS: dict[str, Arm] = {
     "base": Arm(sft.untrained, per_sampler=False),
     "sft": Arm(sft.train, per_sampler=False),
+    "sft_mixed": Arm(sft.train_on_the_reference_too, per_sampler=False),
     "sft_wallclock": Arm(sft.train_for_dfts_seconds),
     "dft": Arm(dft.with_options("dft")),
     "dft_uncalibrated": Arm(dft.with_options("dft_uncalibrated", calibration=0.0)),
