@@ -45,13 +45,17 @@ def assert_same(one: WordCounts, other: WordCounts) -> None:
         assert tensor.numpy().tobytes() == second[name].numpy().tobytes(), name
 
 
+VARIATION_SELECTOR = "[\ufe00-\ufe0f\U000e0100-\U000e01ef]"
+"""Says how the character before it is drawn, an emoji or an ideograph: no vowel sign or accent."""
+
+
 def plain_words(text: str) -> list[str]:
     """The same words by a regular expression over characters put in classes."""
     classes = ""
     for character in text:
         if character.isalnum() or "\U00020000" <= character < "\U00040000":  # some not known to this Python yet
             classes += "i" if re.match(f"[{HAN_OR_KANA}]", character) else "a"
-        elif unicodedata.category(character) in ("Mn", "Mc") and not "\ufe00" <= character <= "\ufe0f":
+        elif unicodedata.category(character) in ("Mn", "Mc") and not re.match(VARIATION_SELECTOR, character):
             classes += "a"
         else:
             classes += "j" if character in "'’-\u2010\u2011" else " "
@@ -93,6 +97,11 @@ def test_what_a_word_is() -> None:
     found = scan([text])
     words = "don't stop well-known straße 3 14 of naïve users हिन्दी भाषा 今 日 は ok привет i\u0301a x rock'n'roll"
     assert " ".join(found.phrases(np.arange(len(found.start)))) == words
+
+
+def test_a_variant_of_an_ideograph_is_that_ideograph() -> None:
+    found = scan(["葛\U000e0100城, \U000e0101"])
+    assert found.phrases(np.arange(len(found.start))) == ["葛", "城"]
 
 
 def test_long_words_count_by_their_first_characters() -> None:
