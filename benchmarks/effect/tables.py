@@ -119,8 +119,8 @@ def scenario_page(collected: Collected) -> str:
             "### Cost",
             cost(collected, sampler),
         ]
+        control = lines(collected, sampler, TRAINING_TEXT)
         for arm in [arm for arm in arms if arm.startswith("dft")]:
-            control = lines(collected, sampler, TRAINING_TEXT)
             parts += [f"### The bar: {arm} beside sft", bar(lines(collected, sampler, arm), control) or "no SFT run"]
     return "\n\n".join(parts) + "\n"
 
@@ -130,9 +130,9 @@ def summary(everything: dict[str, Collected]) -> str:
     rows, quoted = [], []
     for name, collected in everything.items():
         for sampler in collected.samplers:
-            if not lines(collected, sampler):
-                continue
             score = Score.of(collected, sampler)
+            if not score.told:
+                continue
             missed = "; ".join(
                 f"{'† ' if line.what in (score.missed_by_people or ()) else ''}{line.what} ({line.figure})"
                 for line in score.missed
@@ -147,7 +147,7 @@ def summary(everything: dict[str, Collected]) -> str:
         "DFT at its default options beside plain SFT under the same sampler; how to run it again: "
         "`benchmarks/effect/README.md`. A line that asks nothing (SFT is human already) or was not run is not counted. "
         "† marks what people's own training text in the place of generated text does not meet either: it is of other "
-        "documents than the held-out text (a line's figure is the mean of three draws).",
+        "documents than the held-out text.",
         table(["scenario", "sampler", "lines of the bar met", "not met"], rows),
         table(["scenario", "sampler", "arm", *(name for name, _ in QUOTED)], quoted),
     ]
