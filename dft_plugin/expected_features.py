@@ -154,34 +154,36 @@ class _ExpectedFeatures(torch.autograd.Function):
         weight_gradient = torch.zeros_like(weight, dtype=wide) if ctx.needs_input_grad[1] else None
         bias_gradient = torch.zeros_like(bias, dtype=wide) if bias is not None and ctx.needs_input_grad[2] else None
         cast_weight, cast_bias = weight.to(dtype), None if bias is None else bias.to(dtype)
-        for start, stop, rows in _chunks(texts, request, weight.shape[0]):
-            piece = hidden[start:stop].to(dtype)
-            with torch.enable_grad(), torch.autocast(hidden.device.type, enabled=False):
-                linear = torch.nn.functional.linear(piece, cast_weight, cast_bias).detach().requires_grad_()
-                outputs = _outputs(head.finish(linear), rows, request, warp, len(texts))
-                rows_of = slice(start, stop)
-                upstream = (
-                    expected[rows_of],
-                    entropy[rows_of],
-                    log_probability[rows_of],
-                    paired[rows.pairs],
-                    marginal,
-                    witnessed[rows_of],
-                )
-                wanted = [
-                    (output, gradient)
-                    for output, gradient in zip(outputs, upstream, strict=True)
-                    if output.numel() and output.requires_grad
-                ]
-                (linear_gradient,) = torch.autograd.grad(
-                    [output for output, _ in wanted], [linear], [gradient for _, gradient in wanted]
-                )
-            if hidden_gradient is not None:
-                hidden_gradient[start:stop] = (linear_gradient @ cast_weight).to(hidden.dtype)
-            if weight_gradient is not None:
-                weight_gradient += linear_gradient.T @ piece
-            if bias_gradient is not None:
-                bias_gradient += linear_gradient.sum(0, dtype=wide)
+        # Autograd's own thread may still be under the host's autocast, of another dtype than this one's.
+        with torch.autocast(hidden.device.type, enabled=False):
+            for start, stop, rows in _chunks(texts, request, weight.shape[0]):
+                piece = hidden[start:stop].to(dtype)
+                with torch.enable_grad():
+                    linear = torch.nn.functional.linear(piece, cast_weight, cast_bias).detach().requires_grad_()
+                    outputs = _outputs(head.finish(linear), rows, request, warp, len(texts))
+                    rows_of = slice(start, stop)
+                    upstream = (
+                        expected[rows_of],
+                        entropy[rows_of],
+                        log_probability[rows_of],
+                        paired[rows.pairs],
+                        marginal,
+                        witnessed[rows_of],
+                    )
+                    wanted = [
+                        (output, gradient)
+                        for output, gradient in zip(outputs, upstream, strict=True)
+                        if output.numel() and output.requires_grad
+                    ]
+                    (linear_gradient,) = torch.autograd.grad(
+                        [output for output, _ in wanted], [linear], [gradient for _, gradient in wanted]
+                    )
+                if hidden_gradient is not None:
+                    hidden_gradient[start:stop] = (linear_gradient @ cast_weight).to(hidden.dtype)
+                if weight_gradient is not None:
+                    weight_gradient += linear_gradient.T @ piece
+                if bias_gradient is not None:
+                    bias_gradient += linear_gradient.sum(0, dtype=wide)
         return (
             hidden_gradient,
             None if weight_gradient is None else weight_gradient.to(weight.dtype),

@@ -93,9 +93,10 @@ def processes(accelerator: Any) -> Processes:
         return Processes()
 
     def reduce(tensor: Tensor) -> Tensor:
-        summed = tensor.clone()
+        # NCCL sums what lies on the devices alone.
+        summed = tensor.to(accelerator.device, copy=True)
         torch.distributed.all_reduce(summed)
-        return summed
+        return summed.to(tensor.device)
 
     return Processes(accelerator.process_index, accelerator.num_processes, reduce)
 

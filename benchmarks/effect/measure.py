@@ -62,10 +62,9 @@ class Measures:
         """The words of the training texts and of the human reference."""
         return unknown_words.lexicon([*self.task.train, *(self.task.reference or [])])
 
-    def generate(self, model: Any, sampler: SamplerBlock, seed: int) -> Texts:
-        """Continuations of the held-out contexts."""
-        generated = continuations(self.task, model, self.contexts, sampler, seed, purpose=12345)
-        return continued(self.contexts, generated)
+    def written(self, model: Any, sampler: SamplerBlock, seed: int) -> list[list[int]]:
+        """What the model continues the held-out contexts with."""
+        return continuations(self.task, model, self.contexts, sampler, seed, purpose=12345)
 
     def of_texts(self, texts: Texts, name: str, resamples: int) -> dict[str, Any]:
         """Distances in human floors, and everything measured on decoded text."""
@@ -89,20 +88,15 @@ class Measures:
         own = surprisals(loaded, self.task.validation_windows, AT_TEMPERATURE_1).sum(0)
         return {**found, "validation loss": {"value": float(own[1] / own[0])}}
 
-    def all(self, model: Any, sampler: SamplerBlock, seed: int) -> dict[str, Any]:
-        """Everything that is reported of a model under a sampler."""
-        texts = self.generate(model, sampler, seed)
-        resamples = self.task.scenario.measuring.resamples
+    def of_written(self, written: Sequence[Sequence[int]], resamples: int) -> dict[str, Any]:
+        """Everything measured on continuations of the held-out contexts, the judge's win rate included."""
+        texts = continued(self.contexts, written)
         own = decoded(self.task.tokenizer, texts)
         found = self.of_texts(texts, "measured", resamples)
         if self.judge is not None:
             win_rate = self.judge.win_rate(not_empty(own), not_empty(self.human_texts), self.words, resamples)
             found["measures"]["judge"] = shown(win_rate)
-        return {
-            **found,
-            "perplexity": self.perplexity(model, sampler),
-            "samples": [{"prompt": text.prompt, "text": text.text} for text in own[:3]],
-        }
+        return {**found, "samples": [{"prompt": text.prompt, "text": text.text} for text in own[:3]]}
 
 
 def shown(measure: Measure) -> dict[str, Any]:

@@ -13,6 +13,11 @@ def run_path(folder: Path, arm: str, seed: int, sampler: str) -> Path:
     return folder / f"{arm}-s{seed}-{sampler}.json"
 
 
+def written_path(folder: Path, arm: str, seed: int, sampler: str) -> Path:
+    """Texts that are still to be measured."""
+    return folder / "written" / run_path(folder, arm, seed, sampler).name
+
+
 def save(path: Path, content: Any, indent: int | None = 1) -> None:
     """Writes the file, complete or not at all; numbers that are not finite become null."""
     path.parent.mkdir(parents=True, exist_ok=True)

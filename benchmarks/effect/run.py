@@ -14,7 +14,6 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 # All three are read when the libraries below are imported.
 warnings.filterwarnings("ignore", category=FutureWarning)
@@ -32,27 +31,36 @@ from benchmarks.effect.arms import ARMS, Arm
 from benchmarks.effect.measure import Measures
 from benchmarks.effect.preference import KEY, Judge
 from benchmarks.effect.probe import Probe
-from benchmarks.effect.result_files import run_path, save
 from benchmarks.effect.task import Task
 from benchmarks.effect.training import Trained
+from benchmarks.effect.written import finish, measure_kept, written
 from dft_plugin.plugins import nearest
 
-WITHOUT_TRAINING = {"super_baseline": super_baseline.run, training_text.NAME: training_text.run}
+WITHOUT_TRAINING = ("super_baseline", training_text.NAME)
 """What stands among the arms and trains nothing of its own."""
 
 
-def run(task: Task, measures: Measures, probe: Probe, name: str, arm: Arm, seed: int) -> None:
+def run(measures: Measures, probe: Probe, name: str, arm: Arm, seed: int, measure: bool) -> None:
     """One arm and seed under every sampler that has no result yet."""
+    task = measures.task
     trained: Trained | None = None
     for sampler in task.missing(name, seed):
         started = time.perf_counter()
         if trained is None or arm.per_sampler:
             trained = arm.train(task, seed, sampler)
         took = time.perf_counter() - started
-        found: dict[str, Any] = {"arm": name, "seed": seed, "sampler": sampler.model_dump()}
-        found |= measures.all(trained.model, sampler, seed)
-        found["probe"] = probe.of(trained.model)
-        save(run_path(task.folder, name, seed, sampler.key), {**found, "cost": trained.cost, "notes": trained.notes})
+        record = written(
+            measures,
+            trained.model,
+            name,
+            seed,
+            sampler,
+            task.scenario.measuring.resamples,
+            probe=probe.of(trained.model),
+            cost=trained.cost,
+            notes=trained.notes,
+        )
+        finish(measures, record, measure=measure)
         total = time.perf_counter() - started
         print(f"{name} seed {seed} {sampler.key}: trained {took:.0f} s, measured {total - took:.0f} s", flush=True)
 
@@ -82,6 +90,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--judge", help=f"base URL of an OpenAI-compatible endpoint, its key in {KEY}: win rates")
     parser.add_argument("--judge-model", help="the judge's model name")
     parser.add_argument("--judge-pairs", type=int, default=200, help="contexts the judge is asked about, each twice")
+    parser.add_argument(
+        "--write-only",
+        action="store_true",
+        help="train, and keep what the models write in OUTPUT/SCENARIO/written; a run without this option measures it",
+    )
     parser.add_argument("--collect", action="store_true", help="gather what is there into benchmarks/effect/results")
     given = parser.parse_args(arguments)
     disable_progress_bar()
@@ -97,12 +110,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     judge = Judge.at(given.judge, given.judge_model, given.judge_pairs, folder)
     measures, probe = Measures(task, judge), Probe(task)
+    if not given.write_only:
+        measure_kept(measures)
     for seed in seeds:
         for name in chosen(given.arms, scenario.arms):
-            if name in WITHOUT_TRAINING:
-                WITHOUT_TRAINING[name](task, measures, seed)
-            else:
-                run(task, measures, probe, name, ARMS[name], seed)
+            if name == "super_baseline":
+                super_baseline.run(measures, seed, measure=not given.write_only)
+            elif name != training_text.NAME:
+                run(measures, probe, name, ARMS[name], seed, measure=not given.write_only)
+            elif not given.write_only:
+                training_text.run(task, measures, seed)
     if given.collect:
         from benchmarks.effect.collect import collect
 

@@ -10,10 +10,11 @@ import itertools
 import time
 
 from benchmarks.effect.measure import Measures
-from benchmarks.effect.result_files import run_path, save
+from benchmarks.effect.result_files import run_path, written_path
 from benchmarks.effect.scenario import SamplerBlock
 from benchmarks.effect.task import Task
 from benchmarks.effect.training import Trained, sft_model
+from benchmarks.effect.written import finish, written
 
 PREFIX = "super_lr"
 
@@ -26,21 +27,19 @@ def grid(task: Task) -> list[tuple[float, SamplerBlock]]:
     return list(itertools.product(rates, samplers))
 
 
-def run(task: Task, measures: Measures, seed: int) -> None:
-    """Measures every point that has no result yet."""
-    started, done = time.perf_counter(), 0
+def run(measures: Measures, seed: int, *, measure: bool = True) -> None:
+    """Every point that has no result yet, nor texts that wait to be measured."""
+    task, started, done = measures.task, time.perf_counter(), 0
     trained: Trained | None = None
     of_rate = 0.0
     for rate, sampler in grid(task):
-        path = run_path(task.folder, f"{PREFIX}{rate:g}", seed, sampler.key)
-        if path.exists():
+        name = f"{PREFIX}{rate:g}"
+        if any(path(task.folder, name, seed, sampler.key).exists() for path in (run_path, written_path)):
             continue
         if trained is None or rate != of_rate:
             trained, of_rate = sft_model(task, seed, rate), rate
-        texts = measures.generate(trained.model, sampler, seed)
-        found = {"arm": f"{PREFIX}{rate:g}", "seed": seed, "sampler": sampler.model_dump()}
-        found |= measures.of_texts(texts, "measured", task.scenario.super_baseline.resamples)
-        found["perplexity"] = measures.perplexity(trained.model, sampler)
-        save(path, {**found, "cost": trained.cost, "notes": {}})
+        resamples = task.scenario.super_baseline.resamples
+        record = written(measures, trained.model, name, seed, sampler, resamples, cost=trained.cost, notes={})
+        finish(measures, record, measure=measure)
         done += 1
     print(f"super_baseline seed {seed}: {done} points in {time.perf_counter() - started:.0f} s", flush=True)

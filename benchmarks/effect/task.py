@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.effect import corpora
 from benchmarks.effect.corpora import Split
-from benchmarks.effect.result_files import run_path
+from benchmarks.effect.result_files import run_path, written_path
 from benchmarks.effect.scenario import SamplerBlock, Scenario
 from dft_plugin.config import DFTConfig
 from dft_plugin.human_windows import cut_windows
@@ -73,9 +73,9 @@ class Task:
 
     @cached_property
     def vocabulary_size(self) -> int:
-        from transformers import AutoModelForCausalLM
+        from transformers import AutoConfig
 
-        return int(AutoModelForCausalLM.from_pretrained(self.base_model).get_output_embeddings().weight.shape[0])
+        return int(AutoConfig.from_pretrained(self.base_model).vocab_size)
 
     @cached_property
     def rows(self) -> list[list[int]]:
@@ -97,9 +97,11 @@ class Task:
         return self.cut(self.validation, self.scenario.measuring.texts)
 
     def missing(self, arm: str, seed: int) -> list[SamplerBlock]:
-        """The samplers under which this arm and seed have no result yet."""
+        """The samplers under which this arm and seed have no result yet, nor texts that wait to be measured."""
         return [
-            sampler for sampler in self.scenario.samplers if not run_path(self.folder, arm, seed, sampler.key).exists()
+            sampler
+            for sampler in self.scenario.samplers
+            if not any(path(self.folder, arm, seed, sampler.key).exists() for path in (run_path, written_path))
         ]
 
     def cut(self, texts: Sequence[str], count: int) -> list[Window]:

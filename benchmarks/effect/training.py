@@ -40,7 +40,8 @@ class Trained:
 
 
 def load_model(path: str | Path) -> Any:
-    return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).to(device)
 
 
 def lora(task: Task) -> Any:
@@ -123,7 +124,11 @@ def fine_tune(
 
 
 def merged(model: Any) -> Any:
-    """Without wrappers: the adapter's weights added to the model's."""
+    """Without wrappers: the adapter's weights added to the model's, and accelerate's autocast taken off its forward
+    pass, so that every arm is measured in float32.
+    """
+    for name in ("forward", "_original_forward"):
+        model.__dict__.pop(name, None)
     return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
 
 

@@ -84,7 +84,7 @@ class SentenceOpening(Statistic[NoOptions]):
 
     def summarize(self, accumulators: Sequence[Tensor]) -> Mapping[str, Tensor]:
         frequency, repeated, opened = accumulators
-        frequency = frequency * self.begins_word.to(frequency.dtype)
+        frequency = frequency * self.begins_word.to(frequency)
         rate = ratio(repeated, opened)
         return {
             "opening": ratio(frequency, frequency.sum(-1, keepdim=True)),

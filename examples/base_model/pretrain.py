@@ -51,7 +51,9 @@ def read_documents(folder: Path) -> list[str]:
     return list(documents)
 
 
-def train_tokenizer(documents: list[str]) -> PreTrainedTokenizerFast:
+def train_tokenizer(
+    documents: list[str], vocabulary: int = VOCABULARY, context: int = CONTEXT
+) -> PreTrainedTokenizerFast:
     """Train a byte-level BPE tokenizer: it encodes any text without loss and adds no token of its own."""
     tokenizer = Tokenizer(models.BPE())
     split = pre_tokenizers.Split(Regex(PATTERN), "isolated")
@@ -60,14 +62,14 @@ def train_tokenizer(documents: list[str]) -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY, special_tokens=[EOS, PAD], initial_alphabet=alphabet, show_progress=False
+        vocab_size=vocabulary, special_tokens=[EOS, PAD], initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator(documents, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=EOS,
         pad_token=PAD,
-        model_max_length=CONTEXT,
+        model_max_length=context,
         clean_up_tokenization_spaces=False,
         model_input_names=["input_ids", "attention_mask"],
     )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from dft_plugin import DFTCallback
+from dft_plugin.config import DEFAULT_STATISTICS
 from dft_plugin.expected_features import CHUNK_ENTRIES, Head, expected_features
 from dft_plugin.law import Request
+from dft_plugin.rollout import RolloutEngine
 from dft_plugin.sampling import Sampler
 from dft_plugin.texts import Texts
 from tests import tiny
-from tests.training import NaiveBeside, combined, relative_error, term_options, train
+from tests.training import Gradient, NaiveBeside, combined, registered, relative_error, term_options, train
 
 pytestmark = [
     pytest.mark.gpu,
@@ -33,6 +37,69 @@ def test_gradient_of_a_step(bf16: bool) -> None:
     error = relative_error(found, combined(exact, beside.expected.gradients[0], 0.5))
     print(f"bf16 {bf16}: relative error {error:.1e}")
     assert error <= (2 * relative_error(plain, exact) if bf16 else 1e-5)
+
+
+class Shuffled(RolloutEngine):
+    """Continues every context with tokens of all contexts, drawn on the CPU: the same texts on every device."""
+
+    name = "shuffled"
+
+    def generate(
+        self,
+        model: nn.Module,
+        contexts: Sequence[Sequence[int]],
+        sampler: Sampler,
+        max_new_tokens: int,
+        end_of_text: Sequence[int],
+        seed: int,
+    ) -> list[list[int]]:
+        tokens = torch.tensor([token for context in contexts for token in context])
+        drawn = torch.randint(
+            len(tokens), (len(contexts), max_new_tokens), generator=torch.Generator().manual_seed(seed)
+        )
+        return tokens[drawn].tolist()
+
+
+@pytest.mark.parametrize("weight", [0.5, "auto"])
+def test_every_statistic_gives_the_gradient_of_the_cpu(weight: float | str) -> None:
+    """At the second step, for `auto` begins with 0. The tolerance is a hundred times what the devices differ by in
+    cross-entropy's own gradient.
+    """
+    model, rows = tiny.model("llama"), tiny.plain_rows(64)
+    statistics = [*DEFAULT_STATISTICS, "entropy", "novelty", "ngram_rarity", "hidden_state"]
+    options = {"statistics": statistics, "weight": weight, "credit": 0.9, "rollout": {"engine": "shuffled"}}
+    plain, found = [], []
+    with registered(engines=[Shuffled]):
+        for use_cpu in (True, False):
+            plain.append(on_cpu(train(model, rows, use_cpu=use_cpu, max_steps=2).gradients[1]))
+            callback = DFTCallback(**term_options(**options))
+            found.append(on_cpu(train(model, rows, callback, use_cpu=use_cpu, max_steps=2).gradients[1]))
+    assert relative_error(found[0], plain[0]) > 0.01
+    error, own = relative_error(found[1], found[0]), relative_error(plain[1], plain[0])
+    print(f"weight {weight}: relative error {error:.1e}, cross-entropy's own {own:.1e}")
+    assert error <= 100 * own
+
+
+def on_cpu(gradient: Gradient) -> Gradient:
+    return {name: entry.cpu() for name, entry in gradient.items()}
+
+
+def test_default_options_in_bf16_with_lora() -> None:
+    from peft import LoraConfig
+
+    run = train(
+        tiny.model("llama").to(torch.bfloat16),
+        tiny.plain_rows(64),
+        DFTCallback(reference_windows=64, start_step=0, rollout={"batch_size": 8, "max_new_tokens": 16}, report=False),
+        peft_config=LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"),
+        use_cpu=False,
+        bf16=True,
+        max_steps=3,
+    )
+    lines = [line for line in run.logs if "loss" in line]
+    assert len(lines) == 3
+    assert lines[-1]["dft/weight"] > 0
+    assert all(bool(entry.isfinite().all()) for gradient in run.gradients for entry in gradient.values())
 
 
 def test_rollouts_and_their_random_state() -> None:

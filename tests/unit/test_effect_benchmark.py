@@ -6,6 +6,8 @@ import gzip
 import json
 import math
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +15,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
-from benchmarks.effect import bar, collect, corpora, cost, figures, plot, probe, run, tables, unknown_words
+from benchmarks.effect import (
+    bar,
+    collect,
+    corpora,
+    cost,
+    figures,
+    plot,
+    pretrain_on_gpu,
+    probe,
+    run,
+    side_by_side,
+    tables,
+    unknown_words,
+)
 from benchmarks.effect.arms import losses
 from benchmarks.effect.arms.reinforce import ReinforceTerm, leave_one_out
 from benchmarks.effect.arms.unlikelihood import over_produced
@@ -416,6 +432,26 @@ seeds: [0]
     assert "trained" not in capsys.readouterr().out
     assert written == {path.name: path.stat().st_mtime_ns for path in folder.glob("*.json")}
 
+    # In two goes: written here, measured there.
+    elsewhere = [*command[:-1], str(tmp_path / "kept"), "--arms", "sft,super_baseline,training_text"]
+    run.main([*elsewhere, "--write-only"])
+    kept = tmp_path / "kept/small"
+    assert not list(kept.glob("*.json"))
+    (kept / "written/sft-s0-t0.8-p1.json").rename(tmp_path / "sft.json")
+    run.main([*elsewhere, "--arms", "super_baseline"])
+    other_text = json.loads((tmp_path / "sft.json").read_text()) | {"contexts": "others"}
+    (kept / "written/sft-s0-t0.8-p1.json").write_text(json.dumps(other_text))
+    with pytest.raises(ValueError, match="seed 0, continue other contexts"):
+        run.main([*elsewhere, "--arms", "sft"])
+    (tmp_path / "sft.json").rename(kept / "written/sft-s0-t0.8-p1.json")
+    run.main([*elsewhere, "--arms", "sft"])
+    assert not list((kept / "written").iterdir())
+    for name in ("sft-s0-t0.8-p1.json", "super_lr0.001-s0-t0.9-p0.95.json"):
+        at_once, later = (json.loads((of / name).read_text()) for of in (folder, kept))
+        at_once["measures"].pop("judge", None)
+        for key in ("matched", "measures", "perplexity"):
+            assert later[key] == at_once[key]
+
     from benchmarks.effect import scenario as scenarios
 
     results = tmp_path / "results"
@@ -451,3 +487,49 @@ seeds: [0]
         collect.collect(other, folder, results)
     plot.main(results)
     assert 0 < (results / "effect.png").stat().st_size < 200_000
+
+
+# ---- on a GPU -----------------------------------------------------------------------------------------------
+
+
+def test_jobs_side_by_side_in_order_until_the_time_is_over(tmp_path: Path) -> None:
+    def job(name: str, code: str, needs: Path | None = None) -> side_by_side.Job:
+        return side_by_side.Job(name, [sys.executable, "-c", code], needs)
+
+    model = tmp_path / "model"
+    made = f"import pathlib; m = pathlib.Path({str(model)!r}); m.mkdir(); (m / 'tokenizer_config.json').touch()"
+    jobs = [
+        job("waits", "print('saw it')", needs=model),
+        job("makes", made),
+        job("fails", "raise SystemExit(3)"),
+        job("endless", "import time; time.sleep(600)"),
+        job("late", ""),
+    ]
+    queue = side_by_side.Queue(jobs, tmp_path, deadline=time.monotonic() + 4)
+    queue.work()
+    assert (tmp_path / "waits.log").read_text() == "saw it\n"
+    assert queue.failed == ["fails"]
+    assert [left.name for left in queue.left] == ["late"]
+    assert time.monotonic() < queue.deadline + 5
+
+
+def test_every_job_of_the_file_is_of_a_scenario_and_arms_that_exist() -> None:
+    path = REPOSITORY / "benchmarks/effect/gpu_jobs.yaml"
+    pretrainings, runs = side_by_side.jobs_of(path, "corpora", Path("nowhere"), Path("out"))
+    assert [job.command[2] for job in pretrainings] == list(pretrain_on_gpu.SIZES)
+    for job in runs:
+        assert job.needs is not None
+        assert job.needs.name in pretrain_on_gpu.SIZES
+        assert run.chosen(job.command[job.command.index("--arms") + 1], [])
+
+
+def test_pretraining_lowers_the_loss(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    size = pretrain_on_gpu.Size("qwen3", 128, 128, 1, 1e-2, million_tokens=0)
+    model = AutoModelForCausalLM.from_config(size.config(SimpleNamespace(eos_token_id=0, pad_token_id=1)))
+    stream = torch.arange(8 * pretrain_on_gpu.LENGTH) % 50
+    batch = stream[: pretrain_on_gpu.LENGTH][None]
+    before = float(model(input_ids=batch, labels=batch).loss)
+    tokens = 12 * 2 * pretrain_on_gpu.LENGTH
+    pretrain_on_gpu.fit(model, stream, replace(size, million_tokens=tokens / 1e6), rows=2, device=torch.device("cpu"))
+    assert float(model(input_ids=batch, labels=batch).loss) < before - 1

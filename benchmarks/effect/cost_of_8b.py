@@ -1,0 +1,126 @@
+"""Seconds and memory of an optimizer step of a LLaMA-3-8B with LoRA, measured: SFT alone and with DFT beside it.
+
+python benchmarks/effect/cost_of_8b.py --corpora DIR --models MODELS --output FILE      # one GPU of 80 GB
+
+Random weights in LLaMA-3-8B's shape (no time depends on their values, as long as no text ends early), bf16, LoRA of
+rank 16 on every linear layer, gradient checkpointing, steps of 16 x 2,048 tokens; DFT at its defaults, sampling at
+every step, as it does from `start_step` on. The first step of each run is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY))
+
+# ruff: noqa: E402
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, PrinterCallback
+from trl import SFTConfig, SFTTrainer
+
+from benchmarks.effect.cost_meter import CostMeter
+from benchmarks.effect.pretrain_on_gpu import recipe, training_texts
+from dft_plugin import DFTCallback
+
+SHAPE = {
+    "vocab_size": 128_256,
+    "hidden_size": 4096,
+    "intermediate_size": 14_336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "max_position_embeddings": 8192,
+    "rope_theta": 500_000.0,
+}
+LENGTH, ROWS_AT_ONCE, ACCUMULATED = 2048, 4, 4
+
+
+def tokenizer_of(models: Path, texts: list[str]) -> Any:
+    """One of as many tokens as LLaMA 3's, trained where it is not there yet."""
+    folder = models / "tokenizer128k"
+    if not (folder / "tokenizer.json").exists():
+        recipe.train_tokenizer(texts, SHAPE["vocab_size"], SHAPE["max_position_embeddings"]).save_pretrained(folder)
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def measured(model: Any, tokenizer: Any, rows: list[list[int]], steps: int, **dft: Any) -> dict[str, Any]:
+    """Seconds of each step after the first, and peak memory; with DFT where it has options."""
+    gc.collect()  # the trainer before and its callbacks hold each other
+    torch.cuda.empty_cache()
+    started, meter = time.perf_counter(), CostMeter()
+    callbacks = [DFTCallback(report=False, sample_every=0, start_step=0, **dft)] if dft else []
+    trainer = SFTTrainer(
+        model=model,
+        args=SFTConfig(
+            output_dir=tempfile.mkdtemp(),
+            max_steps=steps,
+            per_device_train_batch_size=ROWS_AT_ONCE,
+            gradient_accumulation_steps=ACCUMULATED,
+            gradient_checkpointing=True,
+            max_length=LENGTH,
+            bf16=True,
+            learning_rate=1e-4,
+            save_strategy="no",
+            report_to="none",
+            logging_steps=1,
+            disable_tqdm=True,
+        ),
+        train_dataset=Dataset.from_dict({"input_ids": rows}),
+        processing_class=tokenizer,
+        callbacks=[*callbacks, meter],
+        peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"),
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    trainer.model.unload()
+    seconds = [later - earlier for earlier, later in zip(meter.ends, meter.ends[1:], strict=False)]
+    lines = [line for line in trainer.state.log_history if "loss" in line]
+    return {
+        "seconds_per_step": statistics.median(seconds),
+        "seconds": seconds,
+        "setting_up": meter.ends[0] - started,
+        "peak_gigabytes": torch.cuda.max_memory_allocated() / 1e9,
+        "last_log": {key: value for key, value in lines[-1].items() if isinstance(value, float)},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpora", type=Path, required=True)
+    parser.add_argument("--models", type=Path, required=True, help="folder where the tokenizer is kept")
+    parser.add_argument("--output", type=Path, required=True, help="JSON file; written after each run")
+    parser.add_argument("--steps", type=int, default=5)
+    given = parser.parse_args()
+    texts = training_texts(given.corpora)
+    tokenizer = tokenizer_of(given.models, texts)
+    stream = recipe.pack(tokenizer, texts[: len(texts) // 4])
+    rows = stream[: len(stream) // LENGTH * LENGTH].view(-1, LENGTH).tolist()
+    config = LlamaConfig(**SHAPE, bos_token_id=None, eos_token_id=tokenizer.eos_token_id)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    found: dict[str, Any] = {"device": torch.cuda.get_device_name(), "torch": torch.__version__}
+    runs: dict[str, dict[str, Any]] = {
+        "SFT": {},
+        "DFT": {"weight": "auto"},
+        "DFT, a quarter of the rollouts": {"rollout": {"batch_size": 16}},
+        "DFT, 64 texts at once": {"rollout": {"micro_batch_size": 64}},
+    }
+    for name, options in runs.items():
+        found[name] = measured(model, tokenizer, rows, given.steps, **options)
+        given.output.write_text(json.dumps(found, indent=1) + "\n")
+        print(name, json.dumps(found[name]), flush=True)
+
+
+if __name__ == "__main__":
+    main()
