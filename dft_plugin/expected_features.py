@@ -128,6 +128,8 @@ class _ExpectedFeatures(torch.autograd.Function):
         dtype: torch.dtype,
     ) -> tuple[Tensor, ...]:
         ctx.save_for_backward(hidden, weight, bias)
+        # One statistic reads few of the outputs: those that it does not have no gradient, and cost none.
+        ctx.set_materialize_grads(False)
         ctx.rest = (head, texts, request, warp, dtype)
         collected: list[list[Tensor]] = [[], [], [], [], []]
         marginal: Tensor | None = None
@@ -144,10 +146,9 @@ class _ExpectedFeatures(torch.autograd.Function):
         return expected, entropy, log_probability, paired, marginal, witnessed
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         hidden, weight, bias = ctx.saved_tensors
         head, texts, request, warp, dtype = ctx.rest
-        expected, entropy, log_probability, paired, marginal, witnessed = gradients
         wide = torch.float64 if dtype == torch.float64 else torch.float32
         hidden_gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         # Sums over many chunks are kept in float32 also where the matrix products run in bfloat16.
@@ -162,22 +163,16 @@ class _ExpectedFeatures(torch.autograd.Function):
                     linear = torch.nn.functional.linear(piece, cast_weight, cast_bias).detach().requires_grad_()
                     outputs = _outputs(head.finish(linear), rows, request, warp, len(texts))
                     rows_of = slice(start, stop)
-                    upstream = (
-                        expected[rows_of],
-                        entropy[rows_of],
-                        log_probability[rows_of],
-                        paired[rows.pairs],
-                        marginal,
-                        witnessed[rows_of],
-                    )
+                    parts = (rows_of, rows_of, rows_of, rows.pairs, slice(None), rows_of)
                     wanted = [
-                        (output, gradient)
-                        for output, gradient in zip(outputs, upstream, strict=True)
-                        if output.numel() and output.requires_grad
+                        (output, gradient[part])
+                        for output, gradient, part in zip(outputs, gradients, parts, strict=True)
+                        if gradient is not None and output.numel() and output.requires_grad
                     ]
-                    (linear_gradient,) = torch.autograd.grad(
-                        [output for output, _ in wanted], [linear], [gradient for _, gradient in wanted]
-                    )
+                    linear_gradient = torch.zeros_like(linear)
+                    if wanted:
+                        reached, upstream = zip(*wanted, strict=True)
+                        (linear_gradient,) = torch.autograd.grad(reached, [linear], upstream)
                 if hidden_gradient is not None:
                     hidden_gradient[start:stop] = (linear_gradient @ cast_weight).to(hidden.dtype)
                 if weight_gradient is not None:
