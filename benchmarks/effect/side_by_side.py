@@ -10,8 +10,6 @@ cores are cheap. Each job's output is a file in OUTPUT/logs.
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -73,11 +71,11 @@ class Queue:
     def run(self, job: Job) -> None:
         started = time.monotonic()
         with open(self.logs / f"{job.name}.log", "wb") as log:
-            process = subprocess.Popen(job.command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+            process = subprocess.Popen(job.command, stdout=log, stderr=subprocess.STDOUT)
         try:
             code = process.wait(timeout=max(0.0, self.deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
             process.wait()
             print(f"{job.name}: stopped, the time is over", flush=True)
             return
@@ -125,8 +123,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     workers = [threading.Thread(target=queue.work) for queue in (pretraining, *[runs] * given.workers)]
     for worker in workers:
         worker.start()
-    for worker in workers:
-        worker.join()
+    try:
+        for worker in workers:
+            worker.join()
+    except KeyboardInterrupt:  # which the jobs get as well
+        for queue in queues:
+            queue.left.clear()
+        raise
     left = [job.name for queue in queues for job in queue.left]
     print(f"{len(left)} not begun: {', '.join(left) or 'none'}")
     failed = [name for queue in queues for name in queue.failed]
