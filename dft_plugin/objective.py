@@ -258,7 +258,7 @@ def clipped(derivative: Tensor, limit: float) -> Tensor:
 
 
 def reward_to_go(rewards: Tensor, gamma: float) -> Tensor:
-    """G_t = sum_{s>t} gamma^(s-t-1) r_s along the last dimension: (B, S) to (B, S)."""
+    """G_t = sum_{s>t} gamma^(s-t-1) r_s along the last dimension: (..., S) to (..., S)."""
     future = torch.zeros_like(rewards)
     steps = rewards.shape[-1]
     for step in range(steps - 2, -1, -1):

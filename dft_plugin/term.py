@@ -274,8 +274,10 @@ class DistributionTerm:
                 earned[number, rows, : by_step.shape[1]] = by_step
             lengths = plan.texts.end - plan.texts.first
             alive[rows] = torch.arange(steps, device=self.device) < lengths[:, None]
-        futures = [reward_to_go(own, self.credit) for own in earned]
-        return [future - leave_one_out_baseline(future, alive, self.processes.reduce) for future in futures]
+        return [
+            future - leave_one_out_baseline(future, alive, self.processes.reduce)
+            for future in reward_to_go(earned, self.credit)
+        ]
 
     def _human(self, step: int) -> Tensor:
         """The human accumulators, those measured under the model brought up to date.
