@@ -18,6 +18,7 @@ SHOWN = {
     "a-1000": "**The same, ten times the steps**",
     "a-news": "**stories260K, fine-tuned on news**, on which no default was chosen at this temperature",
     "a-2m": "**A Llama of 2.3 million parameters** (`pretrain.py`), fine-tuned on fairy tales",
+    "a-2m-1000": "**The same, ten times the steps**",
     "b-children": "**stories260K, fine-tuned on machine-written fiction with fairy tales as the human reference**",
     "b-children-1000": "**The same, ten times the steps**",
     "b-2m": "**The larger model**, likewise",

@@ -199,7 +199,7 @@ def test_going_on_with_something_else(folder: Path, tmp_path: Path) -> None:
 def test_ctrl_c_leaves_nothing_half_written(folder: Path, tmp_path: Path) -> None:
     """A build of two workers, interrupted as from a terminal."""
     line = json.dumps({"text": " ".join(tiny.paragraphs()[:40])})
-    (tmp_path / "long.jsonl").write_text("\n".join([line] * 3000))
+    (tmp_path / "long.jsonl").write_text("\n".join([line] * 12_000))  # half a minute's work on a fast machine
     output = tmp_path / "x.safetensors"
     arguments = [str(tmp_path / "long.jsonl"), "--tokenizer", str(folder / "model"), "-o", str(output)]
     running = subprocess.Popen(
