@@ -29,8 +29,13 @@ class CostMeter(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.ends.append(time.perf_counter())
 
+    @property
+    def gaps(self) -> list[float]:
+        """Seconds of each step but the first."""
+        return [later - earlier for earlier, later in zip(self.ends, self.ends[1:], strict=False)]
+
     def figures(self, tokens_per_step: float) -> dict[str, float]:
-        gaps = [later - earlier for earlier, later in zip(self.ends, self.ends[1:], strict=False)]
+        gaps = self.gaps
         return {
             "steps": len(self.ends),
             "train_seconds": time.perf_counter() - self.started,

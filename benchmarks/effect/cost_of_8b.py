@@ -12,10 +12,8 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +24,12 @@ sys.path.insert(0, str(REPOSITORY))
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, PrinterCallback
+from transformers import AutoModelForCausalLM, LlamaConfig, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from benchmarks.effect.cost_meter import CostMeter
-from benchmarks.effect.pretrain_on_gpu import recipe, training_texts
+from benchmarks.effect.pretrain_on_gpu import recipe, texts_of, tokenizer_of
+from benchmarks.effect.training import short_log
 from dft_plugin import DFTCallback
 
 SHAPE = {
@@ -46,19 +45,11 @@ SHAPE = {
 LENGTH, ROWS_AT_ONCE, ACCUMULATED = 2048, 4, 4
 
 
-def tokenizer_of(models: Path, texts: list[str]) -> Any:
-    """One of as many tokens as LLaMA 3's, trained where it is not there yet."""
-    folder = models / "tokenizer128k"
-    if not (folder / "tokenizer.json").exists():
-        recipe.train_tokenizer(texts, SHAPE["vocab_size"], SHAPE["max_position_embeddings"]).save_pretrained(folder)
-    return AutoTokenizer.from_pretrained(folder)
-
-
 def measured(model: Any, tokenizer: Any, rows: list[list[int]], steps: int, **dft: Any) -> dict[str, Any]:
     """Seconds of each step after the first, and peak memory; with DFT where it has options."""
     gc.collect()  # the trainer before and its callbacks hold each other
     torch.cuda.empty_cache()
-    started, meter = time.perf_counter(), CostMeter()
+    meter = CostMeter()
     callbacks = [DFTCallback(report=False, sample_every=0, start_step=0, **dft)] if dft else []
     trainer = SFTTrainer(
         model=model,
@@ -84,14 +75,11 @@ def measured(model: Any, tokenizer: Any, rows: list[list[int]], steps: int, **df
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     trainer.model.unload()
-    seconds = [later - earlier for earlier, later in zip(meter.ends, meter.ends[1:], strict=False)]
-    lines = [line for line in trainer.state.log_history if "loss" in line]
     return {
-        "seconds_per_step": statistics.median(seconds),
-        "seconds": seconds,
-        "setting_up": meter.ends[0] - started,
-        "peak_gigabytes": torch.cuda.max_memory_allocated() / 1e9,
-        "last_log": {key: value for key, value in lines[-1].items() if isinstance(value, float)},
+        **meter.figures(ROWS_AT_ONCE * ACCUMULATED * LENGTH),
+        "seconds": meter.gaps,
+        "setting_up": meter.ends[0] - meter.started,
+        "last_log": short_log(trainer.state.log_history)[-1],
     }
 
 
@@ -102,8 +90,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="JSON file; written after each run")
     parser.add_argument("--steps", type=int, default=5)
     given = parser.parse_args()
-    texts = training_texts(given.corpora)
-    tokenizer = tokenizer_of(given.models, texts)
+    texts = texts_of(given.corpora)
+    folder = given.models / "tokenizer128k"
+    tokenizer = tokenizer_of(folder, texts, SHAPE["vocab_size"], SHAPE["max_position_embeddings"])
     stream = recipe.pack(tokenizer, texts[: len(texts) // 4])
     rows = stream[: len(stream) // LENGTH * LENGTH].view(-1, LENGTH).tolist()
     config = LlamaConfig(**SHAPE, bos_token_id=None, eos_token_id=tokenizer.eos_token_id)

@@ -8,6 +8,7 @@ The recipe is that of `examples/base_model`, with a fifth layer, on the training
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -22,11 +23,15 @@ from benchmarks.effect.scenario import Scenario
 LAYERS = 5
 
 
+def training_texts(folder: Path, names: Sequence[str]) -> list[str]:
+    """The training side of corpora, one after the other."""
+    held_out = Scenario.model_fields["held_out"].default
+    return [text for name in names for text in corpora.split(corpora.read(folder, name), held_out).train]
+
+
 def main() -> None:
     args = recipe.parser((__doc__ or "").splitlines()[0]).parse_args()
-    held_out = Scenario.model_fields["held_out"].default
-    texts = [corpora.split(corpora.read(args.corpora, name), held_out).train for name in recipe.CORPORA]
-    recipe.pretrain([text for own in texts for text in own], args, LAYERS)
+    recipe.pretrain(training_texts(args.corpora, recipe.CORPORA), args, LAYERS)
 
 
 if __name__ == "__main__":

@@ -11,22 +11,20 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "examples" / "base_model")]
+sys.path.insert(0, str(REPOSITORY))
 
 # ruff: noqa: E402
-import pretrain as recipe
 import torch
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from benchmarks.effect import corpora
-from benchmarks.effect.scenario import Scenario
+from benchmarks.effect.pretrain import recipe, training_texts
 
 CORPORA = ("fiction", "children", "news", "legal", "academic")
 VOCABULARY, CONTEXT = 8192, 1024
@@ -72,41 +70,24 @@ SIZES = {
 }
 
 
-def training_texts(folder: Path) -> list[str]:
-    """The training side of every corpus, in an order that depends on the texts alone."""
-    held_out = Scenario.model_fields["held_out"].default
-    texts = [text for name in CORPORA for text in corpora.split(corpora.read(folder, name), held_out).train]
-    return sorted(texts, key=corpora.share_of)
+def texts_of(folder: Path) -> list[str]:
+    """The training texts of all corpora, in an order that depends on the texts alone."""
+    return sorted(training_texts(folder, CORPORA), key=corpora.share_of)
 
 
-def tokenizer_of(models: Path, texts: list[str]) -> Any:
-    """The models' common tokenizer, trained where it is not there yet."""
-    folder = models / "tokenizer8k"
+def tokenizer_of(folder: Path, texts: list[str], vocabulary: int, context: int) -> Any:
+    """A byte-level BPE tokenizer of the texts, trained where the folder has none yet."""
     if not (folder / "tokenizer.json").exists():
-        recipe.train_tokenizer(texts, VOCABULARY, CONTEXT).save_pretrained(folder)
+        recipe.train_tokenizer(texts, vocabulary, context).save_pretrained(folder)
     return AutoTokenizer.from_pretrained(folder)
-
-
-def batches(stream: torch.Tensor, rows: int, tokens: int) -> Iterator[torch.Tensor]:
-    """Batches of `rows` sequences until so many tokens were seen; each epoch is cut and shuffled anew."""
-    seen = 0
-    for batch in recipe.batches(stream, LENGTH, rows, seed=0):
-        if seen >= tokens:
-            return
-        seen += batch.numel()
-        yield batch
 
 
 def fit(model: Any, stream: torch.Tensor, size: Size, rows: int, device: torch.device) -> None:
     """AdamW under bf16 autocast (float32 weights), a linear warmup and half a cosine."""
-    decayed = [p for p in model.parameters() if p.dim() > 1]
-    others = [p for p in model.parameters() if p.dim() == 1]
-    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=size.peak_rate, betas=(0.9, 0.95), fused=device.type == "cuda")
-    tokens = round(size.million_tokens * 1e6)
-    steps = -(-tokens // (rows * LENGTH))
+    optimizer = recipe.optimizer_of(model, size.peak_rate, fused=device.type == "cuda")
+    steps = -(-round(size.million_tokens * 1e6) // (rows * LENGTH))
     started = time.perf_counter()
-    for step, batch in enumerate(batches(stream, rows, tokens)):
+    for step, batch in zip(range(steps), recipe.batches(stream, LENGTH, rows, seed=0), strict=False):
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate(step, steps, size.peak_rate, warmup=max(1, steps // 25))
         with torch.autocast(device.type, torch.bfloat16):
@@ -131,8 +112,8 @@ def main() -> None:
     size, device = SIZES[given.model], torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_float32_matmul_precision("high")
     torch.manual_seed(0)
-    texts = training_texts(given.corpora)
-    tokenizer = tokenizer_of(given.models, texts)
+    texts = texts_of(given.corpora)
+    tokenizer = tokenizer_of(given.models / "tokenizer8k", texts, VOCABULARY, CONTEXT)
     stream = recipe.pack(tokenizer, texts).to(device)
     model = AutoModelForCausalLM.from_config(size.config(tokenizer), dtype=torch.float32).to(device)
     print(f"{given.model}: {model.num_parameters():,} parameters, {len(stream):,} training tokens", flush=True)

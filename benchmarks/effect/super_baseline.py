@@ -10,7 +10,6 @@ import itertools
 import time
 
 from benchmarks.effect.measure import Measures
-from benchmarks.effect.result_files import run_path, written_path
 from benchmarks.effect.scenario import SamplerBlock
 from benchmarks.effect.task import Task
 from benchmarks.effect.training import Trained, sft_model
@@ -34,7 +33,7 @@ def run(measures: Measures, seed: int, *, measure: bool = True) -> None:
     of_rate = 0.0
     for rate, sampler in grid(task):
         name = f"{PREFIX}{rate:g}"
-        if any(path(task.folder, name, seed, sampler.key).exists() for path in (run_path, written_path)):
+        if not task.lacks(name, seed, sampler):
             continue
         if trained is None or rate != of_rate:
             trained, of_rate = sft_model(task, seed, rate), rate

@@ -98,11 +98,11 @@ class Task:
 
     def missing(self, arm: str, seed: int) -> list[SamplerBlock]:
         """The samplers under which this arm and seed have no result yet, nor texts that wait to be measured."""
-        return [
-            sampler
-            for sampler in self.scenario.samplers
-            if not any(path(self.folder, arm, seed, sampler.key).exists() for path in (run_path, written_path))
-        ]
+        return [sampler for sampler in self.scenario.samplers if self.lacks(arm, seed, sampler)]
+
+    def lacks(self, arm: str, seed: int, sampler: SamplerBlock) -> bool:
+        """Whether there is neither a result nor a text that waits to be measured."""
+        return not any(path(self.folder, arm, seed, sampler.key).exists() for path in (run_path, written_path))
 
     def cut(self, texts: Sequence[str], count: int) -> list[Window]:
         config = self.config(self.scenario.samplers[0], seed=0, reference_windows=max(32, count))

@@ -133,12 +133,17 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
     return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-def fit(model: LlamaForCausalLM, train: torch.Tensor, args: argparse.Namespace) -> int:
-    """Train on the stream with AdamW for at most ``args.steps`` steps or ``args.minutes``; return the steps."""
+def optimizer_of(model: torch.nn.Module, rate: float, *, fused: bool = False) -> torch.optim.AdamW:
+    """Return AdamW that decays matrices alone."""
     decayed = [p for p in model.parameters() if p.dim() > 1]
     others = [p for p in model.parameters() if p.dim() == 1]
     groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=args.rate, betas=(0.9, 0.95))
+    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.95), fused=fused)
+
+
+def fit(model: LlamaForCausalLM, train: torch.Tensor, args: argparse.Namespace) -> int:
+    """Train on the stream with AdamW for at most ``args.steps`` steps or ``args.minutes``; return the steps."""
+    optimizer = optimizer_of(model, args.rate)
     start, smooth, step = time.monotonic(), 0.0, 0
     for step, batch in enumerate(batches(train, args.length, args.batch, args.seed), 1):
         for group in optimizer.param_groups:

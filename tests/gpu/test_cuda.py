@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,10 +10,10 @@ from dft_plugin import DFTCallback
 from dft_plugin.config import DEFAULT_STATISTICS
 from dft_plugin.expected_features import CHUNK_ENTRIES, Head, expected_features
 from dft_plugin.law import Request
-from dft_plugin.rollout import RolloutEngine
 from dft_plugin.sampling import Sampler
 from dft_plugin.texts import Texts
 from tests import tiny
+from tests.invariants.runs import Hashed
 from tests.training import Gradient, NaiveBeside, combined, registered, relative_error, term_options, train
 
 pytestmark = [
@@ -39,27 +37,6 @@ def test_gradient_of_a_step(bf16: bool) -> None:
     assert error <= (2 * relative_error(plain, exact) if bf16 else 1e-5)
 
 
-class Shuffled(RolloutEngine):
-    """Continues every context with tokens of all contexts, drawn on the CPU: the same texts on every device."""
-
-    name = "shuffled"
-
-    def generate(
-        self,
-        model: nn.Module,
-        contexts: Sequence[Sequence[int]],
-        sampler: Sampler,
-        max_new_tokens: int,
-        end_of_text: Sequence[int],
-        seed: int,
-    ) -> list[list[int]]:
-        tokens = torch.tensor([token for context in contexts for token in context])
-        drawn = torch.randint(
-            len(tokens), (len(contexts), max_new_tokens), generator=torch.Generator().manual_seed(seed)
-        )
-        return tokens[drawn].tolist()
-
-
 @pytest.mark.parametrize("weight", [0.5, "auto"])
 def test_every_statistic_gives_the_gradient_of_the_cpu(weight: float | str) -> None:
     """At the second step, for `auto` begins with 0. The tolerance is a hundred times what the devices differ by in
@@ -67,9 +44,9 @@ def test_every_statistic_gives_the_gradient_of_the_cpu(weight: float | str) -> N
     """
     model, rows = tiny.model("llama"), tiny.plain_rows(64)
     statistics = [*DEFAULT_STATISTICS, "entropy", "novelty", "ngram_rarity", "hidden_state"]
-    options = {"statistics": statistics, "weight": weight, "credit": 0.9, "rollout": {"engine": "shuffled"}}
+    options = {"statistics": statistics, "weight": weight, "credit": 0.9, "rollout": {"engine": Hashed.name}}
     plain, found = [], []
-    with registered(engines=[Shuffled]):
+    with registered(engines=[Hashed]):
         for use_cpu in (True, False):
             plain.append(on_cpu(train(model, rows, use_cpu=use_cpu, max_steps=2).gradients[1]))
             callback = DFTCallback(**term_options(**options))
