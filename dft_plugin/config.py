@@ -72,6 +72,13 @@ class DFTRolloutConfig(Block):
         ge=1,
         description="texts per forward and backward pass; lower it when memory runs out, the gradient stays the same",
     )
+    steps_per_generation: int = Field(
+        default=1,
+        ge=1,
+        description="acting steps whose texts are sampled at once, as GRPO's option of this name. With 4 a GPU takes "
+        "hardly longer than with 1, since each token waits for kernels to be launched, and its key-value cache takes "
+        "four times the memory; the last step's texts are then of the model of three acting steps before",
+    )
     max_new_tokens: int = Field(default=128, ge=2, le=8192, description="longest generated text, in tokens")
     context_tokens: int = Field(
         default=32, ge=1, le=8192, description="longest human prefix a plain text is continued from, in tokens"

@@ -26,15 +26,15 @@ class Processes:
     reduce: Reduce = lambda tensor: tensor
 
 
-def share(windows: Sequence[Window], each: int, processes: Processes, seed: int) -> list[Window]:
-    """This process's windows of a step: `each` of them, from one draw over all processes.
+def share(windows: Sequence[Window], each: int, processes: Processes, seed: int, steps: int = 1) -> list[Window]:
+    """This process's windows of a step, `each` of them, from one draw over all processes; of `steps` steps in turn.
 
     All windows are taken once before any is taken again.
     """
     generator = torch.Generator().manual_seed(seed)
-    wanted = each * processes.count
+    wanted = each * processes.count * steps
     order: list[int] = []
     while len(order) < wanted:
         order += torch.randperm(len(windows), generator=generator).tolist()
-    first = processes.rank * each
-    return [windows[index] for index in order[first : first + each]]
+    firsts = [(step * processes.count + processes.rank) * each for step in range(steps)]
+    return [windows[index] for first in firsts for index in order[first : first + each]]

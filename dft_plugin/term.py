@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,6 +26,7 @@ from dft_plugin.objective import (
 )
 from dft_plugin.reference.human_floor import Curves, FloorCurve, at_size
 from dft_plugin.rollout import RolloutEngine, continued, seed_of
+from dft_plugin.rollout_queue import RolloutQueue
 from dft_plugin.sampling import Sampler
 from dft_plugin.sharing import Processes, share
 from dft_plugin.terms import rewards, witnesses
@@ -48,12 +50,14 @@ class RolloutSettings:
         micro_batch_size: texts per forward and backward pass.
         max_new_tokens: longest generated text.
         seed: of the run.
+        steps_per_generation: acting steps whose texts are sampled in one call of the engine.
     """
 
     batch_size: int
     micro_batch_size: int
     max_new_tokens: int
     seed: int
+    steps_per_generation: int = 1
 
 
 @dataclass(frozen=True)
@@ -137,13 +141,25 @@ class DistributionTerm:
         self.processes = processes or Processes()
         self.autocast, self.drift, self.balanced = autocast, drift, balanced
         self.scoring = Sampler(prediction_temperature)
+        longest = max(window.first for window in contexts) + settings.max_new_tokens
+        self.queue = RolloutQueue(settings.batch_size, settings.steps_per_generation, longest, self.processes)
         self.decoder = decoder_of(model)
         self.device = next(model.parameters()).device
 
     def rollout(self, step: int) -> Texts:
-        """This process's texts of an optimizer step: contexts shared out over the processes, then sampled."""
+        """This process's texts of an acting step, on the CPU, sampled now or together with an earlier one's."""
+        return self.queue.take(partial(self._sampled, step))
+
+    def _sampled(self, step: int) -> Texts:
+        """Contexts shared out over the processes, then continued."""
         settings, processes = self.settings, self.processes
-        windows = share(self.contexts, settings.batch_size, processes, seed_of(settings.seed, step, 0))
+        windows = share(
+            self.contexts,
+            settings.batch_size,
+            processes,
+            seed_of(settings.seed, step, 0),
+            settings.steps_per_generation,
+        )
         with self.autocast():
             generated = self.engine.generate(
                 self.model,
@@ -347,7 +363,8 @@ class DistributionTerm:
         # The floors of what is measured under the model are those of the model training began with.
         lines = [astuple(curve) for curves in self.curves.values() for curve in curves.values()]
         curves = torch.tensor(lines, dtype=torch.float64)
-        return {**self.objective.state_dict(), "human": self.human, "curves": curves, **self._found()}
+        own = {"human": self.human, "curves": curves}
+        return {**self.objective.state_dict(), **own, **self.queue.state_dict(), **self._found()}
 
     def _found(self) -> dict[str, Tensor]:
         """What the statistics have found out, each under `statistic/name`."""
@@ -369,6 +386,7 @@ class DistributionTerm:
             )
         self.objective.load_state_dict(state)
         self.human = state["human"]
+        self.queue.load_state_dict(state)
         for statistic in self.objective.accumulation.statistics:
             prefix = f"{statistic.name}/"
             statistic.load_state_dict(

@@ -68,6 +68,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "critic": {"term": {"weight": 0.5, "credit": 1.0, "statistics": ["entropy", {"hidden_state": {"form": "critic"}}]}},
     "kl": {"term": {"weight": 0.5, "kl_weight": 5.0}},
+    "sampled for two steps at once": {"term": {"weight": 0.5}, "rollout": {"steps_per_generation": 2}},
     "lora": {
         "term": {"weight": 0.5, "credit": 1.0},
         "options": {
@@ -82,7 +83,8 @@ def run(
     case: str, world_size: int = 1, *, steps: int = 3, callback: DFTCallback | None = None, **rollout: Any
 ) -> dict[str, Any]:
     """Gradients, log lines and weights of some steps of one case, its texts and rows shared by the processes."""
-    sizes = {"engine": "hashed", "batch_size": TEXTS // world_size, "micro_batch_size": 3, **rollout}
+    sizes = {"engine": "hashed", "batch_size": TEXTS // world_size, "micro_batch_size": 3}
+    sizes |= {**CASES[case].get("rollout", {}), **rollout}
     with registered(engines=[Hashed]):
         settings = {"statistics": EVERYTHING, "reference_windows": 128, **CASES[case]["term"]}
         callback = callback or DFTCallback(**term_options(rollout=sizes, **settings))

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig
+from transformers import TrainerState
 
 from dft_plugin import DFTCallback
+from dft_plugin.checkpoints import decode, stored
 from tests import tiny
 from tests.training import Run, term_options, train, trainer_of
 
@@ -55,6 +57,18 @@ def test_checkpoint_of_another_critic_is_refused(tmp_path: Path) -> None:
     other = DFTCallback(**{**TERM, "statistics": [{"hidden_state": {**LEARNED, "critic_units": 8}}]})
     with pytest.raises(ValueError, match="resume with the `statistics`"):
         run(tmp_path, [other], resume=True)
+
+
+def test_resumed_texts_are_those_that_waited(tmp_path: Path) -> None:
+    """Of three steps' texts, sampled at the step before the checkpoint, two steps' wait in it."""
+    term = {**TERM, "rollout": {**TERM["rollout"], "steps_per_generation": 3}}
+    whole = run(tmp_path, [DFTCallback(**term)])
+    kept = TrainerState.load_from_json(str(tmp_path / f"checkpoint-{HALFWAY}" / "trainer_state.json"))
+    saved = decode(stored(kept, "DFTCallback")["saved"])
+    assert len(saved["waiting.tokens"]) == 3 * term["rollout"]["batch_size"]
+    assert int(saved["waiting.taken"]) == 1
+    resumed = run(tmp_path, [DFTCallback(**term)], resume=True)
+    assert all(torch.equal(whole.weights[name], resumed.weights[name]) for name in whole.weights)
 
 
 @pytest.mark.parametrize("restoring", [False, True])
