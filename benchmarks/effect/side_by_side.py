@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,11 +44,19 @@ class Job:
 
 @dataclass
 class Queue:
-    """Jobs in order; each worker takes the first one that is ready."""
+    """Jobs in order; each worker takes the first one that is ready.
+
+    Attributes:
+        left: not begun.
+        logs: folder of their output.
+        deadline: by `time.monotonic`.
+        awaiting: whether a job that is not ready still may become so; a model whose pretraining failed never comes.
+    """
 
     left: list[Job]
     logs: Path
     deadline: float
+    awaiting: Callable[[], bool] = lambda: False
     failed: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -62,11 +70,14 @@ class Queue:
 
     def work(self) -> None:
         while self.left and time.monotonic() < self.deadline:
+            awaiting = self.awaiting()
             job = self.take()
-            if job is None:
+            if job is not None:
+                self.run(job)
+            elif awaiting:
                 time.sleep(0.5)
-                continue
-            self.run(job)
+            else:
+                return
 
     def run(self, job: Job) -> None:
         started = time.monotonic()
@@ -121,6 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     queues = [Queue(jobs, logs, deadline) for jobs in jobs_of(given.jobs, given.corpora, given.models, given.output)]
     pretraining, runs = queues
     workers = [threading.Thread(target=queue.work) for queue in (pretraining, *[runs] * given.workers)]
+    runs.awaiting = workers[0].is_alive
     for worker in workers:
         worker.start()
     try:

@@ -160,6 +160,22 @@ def test_cost_of_sft_by_hand() -> None:
     assert dft.hours - sft.hours == pytest.approx(500 * sum(dft.sampled.values()) / 3600)
 
 
+def test_cost_from_measured_steps() -> None:
+    """Median steps; where one step of two samples for both, the median of pairs. The term acts in half of the run."""
+    log = {"dft/rollout_seconds": 4.0, "dft/step_seconds": 6.0}
+    runs = {
+        "SFT": {"seconds": [2.0, 9.0, 2.0], "last_log": {}},
+        "DFT": {"seconds": [6.0, 8.0, 40.0], "last_log": log},
+        "two": {"seconds": [5.0, 1.0, 6.0, 2.0], "last_log": log, "steps_per_generation": 2},
+    }
+    assert [cost.seconds_of_a_step(run) for run in runs.values()] == [2.0, 8.0, 3.5]
+    page = cost.measured(
+        {"device": "D", "torch": "T", **{name: run | {"peak_megabytes": 1} for name, run in runs.items()}}
+    )
+    rows = [line.split(" | ") for line in page if line.startswith("| ")][1:]
+    assert [row[-1] for row in rows[1:]] == ["1.00 |", "2.50 |", "1.38 |"]
+
+
 # ---- losses -------------------------------------------------------------------------------------------------
 
 
@@ -511,6 +527,15 @@ def test_jobs_side_by_side_in_order_until_the_time_is_over(tmp_path: Path) -> No
     assert queue.failed == ["fails"]
     assert [left.name for left in queue.left] == ["late"]
     assert time.monotonic() < queue.deadline + 5
+
+
+def test_a_model_is_awaited_while_it_is_being_made_and_no_longer(tmp_path: Path) -> None:
+    making = iter([True, True, False])
+    job = side_by_side.Job("needs it", [sys.executable, "-c", ""], tmp_path / "model")
+    queue = side_by_side.Queue([job], tmp_path, time.monotonic() + 600, awaiting=lambda: next(making))
+    queue.work()
+    assert queue.left == [job]
+    assert next(making, None) is None
 
 
 def test_every_job_of_the_file_is_of_a_scenario_and_arms_that_exist() -> None:

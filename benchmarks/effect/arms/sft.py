@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 from benchmarks.effect import corpora
 from benchmarks.effect.result_files import run_path
@@ -36,14 +37,19 @@ def train_on_the_reference_too(task: Task, seed: int, sampler: SamplerBlock) -> 
 def train_for_dfts_seconds(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
     """SFT for as many steps as fit into the seconds that DFT's run of this seed and sampler took.
 
-    Raises:
-        FileNotFoundError: when there is no such run yet.
-    """
-    import json
+    A step takes what it took SFT's own run, which stood beside DFT's: machines are shared, and seconds of another hour
+    are not comparable.
 
-    path = run_path(task.folder, "dft", seed, sampler.key)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: sft_wallclock needs DFT's measured seconds: run the arm dft before it")
-    seconds = json.loads(path.read_text(encoding="utf-8"))["cost"]["train_seconds"]
-    of_a_step = sft_model(task, seed).cost["seconds_per_step"]
-    return fine_tune(task, seed, steps=max(1, round(seconds / of_a_step)))
+    Raises:
+        FileNotFoundError: when one of the two has not been run yet.
+    """
+
+    def cost(arm: str) -> dict[str, float]:
+        path = run_path(task.folder, arm, seed, sampler.key)
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: sft_wallclock needs the seconds of SFT and DFT: run both arms before it")
+        found: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))["cost"]
+        return found
+
+    steps = round(cost("dft")["train_seconds"] / cost("sft")["seconds_per_step"])
+    return fine_tune(task, seed, steps=max(1, steps))
