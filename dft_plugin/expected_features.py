@@ -7,7 +7,7 @@ is recomputed in the backward pass, chunk by chunk.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -114,6 +114,33 @@ def _chunks(texts: Texts, request: Request, vocabulary_size: int) -> list[tuple[
     return chunks
 
 
+def _gradient_at_linear(
+    linear: Tensor,
+    head: Head,
+    rows: _Rows,
+    where: slice,
+    request: Request,
+    warp: Warp,
+    texts: int,
+    gradients: Sequence[Tensor | None],
+) -> Tensor:
+    """(C, V): the outputs' gradients taken back to the head's matrix product of one chunk, the rows `where`."""
+    with torch.enable_grad():
+        leaf = linear.detach().requires_grad_()
+        outputs = _outputs(head.finish(leaf), rows, request, warp, texts)
+        parts = (where, where, where, rows.pairs, slice(None), where)
+        wanted = [
+            (output, gradient[part])
+            for output, gradient, part in zip(outputs, gradients, parts, strict=True)
+            if gradient is not None and output.numel() and output.requires_grad
+        ]
+        if not wanted:
+            return torch.zeros_like(linear)
+        reached, upstream = zip(*wanted, strict=True)
+        (gradient_at_linear,) = torch.autograd.grad(reached, [leaf], upstream)
+    return gradient_at_linear
+
+
 class _ExpectedFeatures(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -159,20 +186,9 @@ class _ExpectedFeatures(torch.autograd.Function):
         with torch.autocast(hidden.device.type, enabled=False):
             for start, stop, rows in _chunks(texts, request, weight.shape[0]):
                 piece = hidden[start:stop].to(dtype)
-                with torch.enable_grad():
-                    linear = torch.nn.functional.linear(piece, cast_weight, cast_bias).detach().requires_grad_()
-                    outputs = _outputs(head.finish(linear), rows, request, warp, len(texts))
-                    rows_of = slice(start, stop)
-                    parts = (rows_of, rows_of, rows_of, rows.pairs, slice(None), rows_of)
-                    wanted = [
-                        (output, gradient[part])
-                        for output, gradient, part in zip(outputs, gradients, parts, strict=True)
-                        if gradient is not None and output.numel() and output.requires_grad
-                    ]
-                    linear_gradient = torch.zeros_like(linear)
-                    if wanted:
-                        reached, upstream = zip(*wanted, strict=True)
-                        (linear_gradient,) = torch.autograd.grad(reached, [linear], upstream)
+                linear = torch.nn.functional.linear(piece, cast_weight, cast_bias)
+                chunk = (head, rows, slice(start, stop), request, warp, len(texts))
+                linear_gradient = _gradient_at_linear(linear, *chunk, gradients)
                 if hidden_gradient is not None:
                     hidden_gradient[start:stop] = (linear_gradient @ cast_weight).to(hidden.dtype)
                 if weight_gradient is not None:
