@@ -117,18 +117,18 @@ def assemble(config: DFTConfig, setting: Setting) -> DistributionTerm:
 
 def _measure_under_model(term: DistributionTerm, matched: Sequence[Matched], setting: Setting) -> Curves:
     """Fills in the human side of statistics that are measured under the model; their floors."""
-    everything = term.objective.accumulation
+    human, everything = term.human_text, term.objective.accumulation
     accumulation = Accumulation([entry.statistic for entry in matched], everything.vocabulary_size)
     parts = []
     if reading := [entry.statistic for entry in matched if entry.statistic.needs_hidden]:
-        first = term.hidden_of(stack(term.scored[:FIRST_WINDOWS]).to(term.device))
+        first = human.hidden_of(stack(human.scored[:FIRST_WINDOWS]).to(term.device))
         for statistic in reading:
             statistic.begin(first)
-    with _progress("human text under the model", len(term.scored), setting) as tick:
-        for start in range(0, len(term.scored), term.settings.micro_batch_size):
-            windows = term.scored[start : start + term.settings.micro_batch_size]
+    with _progress("human text under the model", len(human.scored), setting) as tick:
+        for start in range(0, len(human.scored), human.micro_batch_size):
+            windows = human.scored[start : start + human.micro_batch_size]
             plan = accumulation.plan(stack(windows).to(term.device))
-            parts.append(accumulation.accumulate(*term.scored_under_model(plan)).cpu())
+            parts.append(accumulation.accumulate(*human.scored_under_model(plan)).cpu())
             if tick is not None:
                 tick(start + len(windows))
     side = of_rows(torch.cat(parts))

@@ -79,7 +79,7 @@ class Attachment:
         term, evaluation, gradient = self._waiting
         self._waiting = None  # the surrogate calls the decoder too
         # The engine's backward pass comes later, in training mode: with dropout, recomputed layers would differ.
-        recompute = not has_dropout(term.model)
+        recompute = not has_dropout(term.live.module)
         loss = torch.stack(list(term.surrogates(evaluation, recompute=recompute))).sum()
         if isinstance(output, tuple):
             return (_Attach.apply(output[0], loss, gradient), *output[1:])

@@ -185,7 +185,7 @@ class DFTCallback(TrainerCallback, ExportableState):
             if weight == 0 or measuring:
                 used: float | None = 0.0
                 if self.term.drift is not None:
-                    with self.term.autocast():
+                    with self.term.live.autocast():
                         self.term.drift.measure(evaluation)
             elif self.attachment is not None:
                 self.attachment.arm(self.term, evaluation, weight * self._loss_scale())

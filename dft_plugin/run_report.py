@@ -122,7 +122,7 @@ class RunReport:
                 self.after(state)
             if self.results:
                 host.after_model_card(trainer, self.add_to_model_card)
-            tag: Any = getattr(self.term.model, "add_model_tags", None)  # some wrappers have none
+            tag: Any = getattr(self.term.live.module, "add_model_tags", None)  # some wrappers have none
             if tag is not None:
                 tag(["dft-plugin"])
         except Exception:  # a trained model must not be lost for a report
@@ -172,9 +172,9 @@ class RunReport:
         for start in range(0, len(self.chosen.windows), size):
             windows = self.chosen.windows[start : start + size]
             prompts = [window.tokens[: window.first] for window in windows]
-            with term.autocast():
+            with term.live.autocast():
                 generated = term.engine.generate(
-                    term.model, prompts, term.sampler, term.settings.max_new_tokens, term.end_of_text,
+                    term.live.module, prompts, term.live.sampler, term.settings.max_new_tokens, term.end_of_text,
                     seed_of(self.config.seed, SEED, start),
                 )  # fmt: skip
             rows += [self._row(prompt, tokens) for prompt, tokens in zip(prompts, generated, strict=True)]

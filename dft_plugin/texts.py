@@ -136,3 +136,8 @@ def stack(windows: Sequence[Window]) -> Texts:
         torch.tensor([len(window.tokens) for window in windows]),
         torch.tensor([window.starts_at_begin for window in windows]),
     )
+
+
+def in_pieces(texts: Texts, size: int) -> list[Texts]:
+    """Texts in order, at most `size` at a time."""
+    return [texts.select(slice(start, start + size)) for start in range(0, len(texts), size)]

@@ -102,7 +102,7 @@ class NaiveBeside(TrainerCallback):
         def evaluate(texts: Any, step: int) -> Any:
             evaluation = original(texts, step)
             under_model = term.human[-2:].cpu()
-            human = naive.human_summaries(vocabulary, term.scored, under_model)
+            human = naive.human_summaries(vocabulary, term.human_text.scored, under_model)
             floors = {name: next(iter(by.values())) for name, by in evaluation.floors.items()}
             expected = self.expected
             found, mean = naive.gradient(

@@ -132,7 +132,7 @@ def test_human_text_is_scored_at_the_temperature_of_next_token_prediction() -> N
         term = callback.term
         assert term is not None
         surprisal, count = 0.0, 0
-        for window in term.scored:
+        for window in term.human_text.scored:
             with torch.no_grad():
                 logits = kwargs["model"].eval()(input_ids=torch.tensor([window.tokens])).logits[0] / TEMPERATURE
             law = torch.log_softmax(logits.double(), dim=-1)

@@ -14,7 +14,6 @@ from dft_plugin.assembly import Setting, assemble
 from dft_plugin.balance import factors, mean_strength, strengths
 from dft_plugin.config import parse
 from dft_plugin.documents import Document
-from dft_plugin.language_model import hidden_rows
 from dft_plugin.objective import Distances
 from dft_plugin.sharing import Processes
 from dft_plugin.term import DistributionTerm
@@ -37,8 +36,8 @@ def term_of(weight: float | str, credit: float) -> DistributionTerm:
 def gradients_at_hidden(term: DistributionTerm, derivative: Tensor) -> dict[str, Tensor]:
     """statistic -> the pathwise gradient at the hidden states, from a softmax over everything at once."""
     texts = evaluation_texts(term)
-    hidden = hidden_rows(term.decoder, texts).detach().requires_grad_()
-    head: Any = term.model.get_output_embeddings()  # type: ignore[operator]
+    hidden = term.live.hidden(texts).detach().requires_grad_()
+    head: Any = term.live.module.get_output_embeddings()  # type: ignore[operator]
     law = torch.softmax(hidden.double() @ head.weight.detach().double().T, dim=-1)
     plan = term.objective.accumulation.plan(texts)
     found = {}
@@ -92,7 +91,7 @@ def test_a_number_leaves_the_gradient_as_it_is() -> None:
     evaluation = plain.evaluate(evaluation_texts(plain), 3)
     objective = copy.copy(plain.objective)
     objective.past, objective.past_texts, objective.past_squared = None, 0.0, 0.0
-    own = torch.cat([objective.accumulation.accumulate(p, plain._law(p, hidden_rows(plain.decoder, p.texts)))
+    own = torch.cat([objective.accumulation.accumulate(p, plain.live.law(p, plain.live.hidden(p.texts)))
                      for p in evaluation.plans])  # fmt: skip
     without, _, _ = objective.leave_one_out(own.detach())
     expected = objective.derivative(without, plain.human.to(plain.device), evaluation.floors)

@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 
 from dft_plugin import plugins
+from dft_plugin.credit import leave_one_out_baseline, reward_to_go
 from dft_plugin.distances import default_options
 from dft_plugin.law import observed_law
 from dft_plugin.objective import (
     Accumulation,
     Matched,
     Objective,
-    leave_one_out_baseline,
-    reward_to_go,
     surrogate,
 )
 from dft_plugin.sampling import Sampler

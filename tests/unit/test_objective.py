@@ -9,16 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from dft_plugin.credit import leave_one_out_baseline, reward_to_go
 from dft_plugin.distances import energy, jensen_shannon
 from dft_plugin.law import observed_law
 from dft_plugin.objective import (
     Accumulation,
     Matched,
     Objective,
-    leave_one_out_baseline,
     mean_distance,
     mean_floor_ratio,
-    reward_to_go,
     surrogate,
 )
 from dft_plugin.statistics.base import NoOptions

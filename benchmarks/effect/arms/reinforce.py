@@ -21,9 +21,10 @@ from benchmarks.effect.scenario import SamplerBlock
 from benchmarks.effect.task import Task
 from benchmarks.effect.training import Trained
 from dft_plugin import DFTCallback
-from dft_plugin.language_model import deterministic, hidden_rows
+from dft_plugin.language_model import deterministic
 from dft_plugin.law import observed_law
-from dft_plugin.term import DistributionTerm, Evaluation, by_rows
+from dft_plugin.rollout_states import by_rows
+from dft_plugin.term import DistributionTerm, Evaluation
 
 
 def leave_one_out(rewards: Tensor) -> Tensor:
@@ -45,8 +46,8 @@ class ReinforceTerm(DistributionTerm):
         """(B,) -<D', a> of the texts as they were written."""
         earned = []
         for rows, plan in by_rows(evaluation.plans):
-            with torch.no_grad(), deterministic(self.model, recompute=False), self.autocast():
-                law = self._law(plan, hidden_rows(self.decoder, plan.texts))
+            with self.live.read():
+                law = self.live.law(plan, self.live.hidden(plan.texts))
             written = observed_law(plan.texts, plan.request, surprisal=-law.log_probability)
             realized = self.objective.accumulation.accumulate(plan, written)
             earned.append(-(evaluation.derivative[rows] * realized).sum(-1))
@@ -55,9 +56,9 @@ class ReinforceTerm(DistributionTerm):
     def surrogates(self, evaluation: Evaluation, *, recompute: bool = True) -> Iterator[Tensor]:
         advantage = leave_one_out(self.rewards(evaluation))
         for rows, plan in by_rows(evaluation.plans):
-            with deterministic(self.model, recompute=recompute):
-                with self.autocast(), torch.enable_grad():
-                    law = self._law(plan, hidden_rows(self.decoder, plan.texts), evaluation.derivative[rows])
+            with deterministic(self.live.module, recompute=recompute):
+                with self.live.autocast(), torch.enable_grad():
+                    law = self.live.law(plan, self.live.hidden(plan.texts), evaluation.derivative[rows])
                     weight = advantage[rows][plan.texts.text].to(law.log_probability.dtype)
                     loss = -(law.log_probability * weight).sum() / len(evaluation.texts)
                 yield loss

@@ -1,0 +1,87 @@
+"""One acting step's rollouts as the live model read them, and what follows from that without reading them again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dft_plugin.credit import leave_one_out_baseline, reward_to_go
+from dft_plugin.live_model import LiveModel
+from dft_plugin.objective import Plan, Reduce, surrogate
+from dft_plugin.terms import rewards
+from dft_plugin.texts import Texts
+
+
+def by_rows(plans: Sequence[Plan]) -> Iterator[tuple[slice, Plan]]:
+    """Each micro-batch's plan, with where its texts stand among the B of all of them."""
+    start = 0
+    for plan in plans:
+        rows = slice(start, start + len(plan.texts))
+        start = rows.stop
+        yield rows, plan
+
+
+@dataclass(frozen=True)
+class RolloutStates:
+    """This process's rollouts with their hidden states.
+
+    Attributes:
+        live: the model that read them.
+        texts: all B of them.
+        plans: of each micro-batch.
+        hidden: (N, D) of each micro-batch.
+        steps: longest generated text, S.
+        reduce: sums over processes.
+    """
+
+    live: LiveModel
+    texts: Texts
+    plans: Sequence[Plan]
+    hidden: Sequence[Tensor]
+    steps: int
+    reduce: Reduce
+
+    def advantages(self, derivative: Tensor, credit: float, parts: Sequence[slice] = (slice(0, None),)) -> list[Tensor]:
+        """G_t - b_t (B, S) by step, of the accumulators in each part alone.
+
+        Args:
+            derivative: (B, A) D' of each text.
+            credit: gamma.
+            parts: where accumulators stand among the A.
+        """
+        earned = derivative.new_zeros(len(parts), len(self.texts), self.steps)
+        alive = torch.zeros(len(self.texts), self.steps, dtype=torch.bool, device=derivative.device)
+        for (rows, plan), states in zip(by_rows(self.plans), self.hidden, strict=True):
+            law = self.live.law(plan, states, derivative[rows])
+            for number, part in enumerate(parts):
+                reward = rewards(law, plan.layout, plan.texts, derivative[rows], part).double()
+                by_step = plan.texts.by_step(reward)
+                earned[number, rows, : by_step.shape[1]] = by_step
+            lengths = plan.texts.end - plan.texts.first
+            alive[rows] = torch.arange(self.steps, device=derivative.device) < lengths[:, None]
+        return [future - leave_one_out_baseline(future, alive, self.reduce) for future in reward_to_go(earned, credit)]
+
+    def squared_norms(self, derivative: Tensor, advantages: Sequence[Tensor | None], parts: Sequence[slice]) -> Tensor:
+        """(K,) float64 squared norms over all processes of the gradient at the hidden states, of each part alone.
+
+        Args:
+            derivative: (B, A) D' of each text.
+            advantages: (B, S) of each part, or None for the pathwise part of the gradient alone.
+            parts: where accumulators stand among the A.
+        """
+        squares = torch.zeros(len(parts), dtype=torch.float64, device=derivative.device)
+        for (rows, plan), states in zip(by_rows(self.plans), self.hidden, strict=True):
+            with torch.enable_grad():
+                leaf = states.detach().requires_grad_()
+                # Only the gradient at the hidden states is read; the head's is (V, D) large for each statistic.
+                law = self.live.law(plan, leaf, derivative[rows], fixed_head=True)
+                for number, (part, advantage) in enumerate(zip(parts, advantages, strict=True)):
+                    given = None if advantage is None else plan.texts.from_steps(advantage[rows])
+                    loss, _ = surrogate(plan, law, derivative[rows], given, len(self.texts), part)
+                    if loss.requires_grad:
+                        (gradient,) = torch.autograd.grad(loss, leaf, retain_graph=True)
+                        squares[number] += gradient.double().square().sum()
+        return self.reduce(squares)
