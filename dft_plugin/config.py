@@ -9,89 +9,11 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from dft_plugin import statistic_config
 from dft_plugin.block import Block
 from dft_plugin.explained import explain
-
-DEFAULT_STATISTICS = {
-    "token_frequency": 1.0,
-    "ngram_frequency": 1.0,
-    "sentence_length": 1.0,
-    "punctuation_frequency": 0.5,
-    "punctuation_rhythm": 0.5,
-    "sentence_opening": 1.0,
-}
-"""name -> weight. The two of punctuation share one: with 1 each, sentence length is brought less far in the same steps
-(benchmarks/LOG.md, 15). Not `entropy`: a model that fits human text badly is surprised by it, and the entropy that
-this asks for makes its text more varied than people's; `calibration` does what it was for (7 and 10). Not `novelty`:
-a small model hardly comes to repeat as people do, so it never fades, and what it asks for is paid in perplexity and in
-the other statistics (13 and 14)."""
-
-
-class DFTStatisticConfig(Block):
-    """One statistic: its name, the distance it is matched by, its weight and its own options."""
-
-    model_config = ConfigDict(extra="allow")
-
-    name: str = Field(description="a statistic's name; `dft statistics` lists them")
-    distance: str | None = Field(
-        default=None,
-        description="mmd, wasserstein, energy, jensen_shannon, hellinger, l2 or a plugin's; "
-        "default: the statistic's own",
-    )
-    distance_options: dict[str, Any] = Field(
-        default_factory=dict, description="options of the distance, such as mmd's `kernel` and `bandwidths`"
-    )
-    weight: float = Field(default=1.0, gt=0, description="share of the objective relative to the others")
-    derivative_clip: float | None = Field(
-        default=None,
-        ge=1,
-        description="each entry of a text's derivative of this distance is held within this many times the root mean "
-        "square of them all, so that no single token or event rules; null: no limit",
-    )
-
-    @property
-    def own_options(self) -> dict[str, Any]:
-        """What was given beside name, distance and weight: the statistic's own options."""
-        return dict(self.model_extra or {})
-
-
-class DFTRolloutConfig(Block):
-    """How the model is sampled, the way it will be deployed."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    engine: str = Field(default="transformers", description="rollout engine; a plugin may add others")
-    interval: int = Field(default=1, ge=1, description="the term acts at every interval-th optimizer step")
-    batch_size: int = Field(
-        default=64,
-        ge=1,
-        description="texts per process and acting step; distances are between samples, so more texts mean less noise",
-    )
-    micro_batch_size: int = Field(
-        default=16,
-        ge=1,
-        description="texts per forward and backward pass; lower it when memory runs out, the gradient stays the same",
-    )
-    steps_per_generation: int = Field(
-        default=1,
-        ge=1,
-        description="acting steps whose texts are sampled at once, as GRPO's option of this name. With 4 a GPU takes "
-        "hardly longer than with 1, since each token waits for kernels to be launched, and its key-value cache takes "
-        "four times the memory; the last step's texts are then of the model of three acting steps before",
-    )
-    max_new_tokens: int = Field(default=128, ge=2, le=8192, description="longest generated text, in tokens")
-    context_tokens: int = Field(
-        default=32, ge=1, le=8192, description="longest human prefix a plain text is continued from, in tokens"
-    )
-    temperature: float = Field(default=1.0, gt=0, le=10, description="deployment temperature")
-    top_k: int = Field(default=0, ge=0, description="deployment top-k; 0 is off")
-    top_p: float = Field(default=1.0, gt=0, le=1, description="deployment top-p; 1 is off")
-    min_p: float = Field(default=0.0, ge=0, lt=1, description="deployment min-p; 0 is off")
-    prompts: str = Field(
-        default="train",
-        description="where contexts come from: `train` (the training set's prompts, or random prefixes of its "
-        "plain text) or a .jsonl, .json or .txt file of prompts or texts",
-    )
+from dft_plugin.rollout_config import DFTRolloutConfig
+from dft_plugin.statistic_config import DEFAULT_STATISTICS, DFTStatisticConfig
 
 
 class DFTConfig(Block):
@@ -238,7 +160,7 @@ class DFTConfig(Block):
             value = [value]
         if not isinstance(value, list | tuple):
             return value
-        return [_statistic_block(entry) for entry in value]
+        return [statistic_config.with_name(entry) for entry in value]
 
     @model_validator(mode="after")
     def _consistent(self) -> DFTConfig:
@@ -249,7 +171,7 @@ class DFTConfig(Block):
         if repeated:
             raise ValueError(f"statistics lists {', '.join(repeated)} more than once: give each one entry")
         for entry in self.statistics:
-            _check_statistic(entry)
+            statistic_config.check(entry)
             if self.credit == 0 and self.weight != 0 and plugins.statistic(entry.name).needs_credit:
                 raise ValueError(
                     f"statistics: {entry.name}: it acts through reward-to-go alone, and credit is 0, so it would have "
@@ -283,43 +205,6 @@ class DFTConfig(Block):
 
 class ConfigError(ValueError):
     """A `dft:` block that is not valid; the message says what was given, what exists and the mend."""
-
-
-def _statistic_block(entry: Any) -> Any:
-    """`name`, `{name: options}` and `{name: ..., option: ...}` to the last form."""
-    if isinstance(entry, str):
-        return {"name": entry}
-    if isinstance(entry, Mapping) and "name" not in entry and len(entry) == 1:
-        ((name, options),) = entry.items()
-        if options is None:
-            return {"name": name}
-        if isinstance(options, Mapping):
-            return {"name": name, **options}
-    return entry
-
-
-def _check_statistic(entry: DFTStatisticConfig) -> None:
-    from dft_plugin import plugins
-    from dft_plugin.distance_options import checked_options
-
-    statistic = plugins.statistic(entry.name)
-    try:
-        statistic.Options.model_validate(entry.own_options)
-    except ValidationError as error:
-        fields = [*statistic.Options.model_fields, "distance", "distance_options", "weight", "derivative_clip"]
-        raise ValueError(f"statistics: {entry.name}: {explain(error, fields)}") from error
-    distance = plugins.distance(entry.distance or statistic.distance)
-    if statistic.support not in distance.supports:
-        usable = [name for name, other in plugins.distances().items() if statistic.support in other.supports]
-        raise ValueError(
-            f"statistics: {entry.name}: distance {distance.name} is defined on "
-            f"{' and '.join(sorted(distance.supports))} summaries, and this one is {statistic.support}; "
-            f"use {', '.join(usable)}"
-        )
-    try:
-        entry.distance_options = checked_options(distance, statistic.support, entry.distance_options)
-    except ValueError as error:
-        raise ValueError(f"statistics: {entry.name}: {error}") from error
 
 
 def parse(block: Any, where: str = "dft") -> DFTConfig:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from dft_plugin import plugins
-from dft_plugin.config import DFTStatisticConfig
 from dft_plugin.distances import default_options
 from dft_plugin.objective import Matched
+from dft_plugin.statistic_config import DFTStatisticConfig
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.vocabulary import Vocabulary
 

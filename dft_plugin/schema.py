@@ -12,7 +12,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from dft_plugin import plugins
-from dft_plugin.config import DFTConfig, DFTRolloutConfig, DFTStatisticConfig
+from dft_plugin.config import DFTConfig
+from dft_plugin.rollout_config import DFTRolloutConfig
+from dft_plugin.statistic_config import DFTStatisticConfig
 
 _WIDTH = 110
 _BOUNDS = {"ge": ">= {}", "gt": "> {}", "le": "<= {}", "lt": "< {}"}

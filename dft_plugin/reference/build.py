@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from dft_plugin.config import DEFAULT_STATISTICS, DFTConfig
+from dft_plugin.config import DFTConfig
 from dft_plugin.reference import engines
 from dft_plugin.reference.accumulated import Reference
 from dft_plugin.reference.bad_lines import BadLines
@@ -25,6 +25,7 @@ from dft_plugin.reference.progress import Progress
 from dft_plugin.reference.rows import ReadOptions
 from dft_plugin.reference.scripts import letters_by_script, script_of_tokens
 from dft_plugin.reference.tokenizer import rows_of_head
+from dft_plugin.statistic_config import DEFAULT_STATISTICS
 from dft_plugin.vocabulary import token_texts
 
 LEAST_SHARED = 8 << 20

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from dft_plugin import __version__
-from dft_plugin.config import DFTStatisticConfig
 from dft_plugin.matched import make_statistics, match_all
 from dft_plugin.objective import Accumulation, Matched
 from dft_plugin.reference.accumulated import Reference, describe, numbers_of
@@ -22,6 +21,7 @@ from dft_plugin.reference.errors import ReferenceError
 from dft_plugin.reference.human_side import HumanSide, check_enough, of_totals
 from dft_plugin.reference.scripts import as_shares, notes
 from dft_plugin.reference.window_sample import Drawn, WindowSample, repeated
+from dft_plugin.statistic_config import DFTStatisticConfig
 from dft_plugin.vocabulary import EVENTS, Vocabulary
 
 LONGEST_LAW = 4096

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from dft_plugin.config import DFTStatisticConfig
 from dft_plugin.matched import make_statistics
 from dft_plugin.objective import Accumulation
 from dft_plugin.reference.count import NO_LIMITS, Count, Counter, Cutting, Limits
 from dft_plugin.reference.rows import BadLine, Chunk, ReadOptions, parse
 from dft_plugin.reference.tokenized import tokenize
+from dft_plugin.statistic_config import DFTStatisticConfig
 from dft_plugin.vocabulary import Vocabulary
 
 

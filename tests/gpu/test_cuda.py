@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from dft_plugin import DFTCallback
-from dft_plugin.config import DEFAULT_STATISTICS
 from dft_plugin.expected_features import CHUNK_ENTRIES, Head, expected_features
 from dft_plugin.law import Request
 from dft_plugin.sampling import Sampler
+from dft_plugin.statistic_config import DEFAULT_STATISTICS
 from dft_plugin.texts import Texts
 from tests import tiny
 from tests.invariants.runs import Hashed

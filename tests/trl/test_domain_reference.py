@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from dft_plugin import DFTCallback, plugins
-from dft_plugin.config import DEFAULT_STATISTICS
 from dft_plugin.reference import ReferenceError
+from dft_plugin.statistic_config import DEFAULT_STATISTICS
 from tests import tiny
 from tests.training import term_options, train
 

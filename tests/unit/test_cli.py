@@ -17,8 +17,10 @@ from click.testing import CliRunner, Result
 
 from dft_plugin import plugins, schema
 from dft_plugin.cli import commands
-from dft_plugin.config import DEFAULT_STATISTICS, DFTConfig, DFTRolloutConfig, parse
+from dft_plugin.config import DFTConfig, parse
 from dft_plugin.reference import Reference, ReferenceError
+from dft_plugin.rollout_config import DFTRolloutConfig
+from dft_plugin.statistic_config import DEFAULT_STATISTICS
 from dft_plugin.vocabulary import Vocabulary
 from tests import tiny
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from dft_plugin.config import DEFAULT_STATISTICS, ConfigError, DFTConfig, parse
+from dft_plugin.config import ConfigError, DFTConfig, parse
+from dft_plugin.statistic_config import DEFAULT_STATISTICS
 
 
 def message(block: Any) -> str:

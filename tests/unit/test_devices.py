@@ -15,12 +15,13 @@ import torch
 from dft_plugin import plugins
 from dft_plugin.assembly import Setting, assemble
 from dft_plugin.checkpoints import decode, encode
-from dft_plugin.config import DEFAULT_STATISTICS, DFTConfig
+from dft_plugin.config import DFTConfig
 from dft_plugin.documents import Document
 from dft_plugin.drift import Drift
 from dft_plugin.language_model import check_head
 from dft_plugin.sharing import Processes
 from dft_plugin.starting_model import starting_model
+from dft_plugin.statistic_config import DEFAULT_STATISTICS
 from tests import tiny
 from tests.second_device import DEVICE, second_device
 

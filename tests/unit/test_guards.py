@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dft_plugin import expected_features
 from dft_plugin.automatic_weight import CROSS_ENTROPY_MEMORY, automatic_weight, running_norm
-from dft_plugin.config import ConfigError, DFTStatisticConfig, parse
+from dft_plugin.config import ConfigError, parse
 from dft_plugin.distances import energy, jensen_shannon
 from dft_plugin.drift import kl_of_rows
 from dft_plugin.expected_features import Head
@@ -21,6 +21,7 @@ from dft_plugin.law import observed_law
 from dft_plugin.loss_bound import LossBound
 from dft_plugin.matched import match
 from dft_plugin.objective import Accumulation, Matched, Objective, clipped
+from dft_plugin.statistic_config import DFTStatisticConfig
 from dft_plugin.statistics.base import NoOptions
 from dft_plugin.statistics.frequency import TokenFrequency
 from dft_plugin.statistics.intervals import IntervalOptions, SentenceLength

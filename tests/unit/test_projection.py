@@ -16,7 +16,6 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from transformers import PreTrainedTokenizerFast
 
 from dft_plugin import plugins
-from dft_plugin.config import DEFAULT_STATISTICS
 from dft_plugin.distances import default_options
 from dft_plugin.documents import Document, WindowSampler
 from dft_plugin.objective import Accumulation
@@ -29,6 +28,7 @@ from dft_plugin.reference.projection import Projection, project
 from dft_plugin.reference.repetition import GAPS, Repetition, measure, shares, within
 from dft_plugin.reference.token_runs import token_runs
 from dft_plugin.reference.tokenized_domain import PSEUDO_WORDS, TokenizedDomain
+from dft_plugin.statistic_config import DEFAULT_STATISTICS
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.texts import Window
 from dft_plugin.vocabulary import Vocabulary

@@ -15,7 +15,6 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from dft_plugin import plugins
-from dft_plugin.config import DFTStatisticConfig
 from dft_plugin.matched import make_statistics
 from dft_plugin.objective import Accumulation
 from dft_plugin.reference import Reference, ReferenceError
@@ -24,6 +23,7 @@ from dft_plugin.reference.count import Counter, Cutting
 from dft_plugin.reference.finish import finished
 from dft_plugin.reference.rows import Row
 from dft_plugin.reference.tokenized import tokenize
+from dft_plugin.statistic_config import DFTStatisticConfig
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.vocabulary import Vocabulary
 from tests import tiny

@@ -1,0 +1,46 @@
+"""The `rollout:` block of the `dft:` block."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field
+
+from dft_plugin.block import Block
+
+
+class DFTRolloutConfig(Block):
+    """How the model is sampled, the way it will be deployed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    engine: str = Field(default="transformers", description="rollout engine; a plugin may add others")
+    interval: int = Field(default=1, ge=1, description="the term acts at every interval-th optimizer step")
+    batch_size: int = Field(
+        default=64,
+        ge=1,
+        description="texts per process and acting step; distances are between samples, so more texts mean less noise",
+    )
+    micro_batch_size: int = Field(
+        default=16,
+        ge=1,
+        description="texts per forward and backward pass; lower it when memory runs out, the gradient stays the same",
+    )
+    steps_per_generation: int = Field(
+        default=1,
+        ge=1,
+        description="acting steps whose texts are sampled at once, as GRPO's option of this name. With 4 a GPU takes "
+        "hardly longer than with 1, since each token waits for kernels to be launched, and its key-value cache takes "
+        "four times the memory; the last step's texts are then of the model of three acting steps before",
+    )
+    max_new_tokens: int = Field(default=128, ge=2, le=8192, description="longest generated text, in tokens")
+    context_tokens: int = Field(
+        default=32, ge=1, le=8192, description="longest human prefix a plain text is continued from, in tokens"
+    )
+    temperature: float = Field(default=1.0, gt=0, le=10, description="deployment temperature")
+    top_k: int = Field(default=0, ge=0, description="deployment top-k; 0 is off")
+    top_p: float = Field(default=1.0, gt=0, le=1, description="deployment top-p; 1 is off")
+    min_p: float = Field(default=0.0, ge=0, lt=1, description="deployment min-p; 0 is off")
+    prompts: str = Field(
+        default="train",
+        description="where contexts come from: `train` (the training set's prompts, or random prefixes of its "
+        "plain text) or a .jsonl, .json or .txt file of prompts or texts",
+    )
