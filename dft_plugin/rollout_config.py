@@ -27,9 +27,10 @@ class DFTRolloutConfig(Block):
     steps_per_generation: int = Field(
         default=1,
         ge=1,
-        description="acting steps whose texts are sampled at once, as GRPO's option of this name. With 4 a GPU takes "
-        "hardly longer than with 1, since each token waits for kernels to be launched, and its key-value cache takes "
-        "four times the memory; the last step's texts are then of the model of three acting steps before",
+        description="acting steps whose texts are sampled at once, as GRPO's option of this name. A GPU waits for "
+        "kernels to be launched at each token, so that four steps' texts should take hardly longer than one's (not "
+        "measured yet), in four times the key-value cache; the last step's are then of the model of three acting steps "
+        "before, with the same effect within seeds (benchmarks/LOG.md, 19)",
     )
     max_new_tokens: int = Field(default=128, ge=2, le=8192, description="longest generated text, in tokens")
     context_tokens: int = Field(

@@ -90,15 +90,15 @@ class Cost:
 
 
 def costs() -> list[Cost]:
-    """SFT, DPO, REINFORCE and DFT, with and without credit, and with a quarter of the rollouts."""
+    """SFT, DPO, REINFORCE and DFT, also with a quarter of the rollouts, and with several steps' sampled at once."""
     cross_entropy = compute_seconds(SFT_TOKENS, TRAINED)
     sft_run, plain = STEPS * cross_entropy, {"cross-entropy": cross_entropy}
     own_texts = PAIRS_FROM / ROLLOUTS * decode_seconds(ROLLOUTS, CONTEXT_TOKENS, NEW_TOKENS)
 
-    def on_rollouts(texts: int, forward_passes: int) -> dict[str, float]:
+    def on_rollouts(texts: int, forward_passes: int, together: int = 1) -> dict[str, float]:
         tokens = texts * (CONTEXT_TOKENS + NEW_TOKENS)
         return {
-            "rollouts": decode_seconds(texts, CONTEXT_TOKENS, NEW_TOKENS),
+            "rollouts": decode_seconds(together * texts, CONTEXT_TOKENS, NEW_TOKENS) / together,
             "measuring": compute_seconds(tokens, FORWARD * forward_passes),
             "balance": STATISTICS * (FORWARD + BACKWARD_OF_LORA) * HEAD * texts * NEW_TOKENS / SUSTAINED,
             "gradient": compute_seconds(tokens, TRAINED),
@@ -112,6 +112,7 @@ def costs() -> list[Cost]:
         Cost("REINFORCE", plain, on_rollouts(ROLLOUTS, 2)),
         Cost("DFT", plain, on_rollouts(ROLLOUTS, 1)),
         Cost("DFT, a quarter of the rollouts", plain, on_rollouts(ROLLOUTS // 4, 1)),
+        Cost("DFT, four steps' texts at once", plain, on_rollouts(ROLLOUTS, 1, together=4)),
     ]
 
 
