@@ -187,8 +187,9 @@ class _ExpectedFeatures(torch.autograd.Function):
             for start, stop, rows in _chunks(texts, request, weight.shape[0]):
                 piece = hidden[start:stop].to(dtype)
                 linear = torch.nn.functional.linear(piece, cast_weight, cast_bias)
-                chunk = (head, rows, slice(start, stop), request, warp, len(texts))
-                linear_gradient = _gradient_at_linear(linear, *chunk, gradients)
+                linear_gradient = _gradient_at_linear(
+                    linear, head, rows, slice(start, stop), request, warp, len(texts), gradients
+                )
                 if hidden_gradient is not None:
                     hidden_gradient[start:stop] = (linear_gradient @ cast_weight).to(hidden.dtype)
                 if weight_gradient is not None:

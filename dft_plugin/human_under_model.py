@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -95,13 +95,6 @@ class HumanUnderModel:
     def scored_under_model(self, plan: Plan) -> tuple[Plan, Law]:
         """The law of human texts with their surprisal under the live model, and its hidden states."""
         with self.live.read():
-            nothing = replace(
-                plan.request,
-                table=plan.request.table[:, :0],
-                pair_row=plan.request.pair_row[:0],
-                pair_token=plan.request.pair_token[:0],
-                marginal_mask=plan.request.marginal_mask[:0],
-            )
-            hidden = self.live.hidden(plan.texts)
-            law = expected_features(hidden, head_of(self.live.module), plan.texts, nothing, self.scoring)
+            hidden, request = self.live.hidden(plan.texts), plan.request.without_expectations()
+            law = expected_features(hidden, head_of(self.live.module), plan.texts, request, self.scoring)
         return plan, observed_law(plan.texts, plan.request, surprisal=-law.log_probability, hidden=law.hidden)

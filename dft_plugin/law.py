@@ -28,6 +28,10 @@ class Request:
     marginal_mask: Tensor
     witness: Tensor | None = None
 
+    def without_expectations(self) -> Request:
+        """Of the same rows: entropy and log-probability alone, which every law has."""
+        return Request(self.table[:, :0], self.pair_row[:0], self.pair_token[:0], self.marginal_mask[:0])
+
 
 @dataclass(frozen=True)
 class Law:

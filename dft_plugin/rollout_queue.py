@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from dft_plugin.sharing import Processes
 from dft_plugin.texts import Texts
@@ -52,17 +53,15 @@ class RolloutQueue:
         return texts
 
     def _of_all_processes(self, own: Texts) -> Texts:
-        """Each process's texts in its rows of one batch, which all processes then hold."""
-        count, rows = self.processes.count, len(own)
-        start = self.processes.rank * rows
+        """Each process's texts in its place of one batch, which all processes then hold."""
 
         def gathered(name: str) -> Tensor:
             entries = getattr(own, name).long()
-            everything = entries.new_zeros(count * rows, *([self.longest] if entries.dim() == 2 else []))
-            mine = everything[start : start + rows]
-            (mine[:, : entries.shape[1]] if entries.dim() == 2 else mine).copy_(entries)
-            return self.processes.reduce(everything)
+            everything = entries.new_zeros(self.processes.count, *entries.shape)
+            everything[self.processes.rank] = entries
+            return self.processes.reduce(everything).flatten(0, 1)
 
+        own = replace(own, tokens=pad(own.tokens, (0, self.longest - own.tokens.shape[1])))
         return _texts({field.name: gathered(field.name) for field in fields(Texts)})
 
     def state_dict(self) -> dict[str, Tensor]:

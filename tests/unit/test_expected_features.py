@@ -184,14 +184,7 @@ def test_chunk_size_changes_nothing(rows: int, witness: bool, monkeypatch: pytes
 
 def test_without_bias_and_with_empty_requests() -> None:
     given = inputs(bias=False)
-    empty = replace(
-        given.request,
-        table=given.request.table[:, :0],
-        pair_row=given.request.pair_row[:0],
-        pair_token=given.request.pair_token[:0],
-        marginal_mask=given.request.marginal_mask[:0],
-    )
-    given = replace(given, request=empty)
+    given = replace(given, request=given.request.without_expectations())
     ours, theirs = compute(given, Sampler()), naive(given, Sampler())
     assert ours.expected.shape == (given.texts.rows, 0)
     assert ours.paired.shape == (0,)
