@@ -11,20 +11,20 @@ import torch
 from torch import nn
 
 from dft_plugin import plugins
+from dft_plugin.accumulation import Accumulation
 from dft_plugin.calibration import prediction_temperature
 from dft_plugin.config import DFTConfig
 from dft_plugin.documents import Document, from_dataloader
 from dft_plugin.human_reference import human_reference
 from dft_plugin.human_windows import cut_windows, window_sampler
 from dft_plugin.language_model import check_head, head_of
-from dft_plugin.objective import Accumulation, Matched, Objective
+from dft_plugin.objective import Matched, Objective
 from dft_plugin.reference import ReferenceError, read_documents
 from dft_plugin.reference.human_floor import Curves
 from dft_plugin.reference.human_side import of_rows
 from dft_plugin.rollout import forked_rng, seed_of
-from dft_plugin.sampling import Sampler
 from dft_plugin.sharing import Processes
-from dft_plugin.term import DistributionTerm, RolloutSettings
+from dft_plugin.term import DistributionTerm
 from dft_plugin.texts import Window, stack
 from dft_plugin.vocabulary import Vocabulary, end_of_text_ids
 
@@ -83,7 +83,6 @@ def assemble(config: DFTConfig, setting: Setting) -> DistributionTerm:
     found = reference.matching(config, vocabulary)
     learning = any(entry.statistic.learns for entry in found.matched)
     kept = min(SCORED_WINDOWS, len(scored) // 2 if learning else len(scored))  # what is learned from is not scored
-    rollout = config.rollout
     term = DistributionTerm(
         model=setting.model,
         objective=Objective(found.matched, found.accumulation, config.window, setting.processes.reduce),
@@ -92,21 +91,12 @@ def assemble(config: DFTConfig, setting: Setting) -> DistributionTerm:
         contexts=contexts,
         scored=scored[:kept],
         studied=scored[kept:] if learning else (),
-        sampler=Sampler(rollout.temperature, rollout.top_k, rollout.top_p, rollout.min_p),
-        engine=plugins.rollout_engine(rollout.engine)(),
-        settings=RolloutSettings(
-            rollout.batch_size,
-            rollout.micro_batch_size,
-            rollout.max_new_tokens,
-            config.seed,
-            rollout.steps_per_generation,
-        ),
-        credit=config.credit,
+        config=config,
+        engine=plugins.rollout_engine(config.rollout.engine)(),
         end_of_text=end_of_text,
         processes=setting.processes,
         autocast=setting.autocast,
         prediction_temperature=prediction_temperature(config, setting.model),
-        balanced=config.weight == "auto",
     )
     plain = [entry for entry in found.matched if not entry.statistic.needs_model]
     under_model = [entry for entry in found.matched if entry.statistic.needs_model]

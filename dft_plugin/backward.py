@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from dft_plugin.automatic_weight import automatic_weight, running_norm
 from dft_plugin.config import DFTConfig
+from dft_plugin.gradients import GradientSnapshot, average, finite, scale_
 from dft_plugin.host import UnsupportedRunError
 from dft_plugin.language_model import has_dropout
 from dft_plugin.term import DistributionTerm, Evaluation
@@ -30,6 +33,89 @@ def choose_backward(accelerator: Any, config: DFTConfig) -> Backward:
             "weight is auto and DeepSpeed is on: its engine never shows the term's gradient alone; give a number"
         )
     return "attached"
+
+
+class DistributionTermError(RuntimeError):
+    """A run that cannot go on, or ended, without the term having acted as configured."""
+
+
+class OwnBackward:
+    """The term's own backward pass on the bare module, before cross-entropy's.
+
+    Gradients are empty at the beginning of a step, so the term's can be measured and scaled before
+    cross-entropy's are added.
+
+    Args:
+        parameters: the trainable ones.
+        config: the `dft:` block.
+
+    Attributes:
+        cross_entropy_norm: running mean of cross-entropy's gradient norm; None until it has been measured.
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter], config: DFTConfig) -> None:
+        self.parameters, self.config = parameters, config
+        self.snapshot = GradientSnapshot(parameters)
+        self.cross_entropy_norm: float | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """At the beginning of a step: no gradient of the term is in `.grad`."""
+        self._taken: Tensor | None = None
+        self._weight = 0.0
+
+    @property
+    def measuring(self) -> bool:
+        """Whether `weight: auto` still waits for cross-entropy's norm."""
+        return self.config.weight == "auto" and self.cross_entropy_norm is None
+
+    def add(self, term: DistributionTerm, evaluation: Evaluation, weight: float, loss_scale: float) -> float | None:
+        """Leaves the term's gradient, times its weight, in `.grad`.
+
+        Args:
+            term, evaluation: whose surrogate is back-propagated.
+            weight: the term's, which `weight: auto` multiplies by its own.
+            loss_scale: what the host multiplies its loss by.
+
+        Returns:
+            The weight used; None, and `.grad` empty, where the gradient is not finite.
+
+        Raises:
+            DistributionTermError: where gradients are not empty.
+        """
+        if any(parameter.grad is not None for parameter in self.parameters):
+            raise DistributionTermError(
+                "gradients are not empty at the beginning of an optimizer step: something else (an older "
+                "Trainer, zero_grad(set_to_none=False), another callback) writes them; the term cannot be scaled"
+            )
+        for loss in term.surrogates(evaluation):
+            (loss * loss_scale).backward()
+        if not term.everywhere(finite(self.parameters)):
+            for parameter in self.parameters:
+                parameter.grad = None
+            return None
+        processes = term.processes
+        taken = average(processes.reduce, self.snapshot.take(loss_scale), processes.count)
+        norm = self.snapshot.norm(taken)
+        if self.config.weight == "auto":
+            assert self.cross_entropy_norm is not None
+            fraction = self.config.gradient_fraction * evaluation.strength
+            weight *= automatic_weight(fraction, self.cross_entropy_norm, norm)
+        scale_(self.parameters, weight)
+        self._taken, self._weight = taken, weight
+        return weight
+
+    def ratio(self, loss_scale: float) -> float | None:
+        """The term's gradient norm in multiples of cross-entropy's, which is taken into the running mean.
+
+        Just before clipping, when both gradients lie summed in `.grad`; None where the term has none there.
+        """
+        final = self.snapshot.take(loss_scale)
+        norm = self.snapshot.norm(final if self._taken is None else final - self._weight * self._taken)
+        self.cross_entropy_norm = running_norm(self.cross_entropy_norm, norm)
+        own = None if self._taken is None else self._weight * self.snapshot.norm(self._taken)
+        self.forget()
+        return own / norm if own is not None and norm > 0 else None
 
 
 class _Attach(torch.autograd.Function):

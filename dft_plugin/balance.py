@@ -20,7 +20,8 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from dft_plugin.objective import Accumulation, Distances, Floors, Matched, floor_ratios
+from dft_plugin.accumulation import Accumulation
+from dft_plugin.objective import Distances, Floors, Matched, floor_ratios
 
 
 def strengths(matched: Sequence[Matched], distances: Distances, floors: Floors) -> dict[str, float]:

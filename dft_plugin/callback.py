@@ -10,19 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
 from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
 from dft_plugin import host, run_report
 from dft_plugin.assembly import Setting, assemble
-from dft_plugin.automatic_weight import automatic_weight, running_norm
-from dft_plugin.backward import Attachment, choose_backward
+from dft_plugin.backward import Attachment, DistributionTermError, OwnBackward, choose_backward
 from dft_plugin.calibration import Calibration, prediction_temperature
 from dft_plugin.checkpoints import decode, encode, stored
 from dft_plugin.config import DFTConfig, parse
 from dft_plugin.gathering import Gathering, can_be_read_once
-from dft_plugin.gradients import GradientSnapshot, average, finite, scale_, trainable
+from dft_plugin.gradients import trainable
 from dft_plugin.guards import Guards
 from dft_plugin.language_model import decoder_of
 from dft_plugin.metrics import Metrics
@@ -34,10 +32,6 @@ from dft_plugin.term import DistributionTerm, Evaluation
 logger = logging.getLogger("dft_plugin")
 
 MOST_SKIPPED_IN_A_ROW = 10
-
-
-class DistributionTermError(RuntimeError):
-    """A run that cannot go on, or ended, without the term having acted as configured."""
 
 
 class DFTCallback(TrainerCallback, ExportableState):
@@ -66,11 +60,10 @@ class DFTCallback(TrainerCallback, ExportableState):
         self.acted = 0
         self.skipped = 0
         self.skipped_in_a_row = 0
-        self.cross_entropy_norm: float | None = None
         self.guard = Guards(self.config)
         self.guards: dict[str, Any] = {}
-        self._pending: Tensor | None = None
-        self._pending_weight = 0.0
+        self.own: OwnBackward | None = None
+        self.attachment: Attachment | None = None
         self._seen = False
         self._trainer: Any = None
         self.gathering: Gathering | None = None
@@ -102,8 +95,7 @@ class DFTCallback(TrainerCallback, ExportableState):
             processes,
             accelerator.autocast,
         )
-        self.parameters = trainable(model)
-        self.snapshot = GradientSnapshot(self.parameters)
+        self.own = OwnBackward(trainable(model), self.config) if self.backward == "own" else None
         self.attachment = Attachment(decoder_of(model)) if self.backward == "attached" else None
         self.calibration = self._calibrated(model)
         self.guard.begin(model, state.global_step, stored(state, type(self).__name__).get("guards", {}))
@@ -156,7 +148,9 @@ class DFTCallback(TrainerCallback, ExportableState):
         )
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._pending, self._seen = None, False
+        self._seen = False
+        if self.own is not None:
+            self.own.forget()
         factor = 1.0 if self.guard.loss_bound is None else self.guard.loss_bound.factor
         if self.calibration is not None:
             self.calibration.share = factor
@@ -181,20 +175,11 @@ class DFTCallback(TrainerCallback, ExportableState):
             if not evaluation.finite:
                 self._skip("the distance or its derivative is not finite", state.global_step)
                 return
-            measuring = self.config.weight == "auto" and self.cross_entropy_norm is None
-            if weight == 0 or measuring:
-                used: float | None = 0.0
-                if self.term.drift is not None:
-                    with self.term.live.autocast():
-                        self.term.drift.measure(evaluation)
-            elif self.attachment is not None:
-                self.attachment.arm(self.term, evaluation, weight * self._loss_scale())
-                used = weight
-            else:
-                used = self._own_backward(evaluation, weight, state.global_step)
+            used = self._brought_in(evaluation, weight)
         if used is None:
+            self._skip("the term's gradient is not finite", state.global_step)
             return
-        if not measuring:  # a step that only measures cross-entropy's norm for `auto` brought nothing in
+        if not (self.own is not None and self.own.measuring):  # such a step brought nothing in
             self.acted += 1
         self.skipped_in_a_row = 0
         self.metrics.evaluated(evaluation, self.term.objective.matched, used)
@@ -206,35 +191,18 @@ class DFTCallback(TrainerCallback, ExportableState):
             for index in range(min(3, len(texts))):
                 self.metrics.sample(index, describe(tokenizer, texts, index))
 
-    def _own_backward(self, evaluation: Evaluation, weight: float, step: int) -> float | None:
-        """Back-propagates the surrogate on the bare module; returns the weight used, None when skipped.
-
-        Gradients are empty at the beginning of a step, so the term's can be measured and scaled before
-        cross-entropy's are added.
-        """
+    def _brought_in(self, evaluation: Evaluation, weight: float) -> float | None:
+        """The weight the term was brought in at; None where its gradient is not finite."""
         assert self.term is not None
-        if any(parameter.grad is not None for parameter in self.parameters):
-            raise DistributionTermError(
-                "gradients are not empty at the beginning of an optimizer step: something else (an older "
-                "Trainer, zero_grad(set_to_none=False), another callback) writes them; the term cannot be scaled"
-            )
-        loss_scale = self._loss_scale()
-        for loss in self.term.surrogates(evaluation):
-            (loss * loss_scale).backward()
-        if not self.term.everywhere(finite(self.parameters)):
-            for parameter in self.parameters:
-                parameter.grad = None
-            self._skip("the term's gradient is not finite", step)
-            return None
-        processes = self.term.processes
-        taken = average(processes.reduce, self.snapshot.take(loss_scale), processes.count)
-        norm = self.snapshot.norm(taken)
-        if self.config.weight == "auto":
-            assert self.cross_entropy_norm is not None
-            fraction = self.config.gradient_fraction * evaluation.strength
-            weight *= automatic_weight(fraction, self.cross_entropy_norm, norm)
-        scale_(self.parameters, weight)
-        self._pending, self._pending_weight = taken, weight
+        if weight == 0 or (self.own is not None and self.own.measuring):
+            if self.term.drift is not None:
+                with self.term.live.autocast():
+                    self.term.drift.measure(evaluation)
+            return 0.0
+        if self.own is not None:
+            return self.own.add(self.term, evaluation, weight, self._loss_scale())
+        assert self.attachment is not None
+        self.attachment.arm(self.term, evaluation, weight * self._loss_scale())
         return weight
 
     def _loss_scale(self) -> float:
@@ -243,18 +211,9 @@ class DFTCallback(TrainerCallback, ExportableState):
     def _on_gradients_ready(self) -> None:
         """Just before clipping: both gradients lie summed in `.grad`."""
         self._seen = True
-        if self.backward != "own":
-            return
-        final = self.snapshot.take(self._loss_scale())
-        if self._pending is None:
-            norm = self.snapshot.norm(final)
-        else:
-            norm = self.snapshot.norm(final - self._pending_weight * self._pending)
-            own = self._pending_weight * self.snapshot.norm(self._pending)
-            if norm > 0:
-                self.metrics.add("dft/gradient_ratio", own / norm)
-        self._pending = None
-        self.cross_entropy_norm = running_norm(self.cross_entropy_norm, norm)
+        ratio = None if self.own is None else self.own.ratio(self._loss_scale())
+        if ratio is not None:
+            self.metrics.add("dft/gradient_ratio", ratio)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if not self._seen:  # transformers 4 does not ask for the norm when max_grad_norm is 0
@@ -312,7 +271,7 @@ class DFTCallback(TrainerCallback, ExportableState):
                 "acted": self.acted,
                 "skipped": self.skipped,
                 "skipped_in_a_row": self.skipped_in_a_row,
-                "cross_entropy_norm": self.cross_entropy_norm,
+                "cross_entropy_norm": None if self.own is None else self.own.cross_entropy_norm,
                 "guards": self.guard.state(),
             },
         }
@@ -325,8 +284,10 @@ class DFTCallback(TrainerCallback, ExportableState):
         if state.global_step == 0 or not attributes.get("saved"):
             return
         assert self.term is not None
-        for attribute in ("acted", "skipped", "skipped_in_a_row", "cross_entropy_norm"):
+        for attribute in ("acted", "skipped", "skipped_in_a_row"):
             setattr(self, attribute, attributes[attribute])
+        if self.own is not None:
+            self.own.cross_entropy_norm = attributes["cross_entropy_norm"]
         self.term.load_state_dict(decode(attributes["saved"]))
 
 

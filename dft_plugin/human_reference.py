@@ -11,11 +11,12 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from dft_plugin import plugins
+from dft_plugin.accumulation import Accumulation
 from dft_plugin.config import DFTConfig
 from dft_plugin.documents import Document
 from dft_plugin.human_windows import cut_windows, sampling_record, token_frequency
 from dft_plugin.matched import make_statistics, match_all
-from dft_plugin.objective import Accumulation, Matched
+from dft_plugin.objective import Matched
 from dft_plugin.reference import Reference, ReferenceError, read_documents
 from dft_plugin.reference.domain import Domain
 from dft_plugin.reference.finish import human_side

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dft_plugin.accumulation import Accumulation, Plan
 from dft_plugin.expected_features import expected_features
 from dft_plugin.language_model import head_of
 from dft_plugin.law import Law, observed_law
 from dft_plugin.live_model import LiveModel
-from dft_plugin.objective import Accumulation, Plan
 from dft_plugin.rollout import seed_of
 from dft_plugin.sampling import Sampler
 from dft_plugin.sharing import Processes, share

@@ -59,6 +59,62 @@ class Law:
     hidden: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a law says to one term: the parts that the term asked for.
+
+    Attributes:
+        law: at N rows of B texts.
+        columns: which of the law's expectations are the term's.
+        pairs: which of its gathered probabilities.
+        number: which of its marginals.
+    """
+
+    law: Law
+    columns: slice
+    pairs: slice
+    number: int
+
+    @property
+    def expected(self) -> Tensor:
+        """(N, K)."""
+        return self.law.expected[:, self.columns]
+
+    @property
+    def paired(self) -> Tensor:
+        """(P,)."""
+        return self.law.paired[self.pairs]
+
+    @property
+    def marginal(self) -> Tensor:
+        """(B, V)."""
+        return self.law.marginal[self.number]
+
+    @property
+    def witnessed(self) -> Tensor:
+        """(N,)."""
+        return self.law.witnessed[:, self.number]
+
+    @property
+    def entropy(self) -> Tensor:
+        """(N,)."""
+        return self.law.entropy
+
+    @property
+    def hidden(self) -> Tensor | None:
+        """(N, D), or None where no model has read the texts."""
+        return self.law.hidden
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the law."""
+        return self.law.expected.dtype
+
+    def zeros(self, *size: int) -> Tensor:
+        """Zeros in the law's dtype, on its device."""
+        return self.law.expected.new_zeros(size)
+
+
 def observed_law(texts: Texts, request: Request, surprisal: Tensor | None = None, hidden: Tensor | None = None) -> Law:
     """The law of texts already written: all the mass on the token that stands there.
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from dft_plugin.accumulation import Plan
 from dft_plugin.expected_features import expected_features
 from dft_plugin.language_model import decoder_of, deterministic, head_of, hidden_rows
 from dft_plugin.law import Law
-from dft_plugin.objective import Plan
+from dft_plugin.layout import witnesses
 from dft_plugin.sampling import Sampler
-from dft_plugin.terms import witnesses
 from dft_plugin.texts import Texts
 
 

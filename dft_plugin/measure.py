@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from dft_plugin.accumulation import Accumulation
 from dft_plugin.law import observed_law
-from dft_plugin.objective import Accumulation, Matched, component_distances, floor_ratios, mean_distance
+from dft_plugin.objective import Matched, component_distances, floor_ratios, mean_distance
 from dft_plugin.reference.human_floor import at_size
 from dft_plugin.reference.human_side import of_windows
 from dft_plugin.texts import Texts, Window

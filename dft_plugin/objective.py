@@ -13,20 +13,16 @@ penalised (the U-statistic of MMD, for every distance).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import accumulate as running_sum
+from dataclasses import dataclass
 from statistics import fmean
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dft_plugin import terms
-from dft_plugin.law import Law, Request
+from dft_plugin.accumulation import Accumulation, Plan
+from dft_plugin.law import Law
+from dft_plugin.layout import rewards
 from dft_plugin.statistics.base import Statistic
-from dft_plugin.texts import Texts, Window
-from dft_plugin.written import Integers, Written
 
 DistanceFunction = Callable[[Tensor, Tensor], Tensor]
 """(p (..., S), q (S,)) -> (...)."""
@@ -51,74 +47,6 @@ class Matched:
     @property
     def name(self) -> str:
         return self.statistic.name
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What one batch of texts asks of the law, for all statistics at once."""
-
-    texts: Texts
-    request: Request
-    layout: terms.Layout
-
-
-@dataclass(frozen=True)
-class Accumulation:
-    """Lays the accumulators of all statistics side by side: A numbers per text."""
-
-    statistics: Sequence[Statistic]
-    vocabulary_size: int
-    _cache: terms.TableCache = field(default_factory=terms.TableCache)
-    _sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
-
-    def plan(self, texts: Texts) -> Plan:
-        """Asks every statistic for its terms on these texts."""
-        collected: list[terms.Term] = []
-        for statistic in self.statistics:
-            listed = list(statistic.terms(texts))
-            self._sizes[statistic.name] = tuple(term.size for term in listed)
-            collected += listed
-        request, layout = terms.request(collected, texts, self.vocabulary_size, self._cache)
-        return Plan(texts, request, layout)
-
-    def accumulate(self, plan: Plan, law: Law) -> Tensor:
-        """(B, A) float64: the accumulators of each text."""
-        return terms.accumulate(law, plan.layout, plan.texts).double()
-
-    def count(self, written: Written, group: Integers, groups: int) -> npt.NDArray[np.float64]:
-        """(groups, A): the accumulators of written text, summed by group (W,) of windows."""
-        parts: list[npt.NDArray[np.float64]] = []
-        for statistic in self.statistics:
-            counted = statistic.count(written, group, groups)
-            self._sizes[statistic.name] = tuple(part.shape[1] for part in counted)
-            parts += counted
-        return np.concatenate(parts, axis=1)
-
-    @property
-    def size(self) -> int:
-        """A."""
-        if len(self._sizes) < len(self.statistics):  # sizes do not depend on the texts: any will tell
-            self.count(Written.of([Window((0, 0), 0, 1, True)]), np.zeros(1, dtype=np.int64), 1)
-        return sum(sum(sizes) for sizes in self._sizes.values())
-
-    def part(self, statistic: Statistic) -> slice:
-        """Where a statistic's accumulators stand among the A."""
-        assert self.size
-        start = 0
-        for other in self.statistics:
-            size = sum(self._sizes[other.name])
-            if other is statistic:
-                return slice(start, start + size)
-            start += size
-        raise KeyError(statistic.name)
-
-    def summarize(self, statistic: Statistic, accumulators: Tensor) -> Mapping[str, Tensor]:
-        """The summary of one statistic from accumulators (..., A)."""
-        own = accumulators[..., self.part(statistic)]
-        sizes = self._sizes[statistic.name]
-        ends = list(running_sum(sizes))
-        pieces = [own[..., end - size : end] for size, end in zip(sizes, ends, strict=True)]
-        return statistic.summarize(pieces)
 
 
 Floors = Mapping[str, Mapping[str, float]]
@@ -277,11 +205,11 @@ def surrogate(
     Returns:
         The scalar (1 / texts) sum_n [r_n + log p(x_n) advantage_n], and the rewards r_n (N,).
     """
-    rewards = terms.rewards(law, plan.layout, plan.texts, derivative, within)
-    total = rewards.sum()
+    earned = rewards(law, plan.layout, plan.texts, derivative, within)
+    total = earned.sum()
     if advantage is not None:
         total = total + (law.log_probability * advantage.to(law.log_probability.dtype)).sum()
-    return total / texts, rewards.detach()
+    return total / texts, earned.detach()
 
 
 def mean_distance(raw: Mapping[str, Tensor]) -> float:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dft_plugin.accumulation import Plan
 from dft_plugin.credit import leave_one_out_baseline, reward_to_go
+from dft_plugin.layout import rewards
 from dft_plugin.live_model import LiveModel
-from dft_plugin.objective import Plan, Reduce, surrogate
-from dft_plugin.terms import rewards
+from dft_plugin.objective import Reduce, surrogate
 from dft_plugin.texts import Texts
 
 

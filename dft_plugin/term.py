@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from dft_plugin.accumulation import Plan
 from dft_plugin.balance import factors, mean_strength, strengths
+from dft_plugin.config import DFTConfig
 from dft_plugin.human_under_model import HumanUnderModel
 from dft_plugin.language_model import deterministic
 from dft_plugin.live_model import LiveModel
-from dft_plugin.objective import Distances, Floors, Objective, Plan, surrogate
+from dft_plugin.objective import Distances, Floors, Objective, surrogate
 from dft_plugin.reference.human_floor import Curves, FloorCurve, at_size
 from dft_plugin.rollout import RolloutEngine, continued, seed_of
 from dft_plugin.rollout_queue import RolloutQueue
@@ -29,25 +31,6 @@ if TYPE_CHECKING:
 
 TEXTS_PER_SCORED = 4
 """Generated texts to each human window whose surprisal is measured at a step."""
-
-
-@dataclass(frozen=True)
-class RolloutSettings:
-    """What one acting step samples, per process.
-
-    Attributes:
-        batch_size: texts.
-        micro_batch_size: texts per forward and backward pass.
-        max_new_tokens: longest generated text.
-        seed: of the run.
-        steps_per_generation: acting steps whose texts are sampled in one call of the engine.
-    """
-
-    batch_size: int
-    micro_batch_size: int
-    max_new_tokens: int
-    seed: int
-    steps_per_generation: int = 1
 
 
 @dataclass(frozen=True)
@@ -86,13 +69,14 @@ class DistributionTerm:
         contexts: windows whose contexts are continued.
         scored: human windows for the statistics measured under the model.
         studied: human windows, none of them scored, for the statistics that learn.
-        sampler, engine, settings, credit: how text is sampled, and gamma.
+        config: the `dft:` block: how text is sampled, gamma, and whether each statistic's gradient is brought to one
+            size times its strength (`balance`), as `weight: auto` does.
+        engine: samples.
         end_of_text: ids that end a text.
         processes: the data-parallel ones.
         autocast: context manager of mixed precision.
         drift: the divergence from the model training began with, part of the loss; None leaves it out.
         prediction_temperature: of the law human text is scored under: the one next-token prediction is trained at.
-        balanced: whether each statistic's gradient is brought to one size times its strength (`balance`).
     """
 
     def __init__(
@@ -103,41 +87,36 @@ class DistributionTerm:
         curves: Curves,
         contexts: Sequence[Window],
         scored: Sequence[Window],
-        sampler: Sampler,
+        config: DFTConfig,
         engine: RolloutEngine,
-        settings: RolloutSettings,
-        credit: float,
         end_of_text: Sequence[int],
         processes: Processes | None = None,
         autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
         studied: Sequence[Window] = (),
         drift: Drift | None = None,
         prediction_temperature: float = 1.0,
-        balanced: bool = False,
     ) -> None:
-        self.live, self.objective, self.human, self.curves = (
-            LiveModel(model, sampler, autocast),
-            objective,
-            human,
-            curves,
-        )
-        self.contexts, self.engine, self.settings, self.credit = contexts, engine, settings, credit
+        self.rollouts = rollouts = config.rollout
+        self.seed, self.credit = config.seed, config.credit
+        sampler = Sampler(rollouts.temperature, rollouts.top_k, rollouts.top_p, rollouts.min_p)
+        self.live = LiveModel(model, sampler, autocast)
+        self.objective, self.human, self.curves, self.contexts = objective, human, curves, contexts
+        self.engine, self.drift, self.balanced = engine, drift, config.weight == "auto"
         self.end_of_text = tuple(end_of_text)
         self.processes = processes or Processes()
-        self.drift, self.balanced = drift, balanced
         self.human_text = HumanUnderModel(
             self.live,
             objective.accumulation,
             scored,
             studied,
             Sampler(prediction_temperature),
-            max(1, settings.batch_size // TEXTS_PER_SCORED),
-            settings.micro_batch_size,
+            max(1, rollouts.batch_size // TEXTS_PER_SCORED),
+            rollouts.micro_batch_size,
             self.processes,
-            settings.seed,
+            self.seed,
         )
-        longest = max(window.first for window in contexts) + settings.max_new_tokens
-        self.queue = RolloutQueue(settings.batch_size, settings.steps_per_generation, longest, self.processes)
+        longest = max(window.first for window in contexts) + rollouts.max_new_tokens
+        self.queue = RolloutQueue(rollouts.batch_size, rollouts.steps_per_generation, longest, self.processes)
 
     @property
     def device(self) -> torch.device:
@@ -150,22 +129,17 @@ class DistributionTerm:
 
     def _sampled(self, step: int) -> Texts:
         """Contexts shared out over the processes, then continued."""
-        settings, processes = self.settings, self.processes
-        windows = share(
-            self.contexts,
-            settings.batch_size,
-            processes,
-            seed_of(settings.seed, step, 0),
-            settings.steps_per_generation,
-        )
+        rollouts, processes = self.rollouts, self.processes
+        seed, times = seed_of(self.seed, step, 0), rollouts.steps_per_generation
+        windows = share(self.contexts, rollouts.batch_size, processes, seed, times)
         with self.live.autocast():
             generated = self.engine.generate(
                 self.live.module,
                 [window.tokens[: window.first] for window in windows],
                 self.live.sampler,
-                settings.max_new_tokens,
+                rollouts.max_new_tokens,
                 self.end_of_text,
-                seed_of(settings.seed, step, 1 + processes.rank),
+                seed_of(self.seed, step, 1 + processes.rank),
             )
         return continued(windows, generated)
 
@@ -180,7 +154,7 @@ class DistributionTerm:
         plans, hidden, own = [], [], []
         human = self.human_text.updated(self.human, step)
         with self.live.read():
-            for piece in in_pieces(texts, self.settings.micro_batch_size):
+            for piece in in_pieces(texts, self.rollouts.micro_batch_size):
                 plans.append(self.objective.accumulation.plan(piece))
                 hidden.append(self.live.hidden(piece))
                 law = self.live.law(plans[-1], hidden[-1])
@@ -190,7 +164,7 @@ class DistributionTerm:
             derivative = self.objective.derivative(without, human, floors)
             distances = self.objective.distances(mean, human, floors)
             strength = strengths(self.objective.matched, distances, floors)
-            states = RolloutStates(self.live, texts, plans, hidden, self.settings.max_new_tokens, self.processes.reduce)
+            states = RolloutStates(self.live, texts, plans, hidden, self.rollouts.max_new_tokens, self.processes.reduce)
             if self.balanced:
                 derivative = self._balanced(states, derivative, strength)
             advantage = states.advantages(derivative, self.credit)[0] if self.credit > 0 else None

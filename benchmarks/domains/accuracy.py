@@ -29,9 +29,10 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
+from dft_plugin.accumulation import Accumulation
 from dft_plugin.documents import Document, Span, spans
 from dft_plugin.matched import make_statistics, match_all
-from dft_plugin.objective import Accumulation, Matched
+from dft_plugin.objective import Matched
 from dft_plugin.reference.domain_count import count_domain
 from dft_plugin.reference.projection import project
 from dft_plugin.reference.repetition import measure

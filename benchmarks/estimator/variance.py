@@ -28,6 +28,7 @@ from dft_plugin.credit import leave_one_out_baseline, reward_to_go  # noqa: E402
 from dft_plugin.distances import energy, jensen_shannon  # noqa: E402
 from dft_plugin.expected_features import Head, expected_features  # noqa: E402
 from dft_plugin.law import Law, Request, observed_law  # noqa: E402
+from dft_plugin.layout import rewards, witnesses  # noqa: E402
 from dft_plugin.objective import (  # noqa: E402
     Accumulation,
     Matched,
@@ -39,7 +40,6 @@ from dft_plugin.sampling import Sampler  # noqa: E402
 from dft_plugin.statistics.base import NoOptions  # noqa: E402
 from dft_plugin.statistics.frequency import TokenFrequency  # noqa: E402
 from dft_plugin.statistics.intervals import IntervalOptions, SentenceLength  # noqa: E402
-from dft_plugin.terms import rewards, witnesses  # noqa: E402
 from dft_plugin.texts import Texts  # noqa: E402
 from tests.chain import END, Chain, context, vocabulary  # noqa: E402
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dft_plugin.accumulation import Accumulation
 from dft_plugin.documents import Document, Span, spans
-from dft_plugin.objective import Accumulation
 from dft_plugin.reference import word_counts
 from dft_plugin.reference.human_side import window_rows
 from dft_plugin.reference.tokenized import HumanText

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from dft_plugin import __version__
+from dft_plugin.accumulation import Accumulation
 from dft_plugin.matched import make_statistics, match_all
-from dft_plugin.objective import Accumulation, Matched
+from dft_plugin.objective import Matched
 from dft_plugin.reference.accumulated import Reference, describe, numbers_of
 from dft_plugin.reference.count import Count, counted
 from dft_plugin.reference.errors import ReferenceError

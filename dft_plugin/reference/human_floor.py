@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dft_plugin.objective import Accumulation, Matched
+from dft_plugin.accumulation import Accumulation
+from dft_plugin.objective import Matched
 from dft_plugin.reference.errors import ReferenceError
 
 MOST_GROUPS = 64

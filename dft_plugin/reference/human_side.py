@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dft_plugin.objective import Accumulation, Matched
+from dft_plugin.accumulation import Accumulation
+from dft_plugin.objective import Matched
 from dft_plugin.reference.errors import ReferenceError
 from dft_plugin.reference.human_floor import Curves, Grouped, Point, curves, grouped_rows, measured
 from dft_plugin.reference.window_sample import SAMPLE, Rows

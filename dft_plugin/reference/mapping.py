@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from dft_plugin.accumulation import Accumulation
 from dft_plugin.matched import make_statistics
-from dft_plugin.objective import Accumulation
 from dft_plugin.reference.count import NO_LIMITS, Count, Counter, Cutting, Limits
 from dft_plugin.reference.rows import BadLine, Chunk, ReadOptions, parse
 from dft_plugin.reference.tokenized import tokenize

@@ -11,9 +11,9 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from dft_plugin import terms
 from dft_plugin.block import Block
 from dft_plugin.law import observed_law
+from dft_plugin.layout import TableCache, accumulate, lay_out
 from dft_plugin.terms import Term
 from dft_plugin.texts import Texts, stack
 from dft_plugin.vocabulary import Vocabulary
@@ -102,12 +102,12 @@ class Statistic(Generic[OptionsType]):
         """
         sizes: list[int] = []
         parts = []
-        device, cache = self.vocabulary.words_outside.device, terms.TableCache()
+        device, cache = self.vocabulary.words_outside.device, TableCache()
         for start in range(0, len(written), WINDOWS_AT_A_TIME):
             texts = stack(written.select(slice(start, start + WINDOWS_AT_A_TIME)).windows()).to(device)
             listed = list(self.terms(texts))
-            request, layout = terms.request(listed, texts, self.vocabulary.size, cache)
-            parts.append(terms.accumulate(observed_law(texts, request), layout, texts).double().cpu())
+            request, layout = lay_out(listed, texts, self.vocabulary.size, cache)
+            parts.append(accumulate(observed_law(texts, request), layout, texts).double().cpu())
             sizes = [term.size for term in listed]
         of = torch.as_tensor(group, dtype=torch.long)
         total = torch.zeros(groups, sum(sizes), dtype=torch.float64).index_add_(0, of, torch.cat(parts))

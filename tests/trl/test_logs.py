@@ -100,7 +100,7 @@ def test_auto_holds_the_stated_fraction(clipped: bool) -> None:
             assert own == pytest.approx(wanted, rel=1e-4)
         assert line["dft/gradient_ratio"] == pytest.approx(wanted / norms[step], rel=1e-4)
         running = CROSS_ENTROPY_MEMORY * running + (1 - CROSS_ENTROPY_MEMORY) * norms[step]
-    assert callback.cross_entropy_norm == pytest.approx(running, rel=1e-4)
+    assert callback.own.cross_entropy_norm == pytest.approx(running, rel=1e-4)
 
 
 def test_auto_without_clipping() -> None:

@@ -12,17 +12,13 @@ import torch
 from torch import Tensor
 
 from dft_plugin import plugins
+from dft_plugin.accumulation import Accumulation
 from dft_plugin.credit import leave_one_out_baseline, reward_to_go
 from dft_plugin.distances import default_options
 from dft_plugin.law import observed_law
-from dft_plugin.objective import (
-    Accumulation,
-    Matched,
-    Objective,
-    surrogate,
-)
+from dft_plugin.layout import rewards, witnesses
+from dft_plugin.objective import Matched, Objective, surrogate
 from dft_plugin.sampling import Sampler
-from dft_plugin.terms import rewards, witnesses
 from dft_plugin.texts import Texts, Window
 from dft_plugin.written import Written
 from tests.chain import END, TOKENS, Chain, context, vocabulary

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dft_plugin import expected_features
+from dft_plugin.accumulation import Accumulation
 from dft_plugin.automatic_weight import CROSS_ENTROPY_MEMORY, automatic_weight, running_norm
 from dft_plugin.config import ConfigError, parse
 from dft_plugin.distances import energy, jensen_shannon
@@ -20,7 +21,7 @@ from dft_plugin.host import UnsupportedRunError, check_supported
 from dft_plugin.law import observed_law
 from dft_plugin.loss_bound import LossBound
 from dft_plugin.matched import match
-from dft_plugin.objective import Accumulation, Matched, Objective, clipped
+from dft_plugin.objective import Matched, Objective, clipped
 from dft_plugin.statistic_config import DFTStatisticConfig
 from dft_plugin.statistics.base import NoOptions
 from dft_plugin.statistics.frequency import TokenFrequency

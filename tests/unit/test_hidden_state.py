@@ -10,13 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from dft_plugin.accumulation import Accumulation
 from dft_plugin.config import ConfigError, parse
 from dft_plugin.credit import reward_to_go
 from dft_plugin.distances import l2
 from dft_plugin.expected_features import expected_features
 from dft_plugin.language_model import decoder_of, head_of, hidden_rows
 from dft_plugin.law import Law, observed_law
-from dft_plugin.objective import Accumulation, Matched, Objective, surrogate
+from dft_plugin.layout import rewards
+from dft_plugin.objective import Matched, Objective, surrogate
 from dft_plugin.sampling import Sampler
 from dft_plugin.statistics.critic import Critic, logistic_loss, logits
 from dft_plugin.statistics.hidden_state import (
@@ -25,7 +27,6 @@ from dft_plugin.statistics.hidden_state import (
     median_distance,
     random_fourier,
 )
-from dft_plugin.terms import rewards
 from dft_plugin.texts import Texts
 from dft_plugin.written import Written
 from tests import tiny

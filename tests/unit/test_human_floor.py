@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from dft_plugin import plugins
+from dft_plugin.accumulation import Accumulation
 from dft_plugin.config import parse
 from dft_plugin.distances import default_options
 from dft_plugin.documents import Document
 from dft_plugin.human_windows import cut_windows
 from dft_plugin.law import observed_law
-from dft_plugin.objective import Accumulation, Matched
+from dft_plugin.objective import Matched
 from dft_plugin.reference import ReferenceError
 from dft_plugin.reference.human_floor import Curves, FloorCurve
 from dft_plugin.reference.human_side import LEAST_WINDOWS, of_rows, of_totals, of_windows

@@ -9,21 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from dft_plugin.accumulation import Accumulation
 from dft_plugin.credit import leave_one_out_baseline, reward_to_go
 from dft_plugin.distances import energy, jensen_shannon
 from dft_plugin.law import observed_law
-from dft_plugin.objective import (
-    Accumulation,
-    Matched,
-    Objective,
-    mean_distance,
-    mean_floor_ratio,
-    surrogate,
-)
+from dft_plugin.layout import witnesses
+from dft_plugin.objective import Matched, Objective, mean_distance, mean_floor_ratio, surrogate
 from dft_plugin.statistics.base import NoOptions
 from dft_plugin.statistics.frequency import TokenFrequency
 from dft_plugin.statistics.intervals import IntervalOptions, PunctuationRhythm, SentenceLength
-from dft_plugin.terms import witnesses
 from dft_plugin.texts import Texts
 from tests.chain import TOKENS, Chain, vocabulary
 

@@ -17,10 +17,10 @@ import pytest
 import torch
 
 from dft_plugin import hookimpl, plugins
+from dft_plugin.accumulation import Accumulation
 from dft_plugin.config import ConfigError, parse
 from dft_plugin.distances import Distance, l2
 from dft_plugin.law import observed_law
-from dft_plugin.objective import Accumulation
 from dft_plugin.rollout import RolloutEngine
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.statistics.entropy import EntropyRate

@@ -15,8 +15,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from dft_plugin import plugins
+from dft_plugin.accumulation import Accumulation
 from dft_plugin.matched import make_statistics
-from dft_plugin.objective import Accumulation
 from dft_plugin.reference import Reference, ReferenceError
 from dft_plugin.reference.accumulated import describe
 from dft_plugin.reference.count import Counter, Cutting

@@ -18,13 +18,13 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from dft_plugin import plugins
+from dft_plugin.accumulation import Accumulation
 from dft_plugin.distances import l2
 from dft_plugin.documents import Document, WindowSampler
 from dft_plugin.law import observed_law
-from dft_plugin.objective import Accumulation
+from dft_plugin.layout import rewards, witnesses
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.statistics.frequency import NgramFrequency, NgramOptions
-from dft_plugin.terms import rewards, witnesses
 from dft_plugin.texts import Texts, Window, stack
 from dft_plugin.vocabulary import Vocabulary
 from dft_plugin.written import Written
