@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = {
     "results": ROOT / "benchmarks/effect/results/readme.md",
     "variance": ROOT / "benchmarks/estimator/results/variance.md",
+    "balance": ROOT / "benchmarks/estimator/results/balance.md",
     "domains": ROOT / "benchmarks/domains/results.md",
     "throughput": ROOT / "benchmarks/reference/results/throughput.md",
 }

@@ -2,50 +2,91 @@
 
 The gradient of sum_k w_k log(1 + distance_k / floor_k) is no fair sum: a rate of rare events (an opening repeated, a
 4-gram repeated) has a gradient ten times that of the token frequencies, most of it noise. So each statistic's
-gradient is divided by its norm, measured at the hidden states that the head reads, and multiplied by its strength,
-the share of its distance that lies above the human floor, a mean over its components c:
+gradient is divided by its norm and multiplied by its share, a mean over its components c of a function of how far
+above the human floor they are:
 
-    strength_k = mean_c max(0, 1 - floor_kc / distance_kc)    1 far from human text, 0 where it cannot be told apart
-    D'_k       <- w_k strength_k mean_j ||g_j|| / ||g_k|| D'_k,   g_k = d surrogate_k / d hidden states
+    D'_k <- w_k share_k mean_j ||g_j|| / ||g_k|| D'_k,    share_k = mean_c share(distance_kc / floor_kc)
 
-(Chen et al. 2018, GradNorm, takes norms at the last shared layer for the same reason.) A statistic without a gradient
-is left out.
+(Chen et al. 2018, GradNorm, takes norms at the last shared layer for the same reason.) The option `balance` says which
+norm and which share: see `HIDDEN_STATES` and `PARAMETERS`. A statistic without a gradient is left out.
+
+How far from human the texts are on the whole is the mean strength, with strength(ratio) = max(0, 1 - 1 / ratio): 1 far
+from human text, 0 where it cannot be told apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 
 import torch
 from torch import Tensor
 
 from dft_plugin.accumulation import Accumulation
+from dft_plugin.gradient_size import of_linear_map
 from dft_plugin.objective import Distances, Floors, Matched, floor_ratios
 
 
-def strengths(matched: Sequence[Matched], distances: Distances, floors: Floors) -> dict[str, float]:
-    """statistic -> mean over its components of max(0, 1 - 1 / floor ratio); between 0 and 1.
+@dataclass(frozen=True)
+class Balance:
+    """One way to bring the statistics' gradients to one size.
 
-    Of strengths, not the strength of a mean ratio: a mark that people hardly ever set stays 50 floors away, and would
-    hold the statistic at full strength when all other marks are where people's are.
+    Attributes:
+        gathered: what is added up over micro-batches and processes, of the gradients (N, D) at hidden states (N, D).
+        squared_norm: of that, stacked over K statistics, the squared norms (K,).
+        share: of a floor ratio, the share of the gradient.
     """
-    found = {}
-    for entry in matched:
-        ratios = floor_ratios(distances.raw[entry.name], floors[entry.name]).values()
-        found[entry.name] = fmean(1 - 1 / max(1.0, ratio) for ratio in ratios)
-    return found
+
+    gathered: Callable[[Tensor, Tensor], Tensor]
+    squared_norm: Callable[[Tensor], Tensor]
+    share: Callable[[float], float]
 
 
-def mean_strength(matched: Sequence[Matched], strength: Mapping[str, float]) -> float:
+def strength(ratio: float) -> float:
+    """max(0, 1 - 1 / floor ratio): the share of a distance that lies above the human floor."""
+    return 1 - 1 / max(1.0, ratio)
+
+
+def log_ratio(ratio: float) -> float:
+    """log max(1, floor ratio): how many e-folds a distance lies above the human floor."""
+    return math.log(max(1.0, ratio))
+
+
+HIDDEN_STATES = Balance(lambda gradient, hidden: gradient.double().square().sum(), lambda total: total, strength)
+"""Norms at the hidden states that the head reads, times the strength."""
+
+PARAMETERS = Balance(of_linear_map, lambda total: total.square().sum((1, 2)), log_ratio)
+"""Norms as they are in the parameters (`gradient_size`), times the logarithm of the floor ratio."""
+
+BALANCES: Mapping[str, Balance] = {"hidden_states": HIDDEN_STATES, "parameters": PARAMETERS}
+
+
+def over_components(
+    share: Callable[[float], float], matched: Sequence[Matched], distances: Distances, floors: Floors
+) -> dict[str, float]:
+    """statistic -> mean over its components of a function of the floor ratio.
+
+    Not the function of a mean ratio: a mark that people hardly ever set stays 50 floors away, and would hold the
+    statistic's share up when all other marks are where people's are.
+    """
+    return {
+        entry.name: fmean(map(share, floor_ratios(distances.raw[entry.name], floors[entry.name]).values()))
+        for entry in matched
+    }
+
+
+def mean_strength(matched: Sequence[Matched], distances: Distances, floors: Floors) -> float:
     """sum_k w_k strength_k / sum_k w_k: how far from human the texts are on the whole, 0 to 1."""
-    return sum(entry.weight * strength[entry.name] for entry in matched) / sum(entry.weight for entry in matched)
+    found = over_components(strength, matched, distances, floors)
+    return sum(entry.weight * found[entry.name] for entry in matched) / sum(entry.weight for entry in matched)
 
 
 def factors(
     matched: Sequence[Matched],
     accumulation: Accumulation,
-    strength: Mapping[str, float],
+    share: Mapping[str, float],
     squared_norms: Tensor,
 ) -> Tensor:
     """(A,) float64: what each accumulator's derivative is multiplied by.
@@ -53,7 +94,7 @@ def factors(
     Args:
         matched: K statistics; the derivative they belong to holds their weights already.
         accumulation: where their accumulators stand.
-        strength: statistic -> its strength.
+        share: statistic -> its share.
         squared_norms: (K,) squared norm of each statistic's gradient, weight included, over all processes.
     """
     norms = squared_norms.double().sqrt()
@@ -63,5 +104,5 @@ def factors(
     for number, entry in enumerate(matched):
         if acting[number]:
             part = accumulation.part(entry.statistic)
-            factor[part] = entry.weight * strength[entry.name] * mean / norms[number]
+            factor[part] = entry.weight * share[entry.name] * mean / norms[number]
     return factor

@@ -49,6 +49,12 @@ class DFTConfig(Block):
         description="for weight: auto, the norm of the term's gradient relative to cross-entropy's while the text is "
         "far from human; with `start_step: 0` take half of it (benchmarks/LOG.md, 7 to 9 and 12)",
     )
+    balance: Literal["hidden_states", "parameters"] = Field(
+        default="hidden_states",
+        description="for weight: auto, where each statistic's gradient is brought to one size: `hidden_states`, times "
+        "its strength; `parameters`, as large as it is for the parameters and times the logarithm of its floor ratio, "
+        "which gives n-grams and openings several times as much beside sentence length (benchmarks/LOG.md, 20)",
+    )
     calibration: float = Field(
         default=0.7,
         ge=0,

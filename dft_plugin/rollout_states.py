@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dft_plugin.accumulation import Plan
+from dft_plugin.balance import Balance
 from dft_plugin.credit import leave_one_out_baseline, reward_to_go
 from dft_plugin.layout import rewards
 from dft_plugin.live_model import LiveModel
@@ -65,24 +67,41 @@ class RolloutStates:
             alive[rows] = torch.arange(self.steps, device=derivative.device) < lengths[:, None]
         return [future - leave_one_out_baseline(future, alive, self.reduce) for future in reward_to_go(earned, credit)]
 
-    def squared_norms(self, derivative: Tensor, advantages: Sequence[Tensor | None], parts: Sequence[slice]) -> Tensor:
-        """(K,) float64 squared norms over all processes of the gradient at the hidden states, of each part alone.
+    def squared_norms(
+        self, balance: Balance, derivative: Tensor, advantages: Sequence[Tensor | None], parts: Sequence[slice]
+    ) -> Tensor:
+        """(K,) float64 squared norms over all processes of each part's gradient, as `balance` takes them.
 
         Args:
+            balance: which norm.
             derivative: (B, A) D' of each text.
             advantages: (B, S) of each part, or None for the pathwise part of the gradient alone.
             parts: where accumulators stand among the A.
         """
-        squares = torch.zeros(len(parts), dtype=torch.float64, device=derivative.device)
-        for (rows, plan), states in zip(by_rows(self.plans), self.hidden, strict=True):
+        gathered = [
+            torch.stack([balance.gathered(*pair) for pair in self._gradients(batch, derivative, advantages, parts)])
+            for batch in zip(by_rows(self.plans), self.hidden, strict=True)
+        ]
+        return balance.squared_norm(self.reduce(functools.reduce(torch.add, gathered)))
+
+    def _gradients(
+        self,
+        batch: tuple[tuple[slice, Plan], Tensor],
+        derivative: Tensor,
+        advantages: Sequence[Tensor | None],
+        parts: Sequence[slice],
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The gradient (N, D) of each part's surrogate at one micro-batch's hidden states, and these."""
+        (rows, plan), hidden = batch
+        leaf = hidden.detach().requires_grad_()
+        with torch.enable_grad():
+            # Only the gradient at the hidden states is read; the head's is (V, D) large for each statistic.
+            law = self.live.law(plan, leaf, derivative[rows], fixed_head=True)
+        for part, advantage in zip(parts, advantages, strict=True):
+            given = None if advantage is None else plan.texts.from_steps(advantage[rows])
+            gradient = torch.zeros_like(leaf)
             with torch.enable_grad():
-                leaf = states.detach().requires_grad_()
-                # Only the gradient at the hidden states is read; the head's is (V, D) large for each statistic.
-                law = self.live.law(plan, leaf, derivative[rows], fixed_head=True)
-                for number, (part, advantage) in enumerate(zip(parts, advantages, strict=True)):
-                    given = None if advantage is None else plan.texts.from_steps(advantage[rows])
-                    loss, _ = surrogate(plan, law, derivative[rows], given, len(self.texts), part)
-                    if loss.requires_grad:
-                        (gradient,) = torch.autograd.grad(loss, leaf, retain_graph=True)
-                        squares[number] += gradient.double().square().sum()
-        return self.reduce(squares)
+                loss, _ = surrogate(plan, law, derivative[rows], given, len(self.texts), part)
+            if loss.requires_grad:
+                (gradient,) = torch.autograd.grad(loss, leaf, retain_graph=True)
+            yield gradient, leaf.detach()

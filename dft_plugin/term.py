@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dft_plugin.accumulation import Plan
-from dft_plugin.balance import factors, mean_strength, strengths
+from dft_plugin.balance import BALANCES, factors, mean_strength, over_components
 from dft_plugin.config import DFTConfig
 from dft_plugin.human_under_model import HumanUnderModel
 from dft_plugin.language_model import deterministic
@@ -70,7 +70,7 @@ class DistributionTerm:
         scored: human windows for the statistics measured under the model.
         studied: human windows, none of them scored, for the statistics that learn.
         config: the `dft:` block: how text is sampled, gamma, and whether each statistic's gradient is brought to one
-            size times its strength (`balance`), as `weight: auto` does.
+            size times its share (`balance`), as `weight: auto` does.
         engine: samples.
         end_of_text: ids that end a text.
         processes: the data-parallel ones.
@@ -101,7 +101,8 @@ class DistributionTerm:
         sampler = Sampler(rollouts.temperature, rollouts.top_k, rollouts.top_p, rollouts.min_p)
         self.live = LiveModel(model, sampler, autocast)
         self.objective, self.human, self.curves, self.contexts = objective, human, curves, contexts
-        self.engine, self.drift, self.balanced = engine, drift, config.weight == "auto"
+        self.engine, self.drift = engine, drift
+        self.balanced, self.balance = config.weight == "auto", BALANCES[config.balance]
         self.end_of_text = tuple(end_of_text)
         self.processes = processes or Processes()
         self.human_text = HumanUnderModel(
@@ -163,10 +164,9 @@ class DistributionTerm:
             floors = at_size(self.curves, self.objective.sample_size(count))
             derivative = self.objective.derivative(without, human, floors)
             distances = self.objective.distances(mean, human, floors)
-            strength = strengths(self.objective.matched, distances, floors)
             states = RolloutStates(self.live, texts, plans, hidden, self.rollouts.max_new_tokens, self.processes.reduce)
             if self.balanced:
-                derivative = self._balanced(states, derivative, strength)
+                derivative = self._balanced(states, derivative, distances, floors)
             advantage = states.advantages(derivative, self.credit)[0] if self.credit > 0 else None
         parts = [derivative.sum(), distances.loss] + ([] if advantage is None else [advantage.sum()])
         finite = self.everywhere(all(bool(torch.isfinite(part)) for part in parts))
@@ -174,8 +174,8 @@ class DistributionTerm:
             self.objective.remember(mean, count)
             self.human = human.cpu()
             self.human_text.learn(step, hidden)
-        overall = mean_strength(self.objective.matched, strength)
-        return Evaluation(texts, plans, derivative, advantage, distances, floors, overall, finite)
+        strength = mean_strength(self.objective.matched, distances, floors)
+        return Evaluation(texts, plans, derivative, advantage, distances, floors, strength, finite)
 
     def everywhere(self, condition: bool) -> bool:
         """Whether a condition holds on every process: all of them must go the same way."""
@@ -202,16 +202,16 @@ class DistributionTerm:
                         loss = loss + self.drift.weight * divergence
                 yield loss
 
-    def _balanced(self, states: RolloutStates, derivative: Tensor, strength: Mapping[str, float]) -> Tensor:
-        """D' (B, A), each statistic's part brought to one gradient norm at the hidden states times its strength."""
+    def _balanced(self, states: RolloutStates, derivative: Tensor, distances: Distances, floors: Floors) -> Tensor:
+        """D' (B, A), each statistic's part brought to one gradient norm times its share."""
         matched, accumulation = self.objective.matched, self.objective.accumulation
         parts = [accumulation.part(entry.statistic) for entry in matched]
         advantages: Sequence[Tensor | None] = [None] * len(parts)
         if self.credit > 0:
             advantages = states.advantages(derivative, self.credit, parts)
-        return derivative * factors(
-            matched, accumulation, strength, states.squared_norms(derivative, advantages, parts)
-        )
+        share = over_components(self.balance.share, matched, distances, floors)
+        norms = states.squared_norms(self.balance, derivative, advantages, parts)
+        return derivative * factors(matched, accumulation, share, norms)
 
     def state_dict(self) -> Mapping[str, Tensor]:
         # The floors of what is measured under the model are those of the model training began with.

@@ -24,18 +24,13 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from dft_plugin.accumulation import Accumulation, Plan  # noqa: E402
 from dft_plugin.credit import leave_one_out_baseline, reward_to_go  # noqa: E402
 from dft_plugin.distances import energy, jensen_shannon  # noqa: E402
 from dft_plugin.expected_features import Head, expected_features  # noqa: E402
 from dft_plugin.law import Law, Request, observed_law  # noqa: E402
 from dft_plugin.layout import rewards, witnesses  # noqa: E402
-from dft_plugin.objective import (  # noqa: E402
-    Accumulation,
-    Matched,
-    Objective,
-    Plan,
-    surrogate,
-)
+from dft_plugin.objective import Matched, Objective, surrogate  # noqa: E402
 from dft_plugin.sampling import Sampler  # noqa: E402
 from dft_plugin.statistics.base import NoOptions  # noqa: E402
 from dft_plugin.statistics.frequency import TokenFrequency  # noqa: E402

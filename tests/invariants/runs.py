@@ -63,6 +63,10 @@ CASES: dict[str, dict[str, Any]] = {
     "gamma 0": {"term": {"weight": 0.5}},
     "gamma 1": {"term": {"weight": 0.5, "credit": 1.0}},
     "auto": {"term": {"weight": "auto", "credit": 0.5}, "options": {"gradient_accumulation_steps": 2}},
+    "balanced in the parameters": {
+        "term": {"weight": "auto", "balance": "parameters"},
+        "options": {"gradient_accumulation_steps": 2},
+    },
     "hidden state": {
         "term": {"weight": 0.5, "credit": 1.0, "statistics": ["entropy", {"hidden_state": {"features": 16}}]}
     },

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from torch import Tensor
 
 from dft_plugin import terms
 from dft_plugin.assembly import Setting, assemble
-from dft_plugin.balance import factors, mean_strength, strengths
+from dft_plugin.balance import HIDDEN_STATES, PARAMETERS, factors, log_ratio, mean_strength, over_components, strength
 from dft_plugin.config import parse
 from dft_plugin.documents import Document
 from dft_plugin.objective import Distances
@@ -23,13 +25,13 @@ from tests.training import term_options
 STATISTICS = ["token_frequency", "sentence_length", {"novelty": {"n": [1, 2], "weight": 2.0}}]
 
 
-def term_of(weight: float | str, credit: float) -> DistributionTerm:
+def term_of(weight: float | str, credit: float, **options: Any) -> DistributionTerm:
     tokenizer = tiny.tokenizer()
     documents = []
     for paragraph in tiny.paragraphs()[:40]:
         tokens = tuple(tokenizer(paragraph)["input_ids"])
         documents.append(Document(tokens, 0, len(tokens), False))
-    config = parse(term_options(statistics=STATISTICS, weight=weight, credit=credit))
+    config = parse(term_options(statistics=STATISTICS, weight=weight, credit=credit, **options))
     return assemble(config, Setting(tiny.model("llama"), tokenizer, None, Processes(), documents=documents))
 
 
@@ -67,23 +69,34 @@ def evaluation_texts(term: DistributionTerm) -> Any:
     return term.rollout(3).to(term.device)
 
 
-def test_each_statistic_gets_its_strength() -> None:
-    """After balancing ||g_k|| is w_k strength_k times one number, and each direction is as before."""
-    plain, balanced = term_of(1.0, 0.0), term_of("auto", 0.0)
+def frobenius(gradient: Tensor, hidden: Tensor) -> float:
+    """||g||, or where hidden states are given ||sum_n g_n h_n^T||."""
+    return float((gradient.double().T @ hidden.double()).norm()) if len(hidden) else float(gradient.norm())
+
+
+@pytest.mark.parametrize("balance", ["hidden_states", "parameters"])
+def test_each_statistic_gets_its_share(balance: str) -> None:
+    """After balancing the norm is w_k share_k times one number, and each direction is as before."""
+    plain, balanced = term_of(1.0, 0.0), term_of("auto", 0.0, balance=balance)
     before = plain.evaluate(evaluation_texts(plain), 3)
     after = balanced.evaluate(evaluation_texts(balanced), 3)
     assert torch.equal(before.texts.tokens, after.texts.tokens)
     matched = balanced.objective.matched
-    strength = strengths(matched, after.distances, after.floors)
+    share = over_components(
+        strength if balance == "hidden_states" else log_ratio, matched, after.distances, after.floors
+    )
+    hidden = balanced.live.hidden(evaluation_texts(balanced)).detach()
+    hidden = hidden[:0] if balance == "hidden_states" else hidden
     own, raw = gradients_at_hidden(balanced, after.derivative), gradients_at_hidden(plain, before.derivative)
-    scale = {e.name: float(own[e.name].norm()) / (e.weight * strength[e.name]) for e in matched if strength[e.name] > 0}
+    acting = [entry for entry in matched if share[entry.name] > 0]
+    scale = {e.name: frobenius(own[e.name], hidden) / (e.weight * share[e.name]) for e in acting}
     assert len(scale) >= 2
-    mean = torch.stack([raw[entry.name].norm() for entry in matched]).mean()
+    mean = fmean(frobenius(raw[entry.name], hidden) for entry in matched)
     for name, found in scale.items():
-        assert found == pytest.approx(float(mean), rel=1e-4)
+        assert found == pytest.approx(mean, rel=1e-4)
         direction = torch.nn.functional.cosine_similarity(own[name].flatten(), raw[name].flatten(), dim=0)
         assert float(direction) == pytest.approx(1.0, abs=1e-6)
-    assert len({round(float(raw[name].norm()), 6) for name in scale}) > 1, "they were equal before: nothing is shown"
+    assert len({round(frobenius(raw[name], hidden), 6) for name in scale}) > 1, "nothing is shown"
 
 
 def test_a_number_leaves_the_gradient_as_it_is() -> None:
@@ -108,7 +121,7 @@ def test_credit_is_part_of_the_norm(credit: float) -> None:
     assert 0 < evaluation.strength <= 1
 
 
-def test_strength_by_hand() -> None:
+def test_strength_and_share_by_hand() -> None:
     term = term_of("auto", 0.0)
     matched = term.objective.matched
     raw = {
@@ -121,17 +134,20 @@ def test_strength_by_hand() -> None:
         "sentence_length": {"words": 1.0},
         "novelty": {"rep-1": 1.0, "rep-2": 1.0},
     }
-    strength = strengths(matched, Distances(raw, torch.tensor(0.0)), floors)
+    distances = Distances(raw, torch.tensor(0.0))
     # A component at the floor adds nothing, however far the other one is.
-    assert strength == pytest.approx({"token_frequency": 0.75, "sentence_length": 0.0, "novelty": (0.0 + 2 / 3) / 2})
-    assert mean_strength(matched, strength) == pytest.approx((0.75 + 0.0 + 2 * 1 / 3) / 4)
+    expected = {"token_frequency": 0.75, "sentence_length": 0.0, "novelty": (0.0 + 2 / 3) / 2}
+    assert over_components(HIDDEN_STATES.share, matched, distances, floors) == pytest.approx(expected)
+    expected = {"token_frequency": math.log(4), "sentence_length": 0.0, "novelty": (0.0 + math.log(3)) / 2}
+    assert over_components(PARAMETERS.share, matched, distances, floors) == pytest.approx(expected)
+    assert mean_strength(matched, distances, floors) == pytest.approx((0.75 + 0.0 + 2 * 1 / 3) / 4)
 
 
 def test_a_statistic_without_gradient_is_left_out() -> None:
     term = term_of("auto", 0.0)
     matched, accumulation = term.objective.matched, term.objective.accumulation
-    strength = dict.fromkeys([entry.name for entry in matched], 1.0)
-    found = factors(matched, accumulation, strength, torch.tensor([4.0, 0.0, 16.0]))
+    share = dict.fromkeys([entry.name for entry in matched], 1.0)
+    found = factors(matched, accumulation, share, torch.tensor([4.0, 0.0, 16.0]))
     assert bool((found[accumulation.part(matched[0].statistic)] == 1.0 * 3.0 / 2.0).all())
     assert bool((found[accumulation.part(matched[1].statistic)] == 0.0).all())
     assert bool((found[accumulation.part(matched[2].statistic)] == 2.0 * 3.0 / 4.0).all())

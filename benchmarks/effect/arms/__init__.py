@@ -37,6 +37,10 @@ ARMS: dict[str, Arm] = {
     "dft_calibrated": Arm(dft.with_options("dft_calibrated", calibration=1.0)),
     "dft_calibration_0.6": Arm(dft.with_options("dft_calibration_0.6", calibration=0.6)),
     "dft_strong": Arm(dft.with_options("dft_strong", gradient_fraction=1.0)),
+    "dft_parameters": Arm(dft.with_options("dft_parameters", balance="parameters")),
+    "dft_parameters_strong": Arm(
+        dft.with_options("dft_parameters_strong", balance="parameters", gradient_fraction=1.0)
+    ),
     "dft_from_start": Arm(dft.with_options("dft_from_start", start_step=0, gradient_fraction=0.3)),
     "dft_gamma0": Arm(dft.with_options("dft_gamma0", credit=0.0)),
     "dft_gamma1": Arm(dft.with_options("dft_gamma1", credit=1.0)),
