@@ -31,6 +31,7 @@ from benchmarks.effect import (
     tables,
     unknown_words,
 )
+from benchmarks.effect import scenario as scenarios
 from benchmarks.effect.arms import losses
 from benchmarks.effect.arms.reinforce import ReinforceTerm, leave_one_out
 from benchmarks.effect.arms.unlikelihood import over_produced
@@ -546,6 +547,17 @@ def test_every_job_of_the_file_is_of_a_scenario_and_arms_that_exist() -> None:
         assert job.needs is not None
         assert job.needs.name in pretrain_on_gpu.SIZES
         assert run.chosen(job.command[job.command.index("--arms") + 1], [])
+
+
+RESULTS = sorted((REPOSITORY / "benchmarks/effect/results").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_a_scenario_names_every_arm_that_has_results(path: Path) -> None:
+    """The command that reproduces a scenario runs what its tables show."""
+    named = scenarios.load(REPOSITORY / f"benchmarks/effect/scenarios/{path.stem}.yaml").arms
+    found = {run["arm"] for run in json.loads(path.read_text())["runs"]}
+    assert {"super_baseline" if arm.startswith("super_lr") else arm for arm in found} <= set(named)
 
 
 def test_pretraining_lowers_the_loss(tmp_path: Path) -> None:
