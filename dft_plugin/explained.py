@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
@@ -28,6 +29,10 @@ def explain(error: ValidationError, keys: Sequence[str], inner: Mapping[str, Seq
         else:
             message = problem["msg"].removeprefix("Value error, ")
             given_value = "" if problem["type"] == "value_error" else f" (given: {problem['input']!r})"
+            if problem["type"] == "literal_error":
+                given_value += "." + nearest(
+                    str(problem["input"]), re.findall(r"'([^']*)'", problem["ctx"]["expected"])
+                )
             lines.append(f"{place + ': ' if place else ''}{message}{given_value}")
     return "; ".join(lines)
 

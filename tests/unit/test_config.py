@@ -85,6 +85,7 @@ def test_each_unknown_key_is_compared_with_its_own_block() -> None:
     [
         ([1], "expected keys and values, found list"),
         ("auto", "expected keys and values, found str"),
+        ({"balance": "parameter"}, "(given: 'parameter'). Did you mean \"parameters\"?"),
         ({"weight": -1}, "weight: takes a number of at least 0, or `auto` (given: -1)"),
         ({"weight": "atuo"}, "weight: takes a number of at least 0, or `auto` (given: 'atuo')"),
         ({"weight": float("nan")}, "weight: takes a number of at least 0"),
