@@ -17,7 +17,8 @@ class DFTRolloutConfig(Block):
     batch_size: int = Field(
         default=64,
         ge=1,
-        description="texts per process and acting step; distances are between samples, so more texts mean less noise",
+        description="texts per process and acting step; distances are between samples, so more texts mean less noise, "
+        "and a term that fades later: floors are those of the texts in `window` (benchmarks/LOG.md, 20)",
     )
     micro_batch_size: int = Field(
         default=16,

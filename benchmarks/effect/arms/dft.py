@@ -33,7 +33,7 @@ def run(task: Task, seed: int, config: DFTConfig, callback: type[DFTCallback] = 
 
 
 def with_a_quarter_of_the_rollouts(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
-    """A quarter of the texts a step; the window of accumulators is longer by as much, so it holds as many texts."""
+    """A quarter of the texts a step, and so in the window of accumulators: the term is weaker too, by its strength."""
     size = max(2, task.scenario.rollouts.batch_size // 4)
     options = {"rollout": {"batch_size": size}, **task.scenario.options.get("dft_quarter", {})}
     return run(task, seed, task.config(sampler, seed, **options))
