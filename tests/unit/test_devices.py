@@ -36,6 +36,7 @@ CASES: dict[str, dict[str, Any]] = {
         "statistics": [*DEFAULT_STATISTICS, {"hidden_state": {"form": "random_fourier", "features": 32}}],
         "reference": "children",
         "credit": 1.0,
+        "balance": "parameters",
     },
     "distances": {
         "statistics": [
