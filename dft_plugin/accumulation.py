@@ -68,12 +68,10 @@ class Accumulation:
     def part(self, statistic: Statistic) -> slice:
         """Where a statistic's accumulators stand among the A."""
         assert self.size
-        start = 0
-        for other in self.statistics:
-            size = sum(self._sizes[other.name])
+        parts = side_by_side(sum(self._sizes[other.name]) for other in self.statistics)
+        for other, part in zip(self.statistics, parts, strict=True):
             if other is statistic:
-                return slice(start, start + size)
-            start += size
+                return part
         raise KeyError(statistic.name)
 
     def summarize(self, statistic: Statistic, accumulators: Tensor) -> Mapping[str, Tensor]:

@@ -63,23 +63,27 @@ PARAMETERS = Balance(of_linear_map, lambda total: total.square().sum((1, 2)), lo
 BALANCES: Mapping[str, Balance] = {"hidden_states": HIDDEN_STATES, "parameters": PARAMETERS}
 
 
-def over_components(
-    share: Callable[[float], float], matched: Sequence[Matched], distances: Distances, floors: Floors
-) -> dict[str, float]:
+Ratios = Mapping[str, Sequence[float]]
+"""statistic -> the floor ratio of each of its components."""
+
+
+def ratios_of(distances: Distances, floors: Floors) -> Ratios:
+    """Read once a step: on a GPU each number is waited for."""
+    return {name: list(floor_ratios(raw, floors[name]).values()) for name, raw in distances.raw.items()}
+
+
+def over_components(share: Callable[[float], float], ratios: Ratios) -> dict[str, float]:
     """statistic -> mean over its components of a function of the floor ratio.
 
     Not the function of a mean ratio: a mark that people hardly ever set stays 50 floors away, and would hold the
     statistic's share up when all other marks are where people's are.
     """
-    return {
-        entry.name: fmean(map(share, floor_ratios(distances.raw[entry.name], floors[entry.name]).values()))
-        for entry in matched
-    }
+    return {name: fmean(map(share, listed)) for name, listed in ratios.items()}
 
 
-def mean_strength(matched: Sequence[Matched], distances: Distances, floors: Floors) -> float:
+def mean_strength(matched: Sequence[Matched], ratios: Ratios) -> float:
     """sum_k w_k strength_k / sum_k w_k: how far from human the texts are on the whole, 0 to 1."""
-    found = over_components(strength, matched, distances, floors)
+    found = over_components(strength, ratios)
     return sum(entry.weight * found[entry.name] for entry in matched) / sum(entry.weight for entry in matched)
 
 

@@ -12,12 +12,13 @@ PROJECTED = 128
 
 
 @lru_cache(maxsize=1)
-def projection(width: int) -> Tensor:
+def projection(width: int, device: torch.device | str = "cpu") -> Tensor:
     """(D, R) with E[R R^T] = 1, the same in every process and run: random signs, or 1 itself where D is small."""
     if width <= PROJECTED:
-        return torch.eye(width)
+        return torch.eye(width, device=device)
     generator = torch.Generator().manual_seed(0)
-    return (torch.randint(0, 2, (width, PROJECTED), generator=generator) * 2.0 - 1.0) / PROJECTED**0.5
+    signs = torch.randint(0, 2, (width, PROJECTED), generator=generator) * 2.0 - 1.0
+    return signs.to(device) / PROJECTED**0.5
 
 
 def of_linear_map(gradient: Tensor, hidden: Tensor) -> Tensor:
@@ -32,5 +33,5 @@ def of_linear_map(gradient: Tensor, hidden: Tensor) -> Tensor:
         hidden: (N, D) h_n.
     """
     with torch.autocast(hidden.device.type, enabled=False):
-        narrow = hidden.detach().float() @ projection(hidden.shape[1]).to(hidden.device)
+        narrow = hidden.detach().float() @ projection(hidden.shape[1], hidden.device)
         return (gradient.float().T @ narrow).double()

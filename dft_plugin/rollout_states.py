@@ -12,7 +12,7 @@ from torch import Tensor
 from dft_plugin.accumulation import Plan
 from dft_plugin.balance import Balance
 from dft_plugin.credit import leave_one_out_baseline, reward_to_go
-from dft_plugin.layout import rewards
+from dft_plugin.layout import rewards, side_by_side
 from dft_plugin.live_model import LiveModel
 from dft_plugin.objective import Reduce, surrogate
 from dft_plugin.texts import Texts
@@ -20,11 +20,7 @@ from dft_plugin.texts import Texts
 
 def by_rows(plans: Sequence[Plan]) -> Iterator[tuple[slice, Plan]]:
     """Each micro-batch's plan, with where its texts stand among the B of all of them."""
-    start = 0
-    for plan in plans:
-        rows = slice(start, start + len(plan.texts))
-        start = rows.stop
-        yield rows, plan
+    return zip(side_by_side(len(plan.texts) for plan in plans), plans, strict=True)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dft_plugin.accumulation import Plan
-from dft_plugin.balance import BALANCES, factors, mean_strength, over_components
+from dft_plugin.balance import BALANCES, Ratios, factors, mean_strength, over_components, ratios_of
 from dft_plugin.config import DFTConfig
 from dft_plugin.human_under_model import HumanUnderModel
 from dft_plugin.language_model import deterministic
@@ -164,9 +164,10 @@ class DistributionTerm:
             floors = at_size(self.curves, self.objective.sample_size(count))
             derivative = self.objective.derivative(without, human, floors)
             distances = self.objective.distances(mean, human, floors)
+            ratios = ratios_of(distances, floors)
             states = RolloutStates(self.live, texts, plans, hidden, self.rollouts.max_new_tokens, self.processes.reduce)
             if self.balanced:
-                derivative = self._balanced(states, derivative, distances, floors)
+                derivative = self._balanced(states, derivative, ratios)
             advantage = states.advantages(derivative, self.credit)[0] if self.credit > 0 else None
         parts = [derivative.sum(), distances.loss] + ([] if advantage is None else [advantage.sum()])
         finite = self.everywhere(all(bool(torch.isfinite(part)) for part in parts))
@@ -174,7 +175,7 @@ class DistributionTerm:
             self.objective.remember(mean, count)
             self.human = human.cpu()
             self.human_text.learn(step, hidden)
-        strength = mean_strength(self.objective.matched, distances, floors)
+        strength = mean_strength(self.objective.matched, ratios)
         return Evaluation(texts, plans, derivative, advantage, distances, floors, strength, finite)
 
     def everywhere(self, condition: bool) -> bool:
@@ -202,14 +203,14 @@ class DistributionTerm:
                         loss = loss + self.drift.weight * divergence
                 yield loss
 
-    def _balanced(self, states: RolloutStates, derivative: Tensor, distances: Distances, floors: Floors) -> Tensor:
+    def _balanced(self, states: RolloutStates, derivative: Tensor, ratios: Ratios) -> Tensor:
         """D' (B, A), each statistic's part brought to one gradient norm times its share."""
         matched, accumulation = self.objective.matched, self.objective.accumulation
         parts = [accumulation.part(entry.statistic) for entry in matched]
         advantages: Sequence[Tensor | None] = [None] * len(parts)
         if self.credit > 0:
             advantages = states.advantages(derivative, self.credit, parts)
-        share = over_components(self.balance.share, matched, distances, floors)
+        share = over_components(self.balance.share, ratios)
         norms = states.squared_norms(self.balance, derivative, advantages, parts)
         return derivative * factors(matched, accumulation, share, norms)
 

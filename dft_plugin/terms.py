@@ -22,7 +22,7 @@ from dft_plugin.texts import Texts
 class Term(ABC):
     """What one accumulator, of `size` numbers for each text, gains at each row.
 
-    The expectations it is made of are those that `table`, `pairs` or `mask` ask for; an `Answer` holds them.
+    The expectations it is made of are those that `columns`, `pairs` or `summed_rows` ask for; an `Answer` holds them.
 
     Attributes:
         size: length of the accumulator, the same for all texts.

@@ -71,6 +71,15 @@ def measured(texts: int = 64, **options: Any) -> dict[str, tuple[float, float, f
     return {entry.name: norms(term, evaluation, part(entry.statistic)) for entry in term.objective.matched}
 
 
+def relative(found: dict[str, tuple[float, float, float]]) -> dict[str, list[float]]:
+    """statistic -> how many times the norm in the parameters the other two are, relative to token_frequency's."""
+    of_tokens = found["token_frequency"]
+    return {
+        name: [value / values[2] / (one / of_tokens[2]) for value, one in zip(values[:2], of_tokens[:2], strict=True)]
+        for name, values in found.items()
+    }
+
+
 def main() -> None:
     found = measured()
     RESULTS.mkdir(exist_ok=True)
@@ -81,7 +90,6 @@ def main() -> None:
 
 def table(found: dict[str, tuple[float, float, float]]) -> str:
     """Each norm, and how many times the parameters' the other two are, relative to token_frequency's."""
-    of_tokens = found["token_frequency"]
     lines = [
         "Norms of each statistic's gradient; in brackets how many times the norm in the parameters it is, relative to "
         "token_frequency's: 1 is a fair measure.",
@@ -89,11 +97,9 @@ def table(found: dict[str, tuple[float, float, float]]) -> str:
         "| statistic | " + " | ".join(COLUMNS) + " |",
         "| --- | --- | --- | --- |",
     ]
-    for name, values in found.items():
-        shown = [
-            f"{value:.3g} ({value / values[2] / (one / of_tokens[2]):.2f})"
-            for value, one in zip(values[:2], of_tokens[:2], strict=True)
-        ]
+    for name, ratios in relative(found).items():
+        values = found[name]
+        shown = [f"{value:.3g} ({ratio:.2f})" for value, ratio in zip(values[:2], ratios, strict=True)]
         lines.append(f"| {name} | {shown[0]} | {shown[1]} | {values[2]:.3g} |")
     return "\n".join(lines) + "\n"
 

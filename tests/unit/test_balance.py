@@ -13,7 +13,16 @@ from torch import Tensor
 
 from dft_plugin import terms
 from dft_plugin.assembly import Setting, assemble
-from dft_plugin.balance import HIDDEN_STATES, PARAMETERS, factors, log_ratio, mean_strength, over_components, strength
+from dft_plugin.balance import (
+    HIDDEN_STATES,
+    PARAMETERS,
+    factors,
+    log_ratio,
+    mean_strength,
+    over_components,
+    ratios_of,
+    strength,
+)
 from dft_plugin.config import parse
 from dft_plugin.documents import Document
 from dft_plugin.objective import Distances
@@ -82,9 +91,8 @@ def test_each_statistic_gets_its_share(balance: str) -> None:
     after = balanced.evaluate(evaluation_texts(balanced), 3)
     assert torch.equal(before.texts.tokens, after.texts.tokens)
     matched = balanced.objective.matched
-    share = over_components(
-        strength if balance == "hidden_states" else log_ratio, matched, after.distances, after.floors
-    )
+    ratios = ratios_of(after.distances, after.floors)
+    share = over_components(strength if balance == "hidden_states" else log_ratio, ratios)
     hidden = balanced.live.hidden(evaluation_texts(balanced)).detach()
     hidden = hidden[:0] if balance == "hidden_states" else hidden
     own, raw = gradients_at_hidden(balanced, after.derivative), gradients_at_hidden(plain, before.derivative)
@@ -134,13 +142,13 @@ def test_strength_and_share_by_hand() -> None:
         "sentence_length": {"words": 1.0},
         "novelty": {"rep-1": 1.0, "rep-2": 1.0},
     }
-    distances = Distances(raw, torch.tensor(0.0))
+    ratios = ratios_of(Distances(raw, torch.tensor(0.0)), floors)
     # A component at the floor adds nothing, however far the other one is.
     expected = {"token_frequency": 0.75, "sentence_length": 0.0, "novelty": (0.0 + 2 / 3) / 2}
-    assert over_components(HIDDEN_STATES.share, matched, distances, floors) == pytest.approx(expected)
+    assert over_components(HIDDEN_STATES.share, ratios) == pytest.approx(expected)
     expected = {"token_frequency": math.log(4), "sentence_length": 0.0, "novelty": (0.0 + math.log(3)) / 2}
-    assert over_components(PARAMETERS.share, matched, distances, floors) == pytest.approx(expected)
-    assert mean_strength(matched, distances, floors) == pytest.approx((0.75 + 0.0 + 2 * 1 / 3) / 4)
+    assert over_components(PARAMETERS.share, ratios) == pytest.approx(expected)
+    assert mean_strength(matched, ratios) == pytest.approx((0.75 + 0.0 + 2 * 1 / 3) / 4)
 
 
 def test_a_statistic_without_gradient_is_left_out() -> None:
