@@ -1,12 +1,14 @@
-"""One figure of the collected results: floor ratios of each way to train, and of people's own training text.
+"""Figures of the collected results: floor ratios of each way to train, and of people's own training text.
 
-python benchmarks/effect/plot.py        # writes results/effect.png
+python benchmarks/effect/plot.py        # writes results/effect.png (the README's) and results/all.png
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -17,80 +19,108 @@ from benchmarks.effect.training_text import NAME as TRAINING_TEXT
 SUPER_BASELINE = "super-baseline"
 RESULTS = Path(__file__).resolve().parent / "results"
 ARMS = {
-    "sft": ("o", "tab:red"),
-    SUPER_BASELINE: ("s", "tab:orange"),
-    "entropy": ("v", "tab:green"),
-    "reinforce": ("^", "tab:purple"),
-    "dft": ("D", "tab:blue"),
-    TRAINING_TEXT: ("x", "black"),
+    "sft": ("o", "tab:red", "SFT"),
+    SUPER_BASELINE: ("s", "tab:orange", "SFT, each metric's own best sampler"),
+    "entropy": ("v", "tab:green", "GEM"),
+    "reinforce": ("^", "tab:purple", "REINFORCE"),
+    "dft": ("D", "tab:blue", "DFT"),
+    TRAINING_TEXT: ("x", "black", "people's training text"),
 }
-OTHERS = ("distinct-3", "sentence length, variance", "mmd", "auc", "self-bleu")
+OTHERS = {
+    "distinct-3": "distinct-3",
+    "sentence length, variance": "sentence-length variance",
+    "self-bleu": "self-BLEU",
+    "mmd": "MMD²",
+    "auc": "AUC",
+}
+"""What is drawn below the matched statistics, and its label."""
+README = {
+    "a": "Fairy tales at temperature 0.7 (a)",
+    "a-28m": "The same with 28 million parameters (a-28m)",
+    "b-children-1000": "Machine-written training text, 1,000 steps (b-children-1000)",
+    "c-news-train": "News at temperature 1 (c-news-train)",
+}
+"""The scenarios of the README's figure and their titles there."""
+
+Panel = Mapping[str, Mapping[str, float]]
+"""arm -> metric -> floor ratio."""
 
 
-def panels(everything: dict[str, Collected]) -> dict[str, dict[str, dict[str, float]]]:
-    """title -> arm -> metric -> floor ratio, for every scenario and sampler with runs of SFT and DFT."""
+def panels(everything: Mapping[str, Collected]) -> dict[str, Panel]:
+    """Scenario -> what is drawn of it, for every scenario with runs of SFT and DFT."""
     found = {}
     for name, collected in everything.items():
-        for sampler in collected.samplers:
-            sft = collected.of("sft", sampler)
-            if not sft or not collected.of("dft", sampler):
-                continue
-            trained = (arm for arm in ARMS if arm != SUPER_BASELINE)
-            arms = {arm: floor_ratios(collected.of(arm, sampler), sft) for arm in trained}
-            grid = {point: floor_ratios(runs, sft) for point, runs in collected.grid().items()}
-            arms[SUPER_BASELINE] = {metric: ratio for metric, (ratio, _) in super_choice(grid).items()}
-            found[f"{name}, {sampler}"] = arms
+        sampler = collected.samplers[0]
+        sft = collected.of("sft", sampler)
+        if not sft or not collected.of("dft", sampler):
+            continue
+        trained = (arm for arm in ARMS if arm != SUPER_BASELINE)
+        arms = {arm: floor_ratios(collected.of(arm, sampler), sft) for arm in trained}
+        grid = {point: floor_ratios(runs, sft) for point, runs in collected.grid().items()}
+        arms[SUPER_BASELINE] = {metric: ratio for metric, (ratio, _) in super_choice(grid).items()}
+        found[name] = arms
     return found
 
 
-def draw(everything: dict[str, Collected], path: Path) -> None:
-    """Writes the PNG."""
+def draw(shown: Mapping[str, Panel], titles: Mapping[str, str], path: Path, columns: int) -> None:
+    """Writes the PNG: a panel for each of `shown`, in rows of `columns`."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    shown = panels(everything)
-    if not shown:
-        raise SystemExit("no scenario has runs of both sft and dft")
-    columns = min(3, len(shown))
+    columns = min(columns, len(shown))
     rows = -(-len(shown) // columns)
-    figure, axes = pyplot.subplots(rows, columns, figsize=(4.6 * columns, 3.4 * rows), squeeze=False, sharex=True)
+    figure, axes = pyplot.subplots(rows, columns, figsize=(4.9 * columns, 3.3 * rows + 0.4), squeeze=False, sharex=True)
     for axis in axes.flat[len(shown) :]:
         axis.set_visible(False)
-    for axis, (title, arms) in zip(axes.flat, shown.items(), strict=False):
-        metrics = [name for name in arms["dft"] if name.startswith("matched ") or name in OTHERS]
-        for arm, (marker, color) in ARMS.items():
-            known = [(arms[arm][name], place) for place, name in enumerate(metrics) if name in arms[arm]]
-            if known:
-                axis.scatter(*zip(*known, strict=True), marker=marker, color=color, s=22, label=arm, alpha=0.85)
-        axis.axvline(1, color="grey", linewidth=0.8)
-        axis.set_xscale("log")
-        axis.set_yticks(range(len(metrics)), [name.removeprefix("matched ").replace("_", " ") for name in metrics])
-        axis.tick_params(labelsize=7)
-        axis.invert_yaxis()
-        axis.set_title(title, fontsize=9)
-        axis.set_xlabel("distance to human text, in human floors", fontsize=7)
-    legend = {}
-    for axis in axes.flat:
-        legend.update(dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True)))
-    names = {"entropy": "GEM (entropy)", TRAINING_TEXT: "people's training text"}
-    labels = [names.get(arm, arm) for arm in ARMS if arm in legend]
-    figure.legend(
-        [legend[arm] for arm in ARMS if arm in legend],
-        labels,
-        loc="upper center",
-        ncols=len(labels),
-        fontsize=8,
-        frameon=False,
-    )
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / (3.4 * rows)))
-    figure.savefig(path, dpi=100)
+    for axis, (name, arms) in zip(axes.flat, shown.items(), strict=False):
+        _panel(axis, arms)
+        axis.set_title(titles.get(name, name), fontsize=9)
+    for axis in axes[-1]:
+        axis.set_xlabel("distance to human text, in human floors", fontsize=8)
+    _legend(figure, axes.flat)
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.35 / (3.3 * rows + 0.4)))
+    figure.savefig(path, dpi=100 if rows < 4 else 70)
     pyplot.close(figure)
 
 
+def _panel(axis: Any, arms: Panel) -> None:
+    """One scenario: a metric a row, SFT and DFT joined by a line."""
+    statistics = [name for name in arms["dft"] if name.startswith("matched ")]
+    metrics = [*statistics, *(name for name in OTHERS if name in arms["dft"])]
+    for place, name in enumerate(metrics):
+        axis.plot([arms["sft"][name], arms["dft"][name]], [place, place], color="lightgrey", linewidth=3, zorder=0)
+    for arm, (marker, color, label) in ARMS.items():
+        known = [(arms[arm][name], place) for place, name in enumerate(metrics) if name in arms[arm]]
+        if known:
+            axis.scatter(*zip(*known, strict=True), marker=marker, color=color, s=24, label=label, alpha=0.9)
+    axis.axvline(1, color="grey", linewidth=0.8)
+    axis.axhline(len(statistics) - 0.5, color="grey", linewidth=0.8, linestyle=":")
+    axis.set_xscale("log")
+    labels = [OTHERS.get(name, name.removeprefix("matched ").replace("_", " ")) for name in metrics]
+    axis.set_yticks(range(len(metrics)), labels)
+    axis.tick_params(labelsize=8)
+    axis.invert_yaxis()
+
+
+def _legend(figure: Any, axes: Sequence[Any]) -> None:
+    """One legend for all panels, in the order of ARMS."""
+    handles = {}
+    for axis in axes:
+        handles.update(dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True)))
+    labels = [label for _, _, label in ARMS.values() if label in handles]
+    shown = [handles[label] for label in labels]
+    figure.legend(shown, labels, loc="upper center", ncols=len(labels), fontsize=8, frameon=False)
+
+
 def main(results: Path = RESULTS) -> None:
-    draw(load_all(results), results / "effect.png")
+    shown = panels(load_all(results))
+    if not shown:
+        raise SystemExit("no scenario has runs of both sft and dft")
+    chosen = {name: shown[name] for name in README if name in shown} or shown
+    draw(chosen, README, results / "effect.png", columns=2)
+    draw(shown, {}, results / "all.png", columns=3)
     print(results / "effect.png")
 
 

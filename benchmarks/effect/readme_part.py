@@ -2,107 +2,164 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from benchmarks.effect.bar import Score
-from benchmarks.effect.columns import HUMAN, QUOTED, UNKNOWN, Column, by_arm, table
-from benchmarks.effect.figures import Collected, matched, mean, measure, perplexity
+from benchmarks.effect.bar import Score, log_ratio_sum
+from benchmarks.effect.columns import UNKNOWN, table
+from benchmarks.effect.figures import (
+    Collected,
+    Run,
+    matched_names,
+    mean,
+    measure,
+    of_common_seeds,
+    perplexity,
+)
 from benchmarks.effect.training_text import NAME as TRAINING_TEXT
 
-README_ARMS = (
-    TRAINING_TEXT, "sft", "dft", "sft_wallclock", "sft_mixed", "entropy", "unlikelihood", "dpo", "reinforce",
-    "reinforce_calibrated", "dft_from_start", "dft_uncalibrated", "dft_calibrated", "dft_rarity",
+PAGES = "benchmarks/effect/results"
+HEAD = (
+    "scenario", "corpus", "model", "steps",
+    "distinct-3", "sentence-length variance", "distances, floors", "AUC", "MMD²",
 )  # fmt: skip
-SHOWN = {
-    "a": "**stories260K (260 thousand parameters)**, fine-tuned on fairy tales",
-    "a-1000": "**The same, ten times the steps**",
-    "a-news": "**stories260K, fine-tuned on news**, on which no default was chosen at this temperature",
-    "a-2m": "**A Llama of 2.3 million parameters** (`pretrain.py`), fine-tuned on fairy tales",
-    "a-2m-1000": "**The same, ten times the steps**",
-    "a-28m": "**A Llama of 28 million parameters** (`pretrain_on_gpu.py`), fine-tuned on fairy tales on a GPU",
-    "b-children": "**stories260K, fine-tuned on machine-written fiction with fairy tales as the human reference**",
-    "b-children-1000": "**The same, ten times the steps**",
-    "b-2m": "**The model of 2.3 million parameters**, likewise",
-    "b-28m": "**The model of 28 million parameters**, likewise",
+
+
+@dataclass(frozen=True)
+class Group:
+    """The scenarios whose names begin with one letter.
+
+    Attributes:
+        title: what they ask.
+        reading: what came out.
+        prices: what DFT may cost there: heading -> figure of a run, shown as a change.
+    """
+
+    title: str
+    reading: str
+    prices: Mapping[str, Callable[[Run], float | None]]
+
+
+GROUPS = {
+    "a": Group(
+        "A. Deployment sampler: one corpus, sampled at 0.7 (`a-top-p`: 0.8 and top-p 0.95)",
+        "The longer the run and the larger the model, the nearer DFT's text is to people's; `a-news` and `a-legal` are "
+        "corpora and `a-656k` a model that no default was chosen on.",
+        {"perplexity at 1": perplexity("perplexity"), "under the sampler": perplexity("sampler perplexity")},
+    ),
+    "b": Group(
+        "B. Machine-written training data, a human reference, temperature 1",
+        "Sentence lengths become those of fairy tales and words come nearer; what the texts are about gives them away.",
+        {"the task's loss": perplexity("validation loss"), "perplexity of human text": perplexity("perplexity")},
+    ),
+    "c": Group(
+        "C. Same data, temperature 1",
+        "DFT mends little and costs little where the reference is the training text or its kind; with 28 million "
+        "parameters plain SFT's text is about as near to people's as their own training text is, and the term fades.",
+        {"perplexity": perplexity("perplexity")},
+    ),
+    "d": Group(
+        "D. Few data: 200 documents, LoRA of rank 8, temperature 1",
+        "Sentence lengths come nearer; the classifier tells as well as before.",
+        {"perplexity": perplexity("perplexity")},
+    ),
 }
-"""The scenarios whose table stands in the README, and what they are."""
+
+INSTEAD = {
+    "a": "Beside what one could do instead: A (`a`; `entropy` is GEM with beta 0.7)",
+    "b-children": "and B (`b-children`)",
+}
+"""The scenarios whose arms are compared in the README."""
+ARMS = (
+    TRAINING_TEXT, "sft", "dft", "sft_wallclock", "sft_mixed", "entropy", "unlikelihood", "dpo", "reinforce",
+    "reinforce_calibrated", "dft_uncalibrated", "dft_quarter", "dft_gamma1", "dft_hidden",
+)  # fmt: skip
 
 
 def readme(everything: Mapping[str, Collected]) -> str:
-    """The README's part: what is quoted of scenario A for its arms, the bar in one line a scenario, and the plot."""
-    parts = [
-        "From `benchmarks/effect`: its README has the commands and what each arm is, `benchmarks/effect/results` all "
-        "tables. Every arm has the same steps, tokens and order of the data, except `sft_wallclock` (as many steps as "
-        "fit into DFT's seconds) and `dpo` (SFT's, then as many of its own, whose cost alone is shown); mean over "
-        "seeds and their range. `dft` is at its default options. Models of 0.26 to 28 million parameters: this shows "
-        "the mechanism, not what to expect of a large model."
-    ]
-    for name, what in SHOWN.items():
+    """SFT and DFT side by side in every scenario, and the arms of two."""
+    parts: list[str] = []
+    for letter, group in GROUPS.items():
+        rows = [_row(name, one, group) for name, one in everything.items() if name.startswith(letter)]
+        rows = [row for row in rows if row]
+        if rows:
+            parts += [f"**{group.title}.** {group.reading}", table([*HEAD, *group.prices, "lines met"], rows)]
+    for name, title in INSTEAD.items():
         if name in everything:
-            parts += _shown_in_readme(everything[name], what)
-    rows = []
-    for name, other in everything.items():
-        for where in other.samplers:
-            score = Score.of(other, where)
-            if score.told:
-                seeds = min(len(other.of(arm, where)) for arm in ("sft", "dft"))
-                people = "-" if score.missed_by_people is None else str(len(score.missed_by_people))
-                rows.append([name, other.scenario["title"], where, str(seeds), score.met, people])
-    parts += [
-        "`entropy` is GEM (Li et al. 2025) with beta at the temperature (at 1, where that is cross-entropy itself, the "
-        "paper's 0.7); `dft_uncalibrated` is the rollouts' part "
-        "alone, `dft_calibrated` has `calibration: 1`, `dft_from_start` acts in the whole run, `dft_rarity` matches "
-        "`ngram_rarity` as well; `sft_mixed` is SFT on the reference's text beside the task's. `training_text` is no "
-        "model: windows of people's training text (or reference) in the place of generated text. (Seconds of "
-        "`dft_rarity`, `sft_mixed`, `dft_at_once`, `b-children-1000`, `a-2m-1000`, `a-656k` and, outside `a`, "
-        "`entropy`, `unlikelihood` and `sft_wallclock` were taken beside other runs; in `*-28m` ten runs shared one "
-        "H200, and seven tenths of a step "
-        "at which DFT acts are sampling.) **Most of the gain at "
-        "temperature 0.7 is calibration**: with it REINFORCE is where DFT is, and GEM does the like without rollouts. "
-        "The rollouts' own part shows without it, and where the reference is not the training text (scenarios b). The "
-        "gain carries over to corpora that no default was chosen on (`a-news`, `a-legal`), less to a model that is far "
-        "from the task (`a-656k`), and the longer the run at "
-        "temperature 0.7, the nearer to people is DFT's text: after 1,000 steps (`a-1000`) it is about where people's "
-        "own training text is in diversity and in every matched statistic but punctuation rhythm, while a classifier "
-        "still tells it apart. At temperature 1, where the reference is the training text or its kind (scenarios c, "
-        "d), DFT mends little and costs little; with 28 million parameters (`c-28m`) plain SFT's text is already about "
-        "as near to people's as their own training text is, and the term fades. "
-        "Where a small model still learns its task, DFT's seconds spent on more steps of SFT bring its text at "
-        "temperature 1 nearer than DFT does (`sft_wallclock` in c and d); at 0.7 (a) and against machine-written "
-        "training text (b) they do not. "
-        "Who has the reference's text and 4 to 6 % of the task's loss to spend "
-        "gets words nearer to it by training on it (`sft_mixed`); DFT, which takes 0.2 to 0.7 %, gets the sentence "
-        "lengths of fairy tales nearer.\n\n"
-        "**What it costs at 0.7**: perplexity at temperature 1, and more words that no training text has, for what a "
-        "low temperature hides of a small model's misspellings comes out. Nor does it make up for a poor sampler: "
-        "SFT sampled at temperature 1 and top-p 0.9 is nearer to people in sum than DFT at 0.7 (`a.md`, the "
-        "super-baseline's line).\n\n"
-        "`benchmarks/LOG.md` (8 to 19) says what was tried and what failed. **In no scenario is all met that we had "
-        "asked of DFT beside plain SFT** (12 to 16 lines, such as: every matched distance at most two human floors); "
-        "what is missed stands line by line in `benchmarks/effect/results/effect.md`. The last column counts those of "
-        "the missed lines that people's own training text misses too: it is of other documents than the held-out "
-        "text.",
-        table(["scenario", "what it is", "sampler", "seeds", "lines met", "missed by people too"], rows),
-        "![Distances to human text of SFT, the super-baseline, GEM, REINFORCE, DFT and people's own training text]"
-        "(benchmarks/effect/results/effect.png)",
-    ]
+            parts += [f"**{title}:**", _instead(everything[name])]
     return "\n\n".join(parts) + "\n"
 
 
-def _shown_in_readme(collected: Collected, what: str) -> list[str]:
-    scenario, sampler = collected.scenario, collected.samplers[0]
-    plain = mean(collected.of("sft", sampler), lambda run: run["cost"]["seconds_per_step"])
-    columns: list[Column] = [
-        *(column for column in QUOTED if column[0] != "tokens it can draw, %"),
-        ("MMD²", measure("mmd")),
-        *((f"{name.replace('_', ' ')}, floors", matched(name)) for name in ("token_frequency", "ngram_frequency")),
-        UNKNOWN,
-        ("validation loss of the task", perplexity("validation loss")),
-        ("facts recalled", lambda run: run["probe"]["recall"]["value"]),
-        ("times SFT's seconds a step", lambda run: run["cost"]["seconds_per_step"] / plain),
-    ]
+def _row(name: str, collected: Collected, group: Group) -> list[str]:
+    """[] where SFT or DFT was not run."""
+    sampler, scenario = collected.samplers[0], collected.scenario
+    score = Score.of(collected, sampler)
+    if not score.told:
+        return []
+    pair = of_common_seeds(collected.of("sft", sampler), collected.of("dft", sampler))
+    people = collected.of(TRAINING_TEXT, sampler)
+    corpus = collected.human_corpus
+    if corpus != scenario["corpus"]:
+        corpus = f"{scenario['corpus']}, for {corpus}"
+    elif scenario["reference"]["domain"]:
+        corpus = f"{corpus}, for the domain"
     return [
-        f"{what}, {scenario['steps']} steps, measured on continuations of held-out contexts at {sampler} "
-        "(temperature, top-p):",
-        by_arm(collected, sampler, columns, HUMAN, README_ARMS),
+        f"[`{name}`]({PAGES}/{name}.md)",
+        corpus,
+        str(scenario["model"]),
+        str(scenario["steps"]),
+        _both(pair, measure("distinct-3"), _human(pair, "distinct-3")),
+        _both(pair, measure("sentence length, variance"), _human(pair, "sentence length, variance")),
+        _both(pair, distance, mean(people, distance)),
+        _both(pair, measure("auc"), mean(people, measure("auc"))),
+        _change(pair, measure("mmd")),
+        *(_change(pair, price, digits=1) for price in group.prices.values()),
+        score.met,
     ]
+
+
+def distance(run: Run) -> float:
+    """Geometric mean of the matched statistics' floor ratios, below 1 as 1."""
+    names = matched_names([run])
+    return math.exp(log_ratio_sum(run["matched"], names) / len(names))
+
+
+def _human(pair: Sequence[Sequence[Run]], name: str) -> float:
+    return mean(pair[0], measure(name, "human"))
+
+
+def _number(value: float) -> str:
+    return "-" if not math.isfinite(value) else f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def _both(pair: Sequence[Sequence[Run]], figure: Callable[[Run], float | None], people: float) -> str:
+    before, after = (_number(mean(runs, figure)) for runs in pair)
+    return f"{before} → **{after}** ({_number(people)})"
+
+
+def _change(pair: Sequence[Sequence[Run]], figure: Callable[[Run], float | None], digits: int = 0) -> str:
+    before, after = (mean(runs, figure) for runs in pair)
+    return f"{after / before - 1:+.{digits}%}".replace("%", " %")
+
+
+def _instead(collected: Collected) -> str:
+    """A row for each of ARMS; means over seeds."""
+    sampler = collected.samplers[0]
+    columns: dict[str, Callable[[Run], float | None]] = {
+        "distinct-3": measure("distinct-3"),
+        "sentence-length variance": measure("sentence length, variance"),
+        "distances, floors": distance,
+        "AUC": measure("auc"),
+        "MMD² x 10⁴": lambda run: 1e4 * run["measures"]["mmd"]["value"],
+        UNKNOWN[0]: UNKNOWN[1],
+        "perplexity at 1": perplexity("perplexity"),
+        "under the sampler": perplexity("sampler perplexity"),
+        "the task's loss": perplexity("validation loss"),
+    }
+    rows = []
+    for arm in ARMS:
+        if runs := collected.of(arm, sampler):
+            label = "people's training text" if arm == TRAINING_TEXT else f"`{arm}`"
+            rows.append([label, *(_number(mean(runs, get)) for get in columns.values())])
+    return table(["arm", *columns], rows)

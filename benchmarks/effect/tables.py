@@ -148,6 +148,7 @@ def summary(everything: dict[str, Collected]) -> str:
         "`benchmarks/effect/README.md`. A line that asks nothing (SFT is human already) or was not run is not counted. "
         "† marks what people's own training text in the place of generated text does not meet either: it is of other "
         "documents than the held-out text.",
+        "![Distances to human text in every scenario](all.png)",
         table(["scenario", "sampler", "lines of the bar met", "not met"], rows),
         table(["scenario", "sampler", "arm", *(name for name, _ in QUOTED)], quoted),
     ]

@@ -7,6 +7,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +27,7 @@ from benchmarks.effect import (
     plot,
     pretrain_on_gpu,
     probe,
+    readme_part,
     run,
     side_by_side,
     tables,
@@ -151,6 +153,27 @@ def test_grids_floors_are_those_of_sft() -> None:
     point = {"matched": {"x": 2.0}, "measures": {"auc": {"gap": 3.0}}}
     sft = {"matched": {"x": 9.0}, "measures": {"auc": {"gap": 1.0, "floor": 0.5}}}
     assert figures.floor_ratios([point], floors=[sft]) == {"matched x": 2.0, "auc": 6.0}
+
+
+def test_the_readmes_row_of_a_scenario_is_what_its_runs_say() -> None:
+    path = REPOSITORY / "benchmarks/effect/results/a.json"
+    runs = json.loads(path.read_text(encoding="utf-8"))["runs"]
+    shown = readme_part.readme({"a": figures.Collected.load(path)})
+
+    def mean(arm: str, get: Callable[[dict[str, Any]], float]) -> float:
+        found = [get(run) for run in runs if run["arm"] == arm]
+        assert len(found) == 3
+        return sum(found) / 3
+
+    def distance(run: dict[str, Any]) -> float:
+        return math.prod(max(1.0, ratio) for ratio in run["matched"].values()) ** (1 / len(run["matched"]))
+
+    for get in (distance, lambda run: run["measures"]["auc"]["value"]):
+        sft, dft, people = (mean(arm, get) for arm in ("sft", "dft", "training_text"))
+        assert f" {sft:.3g} → **{dft:.3g}** ({people:.3g}) " in shown
+    sft, dft = (mean(arm, lambda run: run["perplexity"]["perplexity"]["value"]) for arm in ("sft", "dft"))
+    assert f" {100 * (dft / sft - 1):+.1f} % " in shown
+    assert f"| `dft` | {mean('dft', lambda run: run['measures']['distinct-3']['value']):.3g} |" in shown
 
 
 def test_cost_of_sft_by_hand() -> None:
