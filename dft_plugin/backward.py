@@ -13,6 +13,7 @@ from dft_plugin.config import DFTConfig
 from dft_plugin.gradients import GradientSnapshot, average, finite, scale_
 from dft_plugin.host import UnsupportedRunError
 from dft_plugin.language_model import has_dropout
+from dft_plugin.progress import DistributionTermError
 from dft_plugin.term import DistributionTerm, Evaluation
 
 Backward = Literal["own", "attached"]
@@ -33,10 +34,6 @@ def choose_backward(accelerator: Any, config: DFTConfig) -> Backward:
             "weight is auto and DeepSpeed is on: its engine never shows the term's gradient alone; give a number"
         )
     return "attached"
-
-
-class DistributionTermError(RuntimeError):
-    """A run that cannot go on, or ended, without the term having acted as configured."""
 
 
 class OwnBackward:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from dataclasses import replace
@@ -15,7 +14,7 @@ from transformers.trainer_callback import ExportableState
 
 from dft_plugin import host, run_report
 from dft_plugin.assembly import Setting, assemble
-from dft_plugin.backward import Attachment, DistributionTermError, OwnBackward, choose_backward
+from dft_plugin.backward import Attachment, OwnBackward, choose_backward
 from dft_plugin.calibration import Calibration, prediction_temperature
 from dft_plugin.checkpoints import decode, encode, stored
 from dft_plugin.config import DFTConfig, parse
@@ -24,14 +23,11 @@ from dft_plugin.gradients import trainable
 from dft_plugin.guards import Guards
 from dft_plugin.language_model import decoder_of
 from dft_plugin.metrics import Metrics
+from dft_plugin.progress import DistributionTermError, Progress
 from dft_plugin.rollout import describe, forked_rng, seed_of
 from dft_plugin.run_report import RunReport
 from dft_plugin.schedule import Schedule
 from dft_plugin.term import DistributionTerm, Evaluation
-
-logger = logging.getLogger("dft_plugin")
-
-MOST_SKIPPED_IN_A_ROW = 10
 
 
 class DFTCallback(TrainerCallback, ExportableState):
@@ -57,9 +53,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         self.term: DistributionTerm | None = None
         self.metrics = Metrics()
         self.saved: str = ""
-        self.acted = 0
-        self.skipped = 0
-        self.skipped_in_a_row = 0
+        self.progress = Progress()
         self.guard = Guards(self.config)
         self.guards: dict[str, Any] = {}
         self.own: OwnBackward | None = None
@@ -179,14 +173,12 @@ class DFTCallback(TrainerCallback, ExportableState):
         if used is None:
             self._skip("the term's gradient is not finite", state.global_step)
             return
-        if not (self.own is not None and self.own.measuring):  # such a step brought nothing in
-            self.acted += 1
-        self.skipped_in_a_row = 0
+        self.progress.act(brought_in=self.own is None or not self.own.measuring)
         self.metrics.evaluated(evaluation, self.term.objective.matched, used)
         self.metrics.add("dft/rollout_seconds", rolled_out - started)
         self.metrics.add("dft/step_seconds", time.perf_counter() - started)
         every = self.config.sample_every
-        if every and (self.acted - 1) % every == 0:
+        if every and (self.progress.acted - 1) % every == 0:
             tokenizer = kwargs.get("processing_class") or kwargs.get("tokenizer")
             for index in range(min(3, len(texts))):
                 self.metrics.sample(index, describe(tokenizer, texts, index))
@@ -231,27 +223,19 @@ class DFTCallback(TrainerCallback, ExportableState):
         self.guard.evaluated(metrics or {}, state)
 
     def _skip(self, reason: str, step: int) -> None:
-        self.skipped += 1
-        self.skipped_in_a_row += 1
-        self.metrics.set("dft/skipped", float(self.skipped))
-        logger.warning("dft: step %d: %s; the term is left out of this step", step, reason)
-        if self.skipped_in_a_row >= MOST_SKIPPED_IN_A_ROW:
-            raise DistributionTermError(
-                f"{reason}, {MOST_SKIPPED_IN_A_ROW} steps in a row (last: step {step}): lower the learning rate "
-                "or the term's weight, or train in bf16 instead of fp16"
-            )
+        self.metrics.set("dft/skipped", float(self.progress.skipped + 1))
+        self.progress.skip(reason, step)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         for hook in (self.attachment, self.calibration):
             if hook is not None:
                 hook.remove()
-        if self.acted == 0:
+        if self.progress.acted == 0:
             raise DistributionTermError(
                 f"training ended after {state.global_step} steps without the distribution term having acted "
                 f"(start_step {self.schedule.start}, interval {self.config.rollout.interval}, "
-                f"{self.skipped} steps skipped{self._waited()})"
+                f"{self.progress.skipped} steps skipped{self._waited()})"
             )
-
         if self.report is not None:
             self.report.finish(self._trainer, state)
 
@@ -268,9 +252,7 @@ class DFTCallback(TrainerCallback, ExportableState):
             "args": {"config": self.config.model_dump(mode="json")},
             "attributes": {
                 "saved": "" if self.term is None else encode(self.term.state_dict()),
-                "acted": self.acted,
-                "skipped": self.skipped,
-                "skipped_in_a_row": self.skipped_in_a_row,
+                **self.progress.state(),
                 "cross_entropy_norm": None if self.own is None else self.own.cross_entropy_norm,
                 "guards": self.guard.state(),
             },
@@ -284,8 +266,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         if state.global_step == 0 or not attributes.get("saved"):
             return
         assert self.term is not None
-        for attribute in ("acted", "skipped", "skipped_in_a_row"):
-            setattr(self, attribute, attributes[attribute])
+        self.progress = Progress.restored(attributes)
         if self.own is not None:
             self.own.cross_entropy_norm = attributes["cross_entropy_norm"]
         self.term.load_state_dict(decode(attributes["saved"]))

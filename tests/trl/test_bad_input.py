@@ -11,9 +11,9 @@ from peft import PromptTuningConfig, TaskType
 from torch import Tensor, nn
 
 from dft_plugin import DFTCallback
-from dft_plugin.callback import MOST_SKIPPED_IN_A_ROW, DistributionTermError
 from dft_plugin.host import UnsupportedRunError
 from dft_plugin.language_model import UnsupportedModelError
+from dft_plugin.progress import MOST_SKIPPED_IN_A_ROW, DistributionTermError, Progress
 from dft_plugin.reference import ReferenceError
 from dft_plugin.statistics.base import NoOptions, Statistic
 from dft_plugin.terms import Counts, Entropy, Term
@@ -154,7 +154,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted() -> None:
     assert [line.get("dft/skipped") for line in found.logs[:5]] == [None, 1, 2, None, None]
     assert [("dft/loss" in line) for line in found.logs[:5]] == [True, False, False, True, True]
     assert all(torch.isfinite(torch.tensor(line["dft/loss"])) for line in found.logs[:5] if "dft/loss" in line)
-    assert (callback.acted, callback.skipped, callback.skipped_in_a_row) == (3, 2, 0)
+    assert callback.progress == Progress(acted=3, skipped=2, skipped_in_a_row=0)
 
 
 def test_a_skipped_step_is_plain_sft() -> None:
@@ -170,7 +170,7 @@ def test_ten_skipped_in_a_row_end_the_run() -> None:
         callback, clock = sick(*range(2, 20))
         with pytest.raises(DistributionTermError, match=r"10 steps in a row \(last: step 11\)"):
             train(tiny.model("llama"), ROWS, *clock, callback, max_steps=15)
-    assert callback.skipped == MOST_SKIPPED_IN_A_ROW
+    assert callback.progress.skipped == MOST_SKIPPED_IN_A_ROW
 
 
 @pytest.mark.parametrize("credit", [0.0, 1.0])
@@ -181,7 +181,7 @@ def test_a_model_gone_bad_ends_the_run_with_the_reason(credit: float) -> None:
     callback = DFTCallback(**term_options(weight=0.5, credit=credit))
     with pytest.raises(DistributionTermError, match="not finite, 10 steps in a row"):
         train(tiny.model("llama"), ROWS, At(2, spoil), callback, max_steps=15)
-    assert (callback.acted, callback.skipped) == (2, 10)
+    assert callback.progress == Progress(acted=2, skipped=10, skipped_in_a_row=10)
 
 
 def test_a_passing_fault_of_the_model_leaves_no_trace() -> None:
@@ -199,7 +199,7 @@ def test_a_passing_fault_of_the_model_leaves_no_trace() -> None:
 
     callback = DFTCallback(**term_options(weight=0.5))
     found = train(tiny.model("llama"), ROWS, At(1, spoil), callback, Mend(1, spoil), max_steps=4)
-    assert callback.skipped == 1
+    assert callback.progress.skipped == 1
     assert [("dft/loss" in line) for line in found.logs[:4]] == [True, False, True, True]
 
 

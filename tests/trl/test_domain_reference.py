@@ -26,7 +26,7 @@ def test_a_domain_is_matched() -> None:
     found = train(tiny.model(), ROWS, callback, max_steps=3)
     for name in names:
         assert found.logs[1][f"dft/floor_ratio/{name}"] > 0
-    assert callback.acted == 3
+    assert callback.progress.acted == 3
 
 
 def test_what_a_domain_does_not_hold_is_refused_where_asked_for() -> None:

@@ -60,7 +60,7 @@ def test_interval_start_end_and_warmup() -> None:
     found = train(tiny.model("llama"), ROWS, callback, max_steps=8)
     weights = [line.get("dft/weight") for line in found.logs[:8]]
     assert weights == [None, pytest.approx(0.2), None, pytest.approx(0.6), None, pytest.approx(0.8), None, None]
-    assert callback.acted == 3
+    assert callback.progress.acted == 3
 
 
 def test_shares_of_the_run() -> None:

@@ -29,7 +29,7 @@ def test_it_is_matched(of_a_file: bool, tmp_path: Path) -> None:
         Path(reference).write_text("\n\n".join(tiny.paragraphs()[:200]), encoding="utf-8")
     callback = DFTCallback(**options(reference=reference))
     found = train(tiny.model(), ROWS, callback, max_steps=3)
-    assert callback.acted == 3
+    assert callback.progress.acted == 3
     assert found.logs[1]["dft/floor_ratio/ngram_rarity"] > 0
     assert callback.term is not None
     _, rarity = (entry.statistic for entry in callback.term.objective.matched)

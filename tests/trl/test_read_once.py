@@ -67,7 +67,7 @@ def test_the_term_acts_once_enough_has_come_by(tmp_path: Path, capsys: pytest.Ca
     assert not acted[0]  # nothing had come by
     assert acted[-1]
     assert acted == sorted(acted)
-    assert callback.acted == sum(acted)
+    assert callback.progress.acted == sum(acted)
     assert callback.term is not None
     assert len(callback.term.contexts) == 96
 

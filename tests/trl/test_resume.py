@@ -95,7 +95,7 @@ def test_checkpoint_written_without_the_term(tmp_path: Path) -> None:
     run(tmp_path, [])
     callback = DFTCallback(**TERM)
     resumed = run(tmp_path, [callback], resume=True, save_steps=2)
-    assert callback.acted == STEPS - HALFWAY - 1  # `auto` measures cross-entropy's norm at the first
+    assert callback.progress.acted == STEPS - HALFWAY - 1  # `auto` measures cross-entropy's norm at the first
     assert "DFTCallback" in resumed.trainer.state.stateful_callbacks
 
 

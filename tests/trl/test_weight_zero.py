@@ -31,7 +31,7 @@ def test_weights_are_those_of_plain_sft(run: str) -> None:
     plain = train(model, rows, **options)
     callback = DFTCallback(**term_options(weight=0, credit=0.5, rollout={"temperature": 0.7}))
     measured = train(model, rows, callback, **options)
-    assert callback.acted == 4
+    assert callback.progress.acted == 4
     assert all("dft/distance/entropy" in line for line in measured.logs[:4])
     before, after = plain.weights, measured.weights
     assert before.keys() == after.keys()
