@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from dft_plugin.adapter_casts import without_input_casts
 from dft_plugin.language_model import base_model, deterministic
 from dft_plugin.sampling import Sampler
 from dft_plugin.texts import Texts, Window, stack
@@ -103,7 +104,7 @@ class TransformersEngine(RolloutEngine):
         # The model's own generation defaults (penalties, suppressed tokens) would change the law.
         original, base.generation_config = base.generation_config, options
         try:
-            with deterministic(model, recompute=False), forked_rng(device, seed):
+            with deterministic(model, recompute=False), without_input_casts(model), forked_rng(device, seed):
                 output = base.generate(tokens.to(device), attention_mask=mask.to(device), generation_config=options)
         finally:
             base.generation_config = original

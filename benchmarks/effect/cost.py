@@ -154,7 +154,8 @@ def measured(found: dict[str, Any]) -> list[str]:
         "The mean takes the median step; why steps differ by so much was not looked into. Rollouts come at "
         f"{ROLLOUTS * NEW_TOKENS / seconds:,.0f} tokens/s, {1000 * seconds / NEW_TOKENS:.0f} ms for each token of all "
         f"{ROLLOUTS} texts, three times what the arithmetic below allows for reading weights and cache: a token takes "
-        "some 1,300 kernels, with adapters some 2,600 (`kernels_per_token.py`), and each waits to be launched. "
+        "some 1,300 kernels, with adapters some 2,600 then and 2,200 since casts that autocast undoes are left out "
+        "(`kernels_per_token.py`), and each waits to be launched. "
         "So four steps' texts should take hardly longer than one's (`rollout.steps_per_generation: 4`): not measured "
         "on a GPU yet.",
     ]

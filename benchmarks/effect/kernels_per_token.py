@@ -2,8 +2,8 @@
 
 python benchmarks/effect/kernels_per_token.py        # on a CPU, in seconds
 
-Operations are counted with torch's profiler, in `generate` under bf16 autocast as DFT calls it: those that compute or
-copy, of which each is a kernel to launch on a GPU; not views and allocations. The count does not depend on the width.
+Operations are counted with torch's profiler, in DFT's engine under bf16 autocast: those that compute or copy, of which
+each is a kernel to launch on a GPU; not views and allocations. The count does not depend on the width.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch.profiler import ProfilerActivity, profile
 from transformers import AutoModelForCausalLM, LlamaConfig
+
+from dft_plugin.rollout import TransformersEngine
+from dft_plugin.sampling import Sampler
 
 LAYERS, VOCABULARY = 32, 1000
 FEW, MANY = 4, 12
@@ -30,10 +33,9 @@ PRODUCTS = {"mm", "addmm", "bmm", "_scaled_dot_product_flash_attention_for_cpu"}
 
 def operations(model: Any, tokens: int) -> Counter[str]:
     """name -> how often, over the generation of so many tokens."""
-    prompt = torch.arange(8 * 16).view(8, 16)
-    options = {"do_sample": True, "max_new_tokens": tokens, "pad_token_id": 0, "eos_token_id": None}
-    with profile(activities=[ProfilerActivity.CPU]) as found, torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        model.generate(input_ids=prompt, attention_mask=torch.ones_like(prompt), **options)
+    prompts = torch.arange(8 * 16).view(8, 16).tolist()
+    with profile(activities=[ProfilerActivity.CPU]) as found, torch.autocast("cpu", torch.bfloat16):
+        TransformersEngine().generate(model, prompts, Sampler(), tokens, [], seed=0)
     names: Counter[str] = Counter()
     for event in found.events() or []:
         name = event.name.removeprefix("aten::")

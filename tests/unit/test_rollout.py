@@ -53,6 +53,30 @@ def test_left_padding_changes_no_continuation(family: str) -> None:
         assert found == tokens[len(context) :]
 
 
+@pytest.mark.parametrize("dora", [False, True])
+def test_adapters_leave_their_input_as_it_is_and_the_texts_are_the_same(dora: bool) -> None:
+    """Under autocast LoRA's cast of its input to float32 is undone by both products: no digit depends on it."""
+    model = get_peft_model(made("llama").bfloat16(), LoraConfig(target_modules="all-linear", use_dora=dora)).eval()
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    batch = contexts(5, 3, 9, 7)
+    seen: list[torch.dtype] = []
+    product = model.base_model.model.model.layers[0].mlp.up_proj.lora_A["default"]
+    product.register_forward_pre_hook(lambda module, given: seen.append(given[0].dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = ENGINE.generate(model, batch, Sampler(), 12, [], seed=0)
+        alone, width = set(seen), max(map(len, batch))
+        rows = torch.tensor([[0] * (width - len(row)) + row for row in batch])
+        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in batch])
+        seen.clear()
+        with forked_rng(torch.device("cpu"), 0), torch.no_grad():
+            plain = model.generate(input_ids=rows, attention_mask=mask, do_sample=True, top_k=0, max_new_tokens=12)
+    assert plain[:, width:].tolist() == found
+    assert alone == {torch.float32 if dora else torch.bfloat16}
+    assert set(seen) == {torch.float32}  # the flag is back
+
+
 def test_the_end_of_text_is_kept_and_what_follows_is_not() -> None:
     model = made("llama")
     without = ENGINE.generate(model, contexts(3, 9, 6), GREEDY, 12, [], seed=0)

@@ -50,6 +50,8 @@ ARMS: dict[str, Arm] = {
     "dft_rarity": Arm(dft.with_options("dft_rarity", statistics=[*dft.STATISTICS, "ngram_rarity"])),
     "dft_bound": Arm(dft.with_a_bound_on_loss),
     "dft_at_once": Arm(dft.with_options("dft_at_once", rollout={"steps_per_generation": 4})),
+    "dft_interval_2": Arm(dft.with_options("dft_interval_2", rollout={"interval": 2}, gradient_fraction=1.2)),
+    "dft_interval_4": Arm(dft.with_options("dft_interval_4", rollout={"interval": 4}, gradient_fraction=2.4)),
     "dft_quarter": Arm(dft.with_a_quarter_of_the_rollouts),
     "dft_hidden": Arm(dft.with_hidden_state),
     "reinforce": Arm(reinforce.train),
