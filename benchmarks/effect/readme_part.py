@@ -20,10 +20,7 @@ from benchmarks.effect.figures import (
 from benchmarks.effect.training_text import NAME as TRAINING_TEXT
 
 PAGES = "benchmarks/effect/results"
-HEAD = (
-    "scenario", "corpus", "model", "steps",
-    "distinct-3", "sentence-length variance", "distances, floors", "AUC", "MMD²",
-)  # fmt: skip
+HEAD = ("scenario", "corpus, model, steps", "distinct-3", "sentence-length variance", "distances", "AUC", "MMD²")
 
 
 @dataclass(frozen=True)
@@ -101,18 +98,16 @@ def _row(name: str, collected: Collected, group: Group) -> list[str]:
     people = collected.of(TRAINING_TEXT, sampler)
     corpus = collected.human_corpus
     if corpus != scenario["corpus"]:
-        corpus = f"{scenario['corpus']}, for {corpus}"
+        corpus = f"{scenario['corpus']} for {corpus}"
     elif scenario["reference"]["domain"]:
-        corpus = f"{corpus}, for the domain"
+        corpus = f"{corpus} (domain)"
     return [
         f"[`{name}`]({PAGES}/{name}.md)",
-        corpus,
-        str(scenario["model"]),
-        str(scenario["steps"]),
-        _both(pair, measure("distinct-3"), _human(pair, "distinct-3")),
-        _both(pair, measure("sentence length, variance"), _human(pair, "sentence length, variance")),
-        _both(pair, distance, mean(people, distance)),
-        _both(pair, measure("auc"), mean(people, measure("auc"))),
+        f"{corpus}, {scenario['model']}, {scenario['steps']}",
+        _both(pair, measure("distinct-3"), _human(pair, "distinct-3"), ".3f"),
+        _both(pair, measure("sentence length, variance"), _human(pair, "sentence length, variance"), ".0f"),
+        _both(pair, distance, mean(people, distance), ".1f"),
+        _both(pair, measure("auc"), mean(people, measure("auc")), ".2f"),
         _change(pair, measure("mmd")),
         *(_change(pair, price, digits=1) for price in group.prices.values()),
         score.met,
@@ -133,14 +128,14 @@ def _number(value: float) -> str:
     return "-" if not math.isfinite(value) else f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
 
 
-def _both(pair: Sequence[Sequence[Run]], figure: Callable[[Run], float | None], people: float) -> str:
-    before, after = (_number(mean(runs, figure)) for runs in pair)
-    return f"{before} → **{after}** ({_number(people)})"
+def _both(pair: Sequence[Sequence[Run]], figure: Callable[[Run], float | None], people: float, digits: str) -> str:
+    before, after = (format(mean(runs, figure), digits) for runs in pair)
+    return f"{before}&nbsp;→&nbsp;**{after}** ({people:{digits}})"
 
 
 def _change(pair: Sequence[Sequence[Run]], figure: Callable[[Run], float | None], digits: int = 0) -> str:
     before, after = (mean(runs, figure) for runs in pair)
-    return f"{after / before - 1:+.{digits}%}".replace("%", " %")
+    return f"{after / before - 1:+.{digits}%}".replace("%", "&nbsp;%")
 
 
 def _instead(collected: Collected) -> str:

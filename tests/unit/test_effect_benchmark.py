@@ -168,11 +168,11 @@ def test_the_readmes_row_of_a_scenario_is_what_its_runs_say() -> None:
     def distance(run: dict[str, Any]) -> float:
         return math.prod(max(1.0, ratio) for ratio in run["matched"].values()) ** (1 / len(run["matched"]))
 
-    for get in (distance, lambda run: run["measures"]["auc"]["value"]):
-        sft, dft, people = (mean(arm, get) for arm in ("sft", "dft", "training_text"))
-        assert f" {sft:.3g} → **{dft:.3g}** ({people:.3g}) " in shown
+    for get, digits in ((distance, ".1f"), (lambda run: run["measures"]["auc"]["value"], ".2f")):
+        sft, dft, people = (format(mean(arm, get), digits) for arm in ("sft", "dft", "training_text"))
+        assert f" {sft}&nbsp;→&nbsp;**{dft}** ({people}) " in shown
     sft, dft = (mean(arm, lambda run: run["perplexity"]["perplexity"]["value"]) for arm in ("sft", "dft"))
-    assert f" {100 * (dft / sft - 1):+.1f} % " in shown
+    assert f" {100 * (dft / sft - 1):+.1f}&nbsp;% " in shown
     assert f"| `dft` | {mean('dft', lambda run: run['measures']['distinct-3']['value']):.3g} |" in shown
 
 
