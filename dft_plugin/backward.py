@@ -96,7 +96,8 @@ class OwnBackward:
         norm = self.snapshot.norm(taken)
         if self.config.weight == "auto":
             assert self.cross_entropy_norm is not None
-            fraction = self.config.gradient_fraction * evaluation.strength
+            # Of every step, acting or not: a longer interval saves time and does not make the term weaker.
+            fraction = self.config.gradient_fraction * self.config.rollout.interval * evaluation.strength
             weight *= automatic_weight(fraction, self.cross_entropy_norm, norm)
         scale_(self.parameters, weight)
         self._taken, self._weight = taken, weight

@@ -47,7 +47,8 @@ class DFTConfig(Block):
         gt=0,
         le=10,
         description="for weight: auto, the norm of the term's gradient relative to cross-entropy's while the text is "
-        "far from human; with `start_step: 0` take half of it (benchmarks/LOG.md, 7 to 9 and 12)",
+        "far from human, and rollout.interval times that where it acts only at every so many steps; with "
+        "`start_step: 0` take half of it (benchmarks/LOG.md, 7 to 9, 12 and 21)",
     )
     balance: Literal["hidden_states", "parameters"] = Field(
         default="hidden_states",
@@ -112,11 +113,12 @@ class DFTConfig(Block):
         description="gamma, how much of a token's effect on later text is credited to it: 0 is the pathwise "
         "part alone (least variance, no second pass), 1 the unbiased gradient",
     )
-    window: float = Field(
-        default=4.0,
+    window: int = Field(
+        default=256,
         ge=1,
-        description="over how many rollout batches the statistics run; 1: each batch by itself; longer "
-        "ones (12 was tried) lag behind the model",
+        description="over how many texts, of all processes, the statistics run; up to one step's: each step by itself. "
+        "More tell smaller distances from chance, so that the term fades later, and lag behind the model "
+        "(benchmarks/LOG.md, 20 and 21)",
     )
     sample_every: int = Field(
         default=200, ge=0, description="acting steps between the sample texts in the log; 0: none"

@@ -90,8 +90,9 @@ class Objective:
     Args:
         matched: the statistics with their distances and weights.
         accumulation: of exactly these statistics.
-        window: over how many batches the accumulators run: each earlier batch counts 1 - 1 / window of
-            the one after it; 1 means no memory.
+        window: over how many texts the accumulators run: what came before a batch of n texts (of all ranks) counts
+            1 - n / window after it, and nothing where the batch alone has as many. Not a number of batches: the
+            human floors, and with them how strong the term is, are those of the texts in the window.
         reduce: sums over ranks.
     """
 
@@ -99,12 +100,12 @@ class Objective:
         self,
         matched: Sequence[Matched],
         accumulation: Accumulation,
-        window: float,
+        window: int,
         reduce: Reduce = lambda tensor: tensor,
     ) -> None:
         self.matched = tuple(matched)
         self.accumulation = accumulation
-        self.decay = 1.0 - 1.0 / window
+        self.window = window
         self.reduce = reduce
         self.past: Tensor | None = None
         self.past_texts = 0.0
@@ -136,11 +137,11 @@ class Objective:
         return (everything - own) / (weight - 1), everything / weight, count
 
     def remember(self, mean: Tensor, count: int) -> None:
-        """Moves the window on: what was seen counts `decay` at the next step."""
-        weight = self.past_texts + count
-        self.past = mean.detach() * weight * self.decay
-        self.past_squared = (self.past_squared + count) * self.decay**2
-        self.past_texts = weight * self.decay
+        """Moves the window on: all that was seen, of which this batch has `count` texts, counts less from now on."""
+        decay, weight = max(0.0, 1.0 - count / self.window), self.past_texts + count
+        self.past = mean.detach() * weight * decay
+        self.past_squared = (self.past_squared + count) * decay**2
+        self.past_texts = weight * decay
 
     def distances(self, accumulators: Tensor, human: Tensor, floors: Floors) -> Distances:
         """Distances of mean accumulators (..., A) from the human ones (A,), differentiable in the former."""

@@ -13,12 +13,18 @@ class DFTRolloutConfig(Block):
     model_config = ConfigDict(extra="forbid")
 
     engine: str = Field(default="transformers", description="rollout engine; a plugin may add others")
-    interval: int = Field(default=1, ge=1, description="the term acts at every interval-th optimizer step")
+    interval: int = Field(
+        default=1,
+        ge=1,
+        description="the term acts at every interval-th optimizer step, as many times stronger where `weight` is auto: "
+        "2 halves what it costs, with the same effect within seeds; 4 is weaker where gradients are clipped "
+        "(benchmarks/LOG.md, 21)",
+    )
     batch_size: int = Field(
         default=64,
         ge=1,
-        description="texts per process and acting step; distances are between samples, so more texts mean less noise, "
-        "and a term that fades later: floors are those of the texts in `window` (benchmarks/LOG.md, 20)",
+        description="texts per process and acting step, what the term costs most by; the statistics run over those of "
+        "`window`, so that a quarter of them did as well (benchmarks/LOG.md, 21)",
     )
     micro_batch_size: int = Field(
         default=16,

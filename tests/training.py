@@ -116,7 +116,7 @@ class NaiveBeside(TrainerCallback):
                 past=expected.past,
             )
             expected.gradients.append(found)
-            decay = 1 - 1 / self.callback.config.window
+            decay = max(0.0, 1 - len(texts) / self.callback.config.window)
             weight = (0.0 if expected.past is None else expected.past[1]) + len(texts)
             expected.past = (mean * weight * decay, weight * decay)
             return evaluation

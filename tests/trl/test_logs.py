@@ -79,11 +79,11 @@ def test_before_the_start_training_is_plain() -> None:
     assert losses[0][3] != losses[1][3]
 
 
-@pytest.mark.parametrize("clipped", [False, True])
-def test_auto_holds_the_stated_fraction(clipped: bool) -> None:
-    """||term|| = fraction x strength x running norm of cross-entropy's, every norm from whole gradients."""
+@pytest.mark.parametrize(("clipped", "interval"), [(False, 1), (True, 1), (False, 2)])
+def test_auto_holds_the_stated_fraction(clipped: bool, interval: int) -> None:
+    """||term|| = fraction x interval x strength x running norm of cross-entropy's, every norm from whole gradients."""
     fraction = 0.25
-    callback = DFTCallback(**term_options(weight="auto", gradient_fraction=fraction))
+    callback = DFTCallback(**term_options(weight="auto", gradient_fraction=fraction, rollout={"interval": interval}))
     # At learning rate 0 plain SFT's gradients are those of the run with the term.
     options = {"max_steps": 5, "learning_rate": 0.0, "gradient_accumulation_steps": 2}
     plain = train(tiny.model("llama"), ROWS, **options)
@@ -92,13 +92,13 @@ def test_auto_holds_the_stated_fraction(clipped: bool) -> None:
     running = norms[0]
     assert found.logs[0]["dft/weight"] == 0
     for step in range(1, 5):
-        line = found.logs[step]
-        assert 0 < line["dft/strength"] < 1
-        wanted = fraction * line["dft/strength"] * running
+        line, acts = found.logs[step], step % interval == 0
+        assert ("dft/strength" in line) == acts
+        wanted = fraction * interval * line["dft/strength"] * running if acts else 0.0
         if not clipped:  # the recorded gradient is the one after clipping
             own = norm_squared(combined(found.gradients[step], plain.gradients[step], -1.0)) ** 0.5
             assert own == pytest.approx(wanted, rel=1e-4)
-        assert line["dft/gradient_ratio"] == pytest.approx(wanted / norms[step], rel=1e-4)
+        assert line.get("dft/gradient_ratio", 0.0) == pytest.approx(wanted / norms[step], rel=1e-4)
         running = CROSS_ENTROPY_MEMORY * running + (1 - CROSS_ENTROPY_MEMORY) * norms[step]
     assert callback.own.cross_entropy_norm == pytest.approx(running, rel=1e-4)
 

@@ -16,7 +16,7 @@ from tests import tiny
 from tests.training import Run, term_options, train, trainer_of
 
 STEPS, HALFWAY = 8, 4
-TERM = term_options(weight="auto", credit=0.5, window=3.0)
+TERM = term_options(weight="auto", credit=0.5, window=18)
 
 
 def run(folder: Path, callbacks: list[Any], *, resume: bool = False, **options: Any) -> Run:

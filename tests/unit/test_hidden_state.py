@@ -153,7 +153,7 @@ def test_gradient_in_a_language_models_weights(form: str) -> None:
     options = HiddenStateOptions.model_validate({"form": form, **FORMS[form]})
     statistic = HiddenState(replace(vocabulary(), hidden_size=32), options)
     accumulation = Accumulation([statistic], len(TOKENS))
-    objective = Objective([Matched(statistic, l2)], accumulation, window=1.0)
+    objective = Objective([Matched(statistic, l2)], accumulation, window=1)
     with torch.no_grad():
         statistic.begin(hidden_rows(decoder_of(model), texts).float())
 

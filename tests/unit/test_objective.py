@@ -26,7 +26,7 @@ def identity(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def make(window: float = 1.0, reduce: Any = identity, weights: tuple[float, ...] = (1.0, 1.0)) -> Objective:
+def make(window: int = 1, reduce: Any = identity, weights: tuple[float, ...] = (1.0, 1.0)) -> Objective:
     tables = vocabulary()
     token = TokenFrequency(tables, NoOptions())
     sentence = SentenceLength(tables, IntervalOptions(longest=4))
@@ -114,10 +114,10 @@ def test_baseline_over_ranks() -> None:
 def test_leave_one_out_over_ranks_and_window() -> None:
     """Loops: everything of the window but the one text, by the weights it has."""
     texts = [accumulated(make(), sample(6, seed)) for seed in range(3)]
-    decay = 1 - 1 / 4
+    decay = 1 - 6 / 24
 
     def run(rank: int, reduce: Any) -> tuple[Tensor, Tensor, int]:
-        objective = make(4.0, reduce)
+        objective = make(24, reduce)
         for number, own in enumerate(texts):
             found = objective.leave_one_out(own[3 * rank : 3 * rank + 3])
             if number < 2:
@@ -139,15 +139,26 @@ def test_leave_one_out_over_ranks_and_window() -> None:
 
 
 def test_effective_sample_size() -> None:
-    objective = make(window=4.0)
-    decay, weights = 0.75, []
+    objective = make(window=32)
+    weights: list[float] = []
     for batch in (8, 8, 3, 20):
-        weights = [weight * decay for weight in weights] + [1.0] * batch
+        weights += [1.0] * batch
         assert objective.sample_size(batch) == pytest.approx(sum(weights) ** 2 / sum(w * w for w in weights))
         objective.remember(torch.zeros(1), batch)
-    forgetful = make(window=1.0)
-    forgetful.remember(torch.zeros(1), 8)
-    assert forgetful.sample_size(5) == 5
+        weights = [weight * (1 - batch / 32) for weight in weights]
+    for window in (1, 8):
+        forgetful = make(window=window)
+        forgetful.remember(torch.zeros(1), 8)
+        assert forgetful.sample_size(5) == 5
+
+
+@pytest.mark.parametrize("batch", [2, 16, 64])
+def test_the_window_holds_as_many_texts_whatever_the_batch(batch: int) -> None:
+    """In the long run 2 window - batch, by the geometric series; of one batch of the window's size, that."""
+    objective = make(window=64)
+    for _ in range(2000):
+        objective.remember(torch.zeros(1), batch)
+    assert objective.sample_size(batch) == pytest.approx(2 * 64 - batch)
 
 
 def test_one_text_alone_has_nothing_to_be_left() -> None:
@@ -157,7 +168,7 @@ def test_one_text_alone_has_nothing_to_be_left() -> None:
 
 
 def test_one_text_and_a_window_are_enough() -> None:
-    objective = make(window=4.0)
+    objective = make(window=16)
     first = accumulated(objective, sample(4))
     _, mean, count = objective.leave_one_out(first)
     objective.remember(mean, count)
@@ -170,7 +181,7 @@ def test_loss_is_the_weighted_mean_of_logarithms() -> None:
     token = TokenFrequency(tables, NoOptions())
     rhythm = PunctuationRhythm(tables, IntervalOptions(longest=4))
     matched = [Matched(token, jensen_shannon, 2.0), Matched(rhythm, energy, 0.5)]
-    objective = Objective(matched, Accumulation([token, rhythm], len(TOKENS)), 1.0)
+    objective = Objective(matched, Accumulation([token, rhythm], len(TOKENS)), 1)
     own, human = accumulated(objective, sample(50)), accumulated(objective, sample(60, 1)).sum(0)
     floors = {"token_frequency": {"token": 0.02}, "punctuation_rhythm": {"comma": 0.03}}
     found = objective.distances(own.mean(0), human, floors)
@@ -184,7 +195,7 @@ def test_loss_is_the_weighted_mean_of_logarithms() -> None:
     ratio = mean_floor_ratio(found.raw["punctuation_rhythm"], floors["punctuation_rhythm"])
     assert ratio == pytest.approx(comma / 0.03)
     # All of the statistics' weights enter relative to each other only.
-    doubled = Objective([Matched(e.statistic, e.distance, 2 * e.weight) for e in matched], objective.accumulation, 1.0)
+    doubled = Objective([Matched(e.statistic, e.distance, 2 * e.weight) for e in matched], objective.accumulation, 1)
     torch.testing.assert_close(doubled.distances(own.mean(0), human, floors).loss, found.loss)
 
 
@@ -192,7 +203,7 @@ def test_a_component_without_a_floor_is_left_out() -> None:
     """Human samples that do not differ in a component carry no information on it."""
     tables = vocabulary((None, b".", b" a", b",", b"(", b" b"))
     rhythm = PunctuationRhythm(tables, IntervalOptions(longest=4))
-    objective = Objective([Matched(rhythm, energy)], Accumulation([rhythm], len(TOKENS)), 1.0)
+    objective = Objective([Matched(rhythm, energy)], Accumulation([rhythm], len(TOKENS)), 1)
     own, human = accumulated(objective, sample(20)).mean(0), accumulated(objective, sample(20, 1)).mean(0)
     assert rhythm.present == ["comma", "parenthesis"]
     both = objective.distances(own, human, {"punctuation_rhythm": {"comma": 1.0, "parenthesis": 1.0}})
@@ -258,18 +269,18 @@ def test_accumulation_parts_and_summaries() -> None:
 
 def test_state_round_trip() -> None:
     """A new objective with the state goes on exactly as the old one."""
-    old = make(window=3.0)
+    old = make(window=12)
     for seed in range(3):
         _, mean, count = old.leave_one_out(accumulated(old, sample(4, seed)))
         old.remember(mean, count)
-    new = make(window=3.0)
+    new = make(window=12)
     new.load_state_dict({name: tensor.clone() for name, tensor in old.state_dict().items()})
     own = accumulated(old, sample(4, 9))
     for mine, theirs in zip(old.leave_one_out(own)[:2], new.leave_one_out(own)[:2], strict=True):
         assert torch.equal(mine, theirs)
     assert new.sample_size(4) == old.sample_size(4)
-    fresh = make(window=3.0)
-    fresh.load_state_dict(make(window=3.0).state_dict())
+    fresh = make(window=12)
+    fresh.load_state_dict(make(window=12).state_dict())
     assert fresh.past is None
     assert fresh.sample_size(4) == 4
 

@@ -33,9 +33,18 @@ def run(task: Task, seed: int, config: DFTConfig, callback: type[DFTCallback] = 
 
 
 def with_a_quarter_of_the_rollouts(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
-    """A quarter of the texts a step, and so in the window of accumulators: the term is weaker too, by its strength."""
+    """A quarter of the texts a step; the statistics run over as many as DFT's."""
+    return _quarter(task, seed, sampler, "dft_quarter")
+
+
+def with_a_quarter_at_once(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
+    """The same, and the texts of four steps sampled in one go: as many as DFT samples for one."""
+    return _quarter(task, seed, sampler, "dft_quarter_at_once", steps_per_generation=4)
+
+
+def _quarter(task: Task, seed: int, sampler: SamplerBlock, name: str, **rollout: int) -> Trained:
     size = max(2, task.scenario.rollouts.batch_size // 4)
-    options = {"rollout": {"batch_size": size}, **task.scenario.options.get("dft_quarter", {})}
+    options = {"rollout": {"batch_size": size, **rollout}, **task.scenario.options.get(name, {})}
     return run(task, seed, task.config(sampler, seed, **options))
 
 
