@@ -90,7 +90,7 @@ class Cost:
 
 
 def costs() -> list[Cost]:
-    """SFT, DPO, REINFORCE and DFT, also with a quarter of the rollouts, and with several steps' sampled at once."""
+    """SFT, DPO, REINFORCE and DFT, also with a quarter of the rollouts, with four steps' sampled at once, and both."""
     cross_entropy = compute_seconds(SFT_TOKENS, TRAINED)
     sft_run, plain = STEPS * cross_entropy, {"cross-entropy": cross_entropy}
     own_texts = PAIRS_FROM / ROLLOUTS * decode_seconds(ROLLOUTS, CONTEXT_TOKENS, NEW_TOKENS)
@@ -113,6 +113,7 @@ def costs() -> list[Cost]:
         Cost("DFT", plain, on_rollouts(ROLLOUTS, 1)),
         Cost("DFT, a quarter of the rollouts", plain, on_rollouts(ROLLOUTS // 4, 1)),
         Cost("DFT, four steps' texts at once", plain, on_rollouts(ROLLOUTS, 1, together=4)),
+        Cost("DFT, a quarter, four steps' at once", plain, on_rollouts(ROLLOUTS // 4, 1, together=4)),
     ]
 
 

@@ -103,6 +103,7 @@ def main() -> None:
     runs: dict[str, dict[str, Any]] = {
         "SFT": {},
         "DFT": {"weight": "auto"},
+        "DFT, a quarter, four steps' at once": {"rollout": {"batch_size": 16, "steps_per_generation": 4}},
         "DFT, four steps' texts at once": {"rollout": {"steps_per_generation": 4}},
         "DFT, a quarter of the rollouts": {"rollout": {"batch_size": 16}},
         "DFT, 64 texts at once": {"rollout": {"micro_batch_size": 64}},
