@@ -41,8 +41,8 @@ class Group:
 GROUPS = {
     "a": Group(
         "A. Deployment sampler: one corpus, sampled at 0.7 (`a-top-p`: 0.8 and top-p 0.95)",
-        "The longer the run and the larger the model, the nearer DFT's text is to people's; `a-news` and `a-legal` are "
-        "corpora and `a-656k` a model that no default was chosen on.",
+        "Larger models lose more at 0.7 and get most of it back; the longer the run, the less a classifier tells. "
+        "`a-news` and `a-legal` are corpora and `a-656k` a model that no default was chosen on.",
         {"perplexity at 1": perplexity("perplexity"), "under the sampler": perplexity("sampler perplexity")},
     ),
     "b": Group(
