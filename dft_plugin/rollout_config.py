@@ -24,7 +24,7 @@ class DFTRolloutConfig(Block):
         default=64,
         ge=1,
         description="texts per process and acting step, what the term costs most by; the statistics run over those of "
-        "`window`, so that a quarter of them did as well (benchmarks/LOG.md, 21)",
+        "`window`, so that a quarter of them did as well in 15 scenarios of 16 (benchmarks/LOG.md, 21)",
     )
     micro_batch_size: int = Field(
         default=16,
