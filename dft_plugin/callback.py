@@ -223,8 +223,8 @@ class DFTCallback(TrainerCallback, ExportableState):
         self.guard.evaluated(metrics or {}, state)
 
     def _skip(self, reason: str, step: int) -> None:
-        self.metrics.set("dft/skipped", float(self.progress.skipped + 1))
         self.progress.skip(reason, step)
+        self.metrics.set("dft/skipped", float(self.progress.skipped))
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         for hook in (self.attachment, self.calibration):

@@ -17,7 +17,7 @@ class DFTRolloutConfig(Block):
         default=1,
         ge=1,
         description="the term acts at every interval-th optimizer step, as many times stronger where `weight` is auto: "
-        "2 halves what it costs, with the same effect within seeds; 4 is weaker where gradients are clipped "
+        "2 halves what it costs, with about the same effect; 4 is weaker where gradients are clipped "
         "(benchmarks/LOG.md, 21)",
     )
     batch_size: int = Field(

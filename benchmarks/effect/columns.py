@@ -27,12 +27,16 @@ HUMAN = {
 """Column -> measure whose human value stands in it."""
 
 
+def number(value: float) -> str:
+    """Three significant digits, and no exponent."""
+    return "-" if not math.isfinite(value) else f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+
+
 def cell(found: Sequence[float]) -> str:
     """Mean, and the range over seeds."""
     if not found:
         return "-"
-    middle = math.fsum(found) / len(found)
-    shown = f"{middle:.3g}" if abs(middle) < 100 else f"{middle:.0f}"
+    shown = number(math.fsum(found) / len(found))
     return shown if len(found) == 1 else f"{shown} ({min(found):.3g} to {max(found):.3g})"
 
 

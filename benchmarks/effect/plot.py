@@ -35,30 +35,30 @@ OTHERS = {
 }
 """What is drawn below the matched statistics, and its label."""
 README = {
-    "a": "Fairy tales at temperature 0.7 (a)",
-    "a-28m": "The same with 28 million parameters (a-28m)",
-    "b-children-1000": "Machine-written training text, 1,000 steps (b-children-1000)",
-    "c-news-train": "News at temperature 1 (c-news-train)",
+    "a, t0.7-p1": "Fairy tales at temperature 0.7 (a)",
+    "a-28m, t0.7-p1": "The same with 28 million parameters (a-28m)",
+    "b-children-1000, t1-p1": "Machine-written training text, 1,000 steps (b-children-1000)",
+    "c-news-train, t1-p1": "News at temperature 1 (c-news-train)",
 }
-"""The scenarios of the README's figure and their titles there."""
+"""The panels of the README's figure and their titles there."""
 
 Panel = Mapping[str, Mapping[str, float]]
 """arm -> metric -> floor ratio."""
 
 
 def panels(everything: Mapping[str, Collected]) -> dict[str, Panel]:
-    """Scenario -> what is drawn of it, for every scenario with runs of SFT and DFT."""
+    """`scenario, sampler` -> what is drawn of it, wherever there are runs of SFT and DFT."""
     found = {}
     for name, collected in everything.items():
-        sampler = collected.samplers[0]
-        sft = collected.of("sft", sampler)
-        if not sft or not collected.of("dft", sampler):
-            continue
-        trained = (arm for arm in ARMS if arm != SUPER_BASELINE)
-        arms = {arm: floor_ratios(collected.of(arm, sampler), sft) for arm in trained}
-        grid = {point: floor_ratios(runs, sft) for point, runs in collected.grid().items()}
-        arms[SUPER_BASELINE] = {metric: ratio for metric, (ratio, _) in super_choice(grid).items()}
-        found[name] = arms
+        for sampler in collected.samplers:
+            sft = collected.of("sft", sampler)
+            if not sft or not collected.of("dft", sampler):
+                continue
+            trained = (arm for arm in ARMS if arm != SUPER_BASELINE)
+            arms = {arm: floor_ratios(collected.of(arm, sampler), sft) for arm in trained}
+            grid = {point: floor_ratios(runs, sft) for point, runs in collected.grid().items()}
+            arms[SUPER_BASELINE] = {metric: ratio for metric, (ratio, _) in super_choice(grid).items()}
+            found[f"{name}, {sampler}"] = arms
     return found
 
 

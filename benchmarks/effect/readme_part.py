@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.effect.bar import Score, log_ratio_sum
-from benchmarks.effect.columns import UNKNOWN, table
+from benchmarks.effect.columns import UNKNOWN, number, table
 from benchmarks.effect.figures import (
     Collected,
     Run,
@@ -79,8 +79,9 @@ def readme(everything: Mapping[str, Collected]) -> str:
     """SFT and DFT side by side in every scenario, and the arms of two."""
     parts: list[str] = []
     for letter, group in GROUPS.items():
-        rows = [_row(name, one, group) for name, one in everything.items() if name.startswith(letter)]
-        rows = [row for row in rows if row]
+        named = [(name, one) for name, one in everything.items() if name.startswith(letter)]
+        found = [_row(name, one, sampler, group) for name, one in named for sampler in one.samplers]
+        rows = [row for row in found if row]
         if rows:
             parts += [f"**{group.title}.** {group.reading}", table([*HEAD, *group.prices, "lines met"], rows)]
     for name, title in INSTEAD.items():
@@ -89,9 +90,9 @@ def readme(everything: Mapping[str, Collected]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _row(name: str, collected: Collected, group: Group) -> list[str]:
+def _row(name: str, collected: Collected, sampler: str, group: Group) -> list[str]:
     """[] where SFT or DFT was not run."""
-    sampler, scenario = collected.samplers[0], collected.scenario
+    scenario = collected.scenario
     score = Score.of(collected, sampler)
     if not score.told:
         return []
@@ -125,10 +126,6 @@ def _human(pair: Sequence[Sequence[Run]], name: str) -> float:
     return mean(pair[0], measure(name, "human"))
 
 
-def _number(value: float) -> str:
-    return "-" if not math.isfinite(value) else f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
-
-
 def _both(pair: Sequence[Sequence[Run]], figure: Callable[[Run], float | None], people: float, digits: str) -> str:
     before, after = (format(mean(runs, figure), digits) for runs in pair)
     return f"{before}&nbsp;→&nbsp;**{after}** ({people:{digits}})"
@@ -157,5 +154,5 @@ def _instead(collected: Collected) -> str:
     for arm in ARMS:
         if runs := collected.of(arm, sampler):
             label = "people's training text" if arm == TRAINING_TEXT else f"`{arm}`"
-            rows.append([label, *(_number(mean(runs, get)) for get in columns.values())])
+            rows.append([label, *(number(mean(runs, get)) for get in columns.values())])
     return table(["arm", *columns], rows)

@@ -94,6 +94,7 @@ def test_auto_holds_the_stated_fraction(clipped: bool, interval: int) -> None:
     for step in range(1, 5):
         line, acts = found.logs[step], step % interval == 0
         assert ("dft/strength" in line) == acts
+        assert not acts or 0 < line["dft/strength"] < 1
         wanted = fraction * interval * line["dft/strength"] * running if acts else 0.0
         if not clipped:  # the recorded gradient is the one after clipping
             own = norm_squared(combined(found.gradients[step], plain.gradients[step], -1.0)) ** 0.5

@@ -44,8 +44,7 @@ def with_a_quarter_at_once(task: Task, seed: int, sampler: SamplerBlock) -> Trai
 
 def _quarter(task: Task, seed: int, sampler: SamplerBlock, name: str, **rollout: int) -> Trained:
     size = max(2, task.scenario.rollouts.batch_size // 4)
-    options = {"rollout": {"batch_size": size, **rollout}, **task.scenario.options.get(name, {})}
-    return run(task, seed, task.config(sampler, seed, **options))
+    return with_options(name, rollout={"batch_size": size, **rollout})(task, seed, sampler)
 
 
 def with_clipped_derivatives(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
