@@ -85,7 +85,9 @@ def assemble(config: DFTConfig, setting: Setting) -> DistributionTerm:
     kept = min(SCORED_WINDOWS, len(scored) // 2 if learning else len(scored))  # what is learned from is not scored
     term = DistributionTerm(
         model=setting.model,
-        objective=Objective(found.matched, found.accumulation, config.window, setting.processes.reduce),
+        objective=Objective(
+            found.matched, found.accumulation, config.window, setting.processes.reduce, config.derivative_window
+        ),
         human=found.side.mean,
         curves={},
         contexts=contexts,

@@ -131,12 +131,13 @@ class DFTCallback(TrainerCallback, ExportableState):
         config = self.config
         assert self.term is not None
         names = ", ".join(entry.name for entry in self.term.objective.matched)
-        at_once = config.rollout.steps_per_generation
+        together = config.rollout.steps_per_generation
+        at_once = "" if together == 1 else f", {together} steps' texts at once"
         return (
             f"dft: Distribution Fine-Tuning is active: {names}; reference {config.reference}; weight "
             f"{config.weight}; {config.rollout.batch_size} texts of up to {config.rollout.max_new_tokens} tokens "
             f"per process every {config.rollout.interval} step(s) from step {self.schedule.start} of {steps} at "
-            f"temperature {config.rollout.temperature}{'' if at_once == 1 else f', for {at_once} of them at once'}; "
+            f"temperature {config.rollout.temperature}{at_once}; "
             f"{'' if self.calibration is None else f'next-token prediction at {self.calibration.temperature:.3g}; '}"
             f"{self.backward} backward (prepared in {seconds:.1f} s)"
         )

@@ -116,9 +116,15 @@ class DFTConfig(Block):
     window: int = Field(
         default=256,
         ge=1,
-        description="over how many texts, of all processes, the statistics run; up to one step's: each step by itself. "
-        "More tell smaller distances from chance, so that the term fades later, and lag behind the model "
-        "(benchmarks/LOG.md, 20 and 21)",
+        description="over how many texts, of all processes, the distances run that are logged and say how strong the "
+        "term is; up to one step's: each step by itself. More tell smaller distances from chance, so that the term "
+        "fades later (benchmarks/LOG.md, 20 to 22)",
+    )
+    derivative_window: int | None = Field(
+        default=64,
+        ge=1,
+        description="over how many of the latest texts, at most `window`, the derivative of the distance is taken: "
+        "one that lags behind the model overshoots (benchmarks/LOG.md, 22); null: those of `window`",
     )
     sample_every: int = Field(
         default=200, ge=0, description="acting steps between the sample texts in the log; 0: none"

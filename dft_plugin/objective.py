@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,12 +24,16 @@ from dft_plugin.accumulation import Accumulation, Plan
 from dft_plugin.law import Law
 from dft_plugin.layout import rewards
 from dft_plugin.statistics.base import Statistic
+from dft_plugin.window import Window
 
 DistanceFunction = Callable[[Tensor, Tensor], Tensor]
 """(p (..., S), q (S,)) -> (...)."""
 
 Reduce = Callable[[Tensor], Tensor]
 """Sums a tensor over all ranks."""
+
+LATEST = "latest_"
+"""Of the names in a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -84,16 +89,34 @@ def component_distances(
     return raw
 
 
+class Means(NamedTuple):
+    """Accumulators of a step's texts together with those before.
+
+    Attributes:
+        without: (B, A) over the latest texts, mean per text, without each of this rank's.
+        mean: (A,) over the window, with all.
+        total: (A,) sum over this step's texts, of all ranks.
+        texts: how many these are.
+    """
+
+    without: Tensor
+    mean: Tensor
+    total: Tensor
+    texts: int
+
+
 class Objective:
-    """The distance between generated text and the human reference, with a running window of accumulators.
+    """The distance between generated text and the human reference, with running windows of accumulators.
+
+    How far text is from human, which is how strong the term is, wants many texts; where the derivative is taken has to
+    be where the model is, for one that follows it late overshoots.
 
     Args:
         matched: the statistics with their distances and weights.
         accumulation: of exactly these statistics.
-        window: over how many texts the accumulators run: what came before a batch of n texts (of all ranks) counts
-            1 - n / window after it, and nothing where the batch alone has as many. Not a number of batches: the
-            human floors, and with them how strong the term is, are those of the texts in the window.
+        window: over how many texts distances run.
         reduce: sums over ranks.
+        derivative_window: over how many, at most, what the derivative is taken at; None: those of `window`.
     """
 
     def __init__(
@@ -102,46 +125,39 @@ class Objective:
         accumulation: Accumulation,
         window: int,
         reduce: Reduce = lambda tensor: tensor,
+        derivative_window: int | None = None,
     ) -> None:
         self.matched = tuple(matched)
         self.accumulation = accumulation
-        self.window = window
+        self.window = Window(window)
+        self.latest = Window(min(window, derivative_window or window))
         self.reduce = reduce
-        self.past: Tensor | None = None
-        self.past_texts = 0.0
-        self.past_squared = 0.0
 
     def sample_size(self, texts: int) -> float:
-        """Effective number of texts behind the accumulators once `texts` more arrive: (sum w)^2 / sum w^2."""
-        return (self.past_texts + texts) ** 2 / (self.past_squared + texts)
+        """Effective number of texts behind the distances once `texts` more arrive."""
+        return self.window.sample_size(texts)
 
-    def leave_one_out(self, own: Tensor) -> tuple[Tensor, Tensor, int]:
+    def leave_one_out(self, own: Tensor) -> Means:
         """Mean accumulators without each text of this rank, and with all.
 
         Args:
             own: (B, A), accumulators of this rank's texts.
-
-        Returns:
-            (B, A) mean per text over the window and all ranks' texts but one; (A,) over all; the number of
-            texts in this batch over all ranks.
 
         Raises:
             ValueError: when there is no text to be left.
         """
         total = self.reduce(own.sum(0))
         count = int(self.reduce(torch.tensor(float(len(own)), device=own.device, dtype=own.dtype)))
-        past = torch.zeros_like(total) if self.past is None else self.past.to(own.device)
-        everything, weight = past + total, self.past_texts + count
-        if weight <= 1:
+        everything, weight = self.window.joined(total, count)
+        latest, latest_weight = self.latest.joined(total, count)
+        if latest_weight <= 1:
             raise ValueError("the term needs at least 2 texts per step, over all processes")
-        return (everything - own) / (weight - 1), everything / weight, count
+        return Means((latest - own) / (latest_weight - 1), everything / weight, total, count)
 
-    def remember(self, mean: Tensor, count: int) -> None:
-        """Moves the window on: all that was seen, of which this batch has `count` texts, counts less from now on."""
-        decay, weight = max(0.0, 1.0 - count / self.window), self.past_texts + count
-        self.past = mean.detach() * weight * decay
-        self.past_squared = (self.past_squared + count) * decay**2
-        self.past_texts = weight * decay
+    def remember(self, total: Tensor, count: int) -> None:
+        """Moves the windows on by a step's texts: the sum of their accumulators (A,), and how many they are."""
+        self.window.add(total, count)
+        self.latest.add(total, count)
 
     def distances(self, accumulators: Tensor, human: Tensor, floors: Floors) -> Distances:
         """Distances of mean accumulators (..., A) from the human ones (A,), differentiable in the former."""
@@ -166,13 +182,11 @@ class Objective:
         return derivative
 
     def state_dict(self) -> dict[str, Tensor]:
-        past = torch.zeros(0, dtype=torch.float64) if self.past is None else self.past.cpu()
-        counts = torch.tensor([self.past_texts, self.past_squared], dtype=torch.float64)
-        return {"past": past, "counts": counts}
+        return {**self.window.state_dict(), **self.latest.state_dict(LATEST)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        self.past = state["past"] if state["past"].numel() else None
-        self.past_texts, self.past_squared = state["counts"].tolist()
+        self.window.load_state_dict(state)
+        self.latest.load_state_dict(state, LATEST)
 
 
 def clipped(derivative: Tensor, limit: float) -> Tensor:

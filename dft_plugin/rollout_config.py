@@ -21,10 +21,10 @@ class DFTRolloutConfig(Block):
         "(benchmarks/LOG.md, 21)",
     )
     batch_size: int = Field(
-        default=64,
+        default=16,
         ge=1,
-        description="texts per process and acting step, what the term costs most by; the statistics run over those of "
-        "`window`, so that a quarter of them did as well in 15 scenarios of 16 (benchmarks/LOG.md, 21)",
+        description="texts per process and acting step; what is measured runs over those of `window`, so that more a "
+        "step do no better (benchmarks/LOG.md, 21 and 22)",
     )
     micro_batch_size: int = Field(
         default=16,
@@ -32,12 +32,12 @@ class DFTRolloutConfig(Block):
         description="texts per forward and backward pass; lower it when memory runs out, the gradient stays the same",
     )
     steps_per_generation: int = Field(
-        default=1,
+        default=4,
         ge=1,
-        description="acting steps whose texts are sampled at once, as GRPO's option of this name. A GPU waits for "
-        "kernels to be launched at each token, so that four steps' texts should take hardly longer than one's (not "
-        "measured yet), in four times the key-value cache; the last step's are then of the model of three acting steps "
-        "before, with the same effect within seeds (benchmarks/LOG.md, 19)",
+        description="acting steps whose texts are sampled in one call, as GRPO's option of this name: a GPU waits for "
+        "kernels to be launched at each token, so that a call takes about as long for 16 texts as for 64. The last "
+        "step's are of the model of three acting steps before, with the same effect within seeds (benchmarks/LOG.md, "
+        "19 and 22)",
     )
     max_new_tokens: int = Field(default=128, ge=2, le=8192, description="longest generated text, in tokens")
     context_tokens: int = Field(

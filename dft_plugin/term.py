@@ -160,7 +160,7 @@ class DistributionTerm:
                 hidden.append(self.live.hidden(piece))
                 law = self.live.law(plans[-1], hidden[-1])
                 own.append(self.objective.accumulation.accumulate(plans[-1], law))
-            without, mean, count = self.objective.leave_one_out(torch.cat(own))
+            without, mean, total, count = self.objective.leave_one_out(torch.cat(own))
             floors = at_size(self.curves, self.objective.sample_size(count))
             derivative = self.objective.derivative(without, human, floors)
             distances = self.objective.distances(mean, human, floors)
@@ -172,7 +172,7 @@ class DistributionTerm:
         parts = [derivative.sum(), distances.loss] + ([] if advantage is None else [advantage.sum()])
         finite = self.everywhere(all(bool(torch.isfinite(part)) for part in parts))
         if finite:  # a running mean that holds a NaN once holds it for ever
-            self.objective.remember(mean, count)
+            self.objective.remember(total, count)
             self.human = human.cpu()
             self.human_text.learn(step, hidden)
         strength = mean_strength(self.objective.matched, ratios)

@@ -116,7 +116,8 @@ class NaiveBeside(TrainerCallback):
                 past=expected.past,
             )
             expected.gradients.append(found)
-            decay = max(0.0, 1 - len(texts) / self.callback.config.window)
+            config = self.callback.config
+            decay = max(0.0, 1 - len(texts) / min(config.window, config.derivative_window or config.window))
             weight = (0.0 if expected.past is None else expected.past[1]) + len(texts)
             expected.past = (mean * weight * decay, weight * decay)
             return evaluation

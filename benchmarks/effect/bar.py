@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from benchmarks.effect.figures import (
+    EQUAL,
     Collected,
     Run,
     floor_ratios,
     human_gap,
+    log_ratio_sum,
     matched,
     matched_names,
     mean,
     measure,
     of_common_seeds,
     perplexity,
+    rollout_tokens,
+    super_choice,
 )
 from benchmarks.effect.training_text import NAME as TRAINING_TEXT
+
+AT_SIZE = (EQUAL, "dft_quarter")
+"""DFT's arms that are compared with REINFORCE, beside the one that is asked."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +59,9 @@ class Score:
     missed_by_people: Set[str] | None
 
     @classmethod
-    def of(cls, collected: Collected, sampler: str, arm: str = "dft") -> Score:
-        told = [line for line in lines(collected, sampler, arm) if line.met is not None]
+    def of(cls, collected: Collected, sampler: str) -> Score:
+        """DFT's."""
+        told = [line for line in lines(collected, sampler) if line.met is not None]
         missed = [line for line in told if not line.met]
         control = lines(collected, sampler, TRAINING_TEXT)
         by_people = {line.what for line in control if line.met is False} & {line.what for line in missed}
@@ -69,27 +77,12 @@ def gap_closed(before: float, after: float) -> float:
     return 1 - after / before if before else math.nan
 
 
-def log_ratio_sum(ratios: Mapping[str, float], names: Sequence[str]) -> float:
-    """Sum of log floor ratios; below 1 counts as 1, for nothing is more human than another human sample."""
-    return sum(math.log(max(1.0, ratios[name])) for name in names)
-
-
-def super_choice(points: Mapping[tuple[str, str], Mapping[str, float]]) -> dict[str, tuple[float, tuple[str, str]]]:
-    """metric -> (its lowest floor ratio over the grid, the point that has it): a different one for each metric."""
-    chosen: dict[str, tuple[float, tuple[str, str]]] = {}
-    for point, ratios in points.items():
-        for name, ratio in ratios.items():
-            if name not in chosen or ratio < chosen[name][0]:
-                chosen[name] = (ratio, point)
-    return chosen
-
-
-def lines(collected: Collected, sampler: str, arm: str = "dft") -> list[Line]:
-    """Every line of the bar for an arm beside plain SFT under one sampler, over the seeds both have.
+def lines(collected: Collected, sampler: str, arm: str | None = None) -> list[Line]:
+    """Every line of the bar for an arm (None: DFT's) beside plain SFT under one sampler, over the seeds both have.
 
     [] when either has no run.
     """
-    sft, dft = collected.of("sft", sampler), collected.of(arm, sampler)
+    sft, dft = collected.of("sft", sampler), collected.of(arm or collected.dft_arm(sampler), sampler)
     if not sft or not dft:
         return []
     sft, dft = of_common_seeds(sft, dft)
@@ -172,21 +165,26 @@ def _super(collected: Collected, sft: Sequence[Run], dft: Sequence[Run]) -> Line
 
 
 def _reinforce(collected: Collected, dft: Sequence[Run], sampler: str) -> Line:
-    """Every statistic at equal rollouts, or most at a quarter of them: either will do."""
+    """Every statistic at no more rollouts, or most at no more than a quarter of them: either will do.
+
+    Asked of the arm, of DFT with equal rollouts and of DFT with a quarter of them.
+    """
     what = "better than REINFORCE at equal rollouts on every statistic, or at a quarter of them on most"
-    reinforce, quarter = collected.of("reinforce", sampler), collected.of("dft_quarter", sampler)
+    reinforce = collected.of("reinforce", sampler)
     if not reinforce:
         return Line(what, "REINFORCE was not run", None)
-    wins, names, shown = _wins(dft, reinforce)
-    met, figure = wins == names, f"{wins} of {names}: {shown}"
-    if quarter:
-        wins, names, shown = _wins(quarter, reinforce)
-        met, figure = met or wins > names / 2, f"{figure}; at a quarter {wins} of {names}: {shown}"
+    met, figures = False, []
+    compared = {runs[0]["arm"]: runs for runs in (dft, *(collected.of(arm, sampler) for arm in AT_SIZE)) if runs}
+    for arm, runs in compared.items():
+        share = mean(runs, rollout_tokens) / mean(reinforce, rollout_tokens)
+        wins, names, shown = _wins(runs, reinforce)
+        met = met or (share <= 1 and wins == names) or (share <= 0.25 and wins > names / 2)
+        figures.append(f"{arm}, with {share:.2g} of its rollouts, {wins} of {names}: {shown}")
     calibrated = collected.of("reinforce_calibrated", sampler)
     if calibrated:
         wins, names, shown = _wins(*of_common_seeds(dft, calibrated))
-        figure += f"; beside REINFORCE with DFT's calibration, which is not asked, {wins} of {names}: {shown}"
-    return Line(what, figure, met)
+        figures.append(f"beside REINFORCE with DFT's calibration, which is not asked, {wins} of {names}: {shown}")
+    return Line(what, "; ".join(figures), met)
 
 
 def _wins(runs: Sequence[Run], others: Sequence[Run]) -> tuple[int, int, str]:

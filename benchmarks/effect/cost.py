@@ -39,15 +39,19 @@ BANDWIDTH_SHARE = 0.3
 STEPS = 1000
 SFT_TOKENS = 16 * 2048
 """Trained tokens a step."""
-ROLLOUTS, CONTEXT_TOKENS, NEW_TOKENS = 64, 32, 128
-"""DFT's defaults."""
-ACTING = 1 - DFTConfig().start_step
+DEFAULT = DFTConfig()
+ROLLOUT = DEFAULT.rollout
+CONTEXT_TOKENS, NEW_TOKENS = ROLLOUT.context_tokens, ROLLOUT.max_new_tokens
+EQUAL = 64
+"""Texts a step of what is measured and compared at equal rollouts, drawn at each."""
+ACTING = 1 - DEFAULT.start_step
 """Share of the steps at which texts are sampled, by default."""
+DRAWN_AT_EACH = f"{EQUAL} texts drawn at each step"
 PAIRS_FROM = 2048
 """Contexts that DPO's rejected texts are sampled from, once."""
 FORWARD, BACKWARD_OF_LORA, RECOMPUTED = 2, 2, 2
 """Times P operations a token."""
-STATISTICS = len(DFTConfig().statistics)
+STATISTICS = len(DEFAULT.statistics)
 """Gradients at the hidden states that `weight: auto` takes, one for each statistic: the head, forward and backward."""
 TRAINED = FORWARD + BACKWARD_OF_LORA + RECOMPUTED
 
@@ -90,12 +94,14 @@ class Cost:
 
 
 def costs() -> list[Cost]:
-    """SFT, DPO, REINFORCE and DFT, also with a quarter of the rollouts, with four steps' sampled at once, and both."""
+    """SFT, DPO, DFT at its default, REINFORCE on the same rollouts, and both with 64 texts drawn at each step."""
     cross_entropy = compute_seconds(SFT_TOKENS, TRAINED)
     sft_run, plain = STEPS * cross_entropy, {"cross-entropy": cross_entropy}
-    own_texts = PAIRS_FROM / ROLLOUTS * decode_seconds(ROLLOUTS, CONTEXT_TOKENS, NEW_TOKENS)
+    own_texts = PAIRS_FROM / EQUAL * decode_seconds(EQUAL, CONTEXT_TOKENS, NEW_TOKENS)
 
-    def on_rollouts(texts: int, forward_passes: int, together: int = 1) -> dict[str, float]:
+    def on_rollouts(
+        forward_passes: int, texts: int = ROLLOUT.batch_size, together: int = ROLLOUT.steps_per_generation
+    ) -> dict[str, float]:
         tokens = texts * (CONTEXT_TOKENS + NEW_TOKENS)
         return {
             "rollouts": decode_seconds(together * texts, CONTEXT_TOKENS, NEW_TOKENS) / together,
@@ -109,11 +115,10 @@ def costs() -> list[Cost]:
         # The reference model is the same with adapters off: one more forward pass.
         Cost("DPO, after SFT", {"pairs": compute_seconds(SFT_TOKENS, TRAINED + FORWARD)}, once=sft_run + own_texts),
         # Rewards of realized texts take a second forward pass here; a version of its own would share the first.
-        Cost("REINFORCE", plain, on_rollouts(ROLLOUTS, 2)),
-        Cost("DFT", plain, on_rollouts(ROLLOUTS, 1)),
-        Cost("DFT, a quarter of the rollouts", plain, on_rollouts(ROLLOUTS // 4, 1)),
-        Cost("DFT, four steps' texts at once", plain, on_rollouts(ROLLOUTS, 1, together=4)),
-        Cost("DFT, a quarter, four steps' at once", plain, on_rollouts(ROLLOUTS // 4, 1, together=4)),
+        Cost("REINFORCE", plain, on_rollouts(2)),
+        Cost("DFT", plain, on_rollouts(1)),
+        Cost(f"REINFORCE, {DRAWN_AT_EACH}", plain, on_rollouts(2, EQUAL, 1)),
+        Cost(f"DFT, {DRAWN_AT_EACH}", plain, on_rollouts(1, EQUAL, 1)),
     ]
 
 
@@ -140,7 +145,8 @@ def measured(found: dict[str, Any]) -> list[str]:
             f"| {name} | {', '.join(f'{one:.1f}' for one in run['seconds'])} | {' | '.join(parts)} "
             f"| {run['peak_megabytes']:,.0f} | {mean:.1f} | {STEPS * mean / 3600:.1f} | {mean / sft:.2f} |"
         )
-    seconds = runs["DFT"]["last_log"]["dft/rollout_seconds"]
+    sampled = runs[f"DFT, {DRAWN_AT_EACH}"]
+    seconds = sampled["last_log"]["dft/rollout_seconds"]
     return [
         "## Measured",
         "",
@@ -153,13 +159,25 @@ def measured(found: dict[str, Any]) -> list[str]:
         *rows,
         "",
         "The mean takes the median step; why steps differ by so much was not looked into. Rollouts come at "
-        f"{ROLLOUTS * NEW_TOKENS / seconds:,.0f} tokens/s, {1000 * seconds / NEW_TOKENS:.0f} ms for each token of all "
-        f"{ROLLOUTS} texts, three times what the arithmetic below allows for reading weights and cache: a token takes "
+        f"{EQUAL * NEW_TOKENS / seconds:,.0f} tokens/s, {1000 * seconds / NEW_TOKENS:.0f} ms for each token of all "
+        f"{EQUAL} texts, three times what the arithmetic below allows for reading weights and cache: a token takes "
         "some 1,300 kernels, with adapters some 2,600 then and 2,200 since casts that autocast undoes are left out "
-        "(`kernels_per_token.py`), and each waits to be launched. "
-        "So four steps' texts should take hardly longer than one's (`rollout.steps_per_generation: 4`): not measured "
-        "on a GPU yet.",
+        "(`kernels_per_token.py`), and each waits to be launched.",
+        "",
+        of_the_default(sft, seconds, seconds_of_a_step(sampled) - sft - seconds),
     ]
+
+
+def of_the_default(sft: float, rollouts: float, rest: float) -> str:
+    """A run at DFT's default, from the seconds of SFT's step and of what 64 texts add to it: rollouts and the rest."""
+    texts, steps = ROLLOUT.batch_size, ROLLOUT.steps_per_generation
+    least, most = (1 + ACTING * (rollouts / steps + share * rest) / sft for share in (texts / EQUAL, 1.0))
+    return (
+        f"**DFT at its default** samples {texts} texts a step, those of {steps} steps in one call: the call of "
+        f"{texts * steps} texts measured here, once in {steps} acting steps. The rest of an acting step "
+        f"({rest:.1f} s) is of {texts} texts and not {EQUAL}: between {texts / EQUAL:.2g} of that and all of it. A run "
+        f"is then **{least:.2f} to {most:.2f} times SFT's**: worked out, for the default has not been timed on a GPU."
+    )
 
 
 def page() -> str:
@@ -171,7 +189,8 @@ def page() -> str:
         for cost in found
     ]
     cache = 2 * LAYERS * KEY_VALUE_HEADS * HEAD_SIZE * BYTES_PER_WEIGHT
-    tokens = ROLLOUTS * (CONTEXT_TOKENS + NEW_TOKENS)
+    decoding = decode_seconds(EQUAL, CONTEXT_TOKENS, NEW_TOKENS)
+    tokens = ROLLOUT.batch_size * (CONTEXT_TOKENS + NEW_TOKENS)
     return "\n".join(
         [
             "# Cost of a run of LLaMA-3-8B with LoRA on one GPU",
@@ -182,18 +201,18 @@ def page() -> str:
             "",
             f"P = {PARAMETERS:.3g} weights in bf16; {SUSTAINED / 1e12:.0f} TFLOP/s sustained; memory at "
             f"{BANDWIDTH_SHARE:.0%} of {BANDWIDTH / 1e12:.2f} TB/s while decoding; {STEPS:,} steps of {SFT_TOKENS:,} "
-            f"tokens; {ROLLOUTS} texts a step, {CONTEXT_TOKENS} tokens of context and {NEW_TOKENS} new ones.",
+            f"tokens; {CONTEXT_TOKENS} tokens of context and {NEW_TOKENS} new ones.",
             "",
             f"- trained tokens: {TRAINED} P operations each (forward {FORWARD}, backward {BACKWARD_OF_LORA}, "
             f"recomputed {RECOMPUTED}): {TRAINED} x {PARAMETERS:.3g} x {SFT_TOKENS:,} / {SUSTAINED:.3g} = "
             f"{compute_seconds(SFT_TOKENS, TRAINED):.2f} s a step;",
-            f"- decoding: {NEW_TOKENS} x (2 P + {ROLLOUTS} x {CONTEXT_TOKENS + NEW_TOKENS // 2} x {cache:,}) bytes / "
-            f"{BANDWIDTH * BANDWIDTH_SHARE:.3g} = {decode_seconds(ROLLOUTS, CONTEXT_TOKENS, NEW_TOKENS):.2f} s, "
-            f"{ROLLOUTS * NEW_TOKENS / decode_seconds(ROLLOUTS, CONTEXT_TOKENS, NEW_TOKENS):,.0f} tokens/s;",
-            f"- measuring and gradient: {tokens:,} tokens, {FORWARD} P for each forward pass and {TRAINED} P for the "
-            "gradient;",
+            f"- decoding: {NEW_TOKENS} x (2 P + {EQUAL} x {CONTEXT_TOKENS + NEW_TOKENS // 2} x {cache:,}) bytes / "
+            f"{BANDWIDTH * BANDWIDTH_SHARE:.3g} = {decoding:.2f} s for {EQUAL} texts at once, "
+            f"{EQUAL * NEW_TOKENS / decoding:,.0f} tokens/s;",
+            f"- measuring and gradient: {tokens:,} tokens ({ROLLOUT.batch_size} texts), {FORWARD} P for each forward "
+            f"pass and {TRAINED} P for the gradient;",
             f"- balance of `weight: auto`: {STATISTICS} statistics x {FORWARD + BACKWARD_OF_LORA} x {HEAD:.3g} weights "
-            f"of the head x {ROLLOUTS * NEW_TOKENS:,} tokens.",
+            f"of the head x {ROLLOUT.batch_size * NEW_TOKENS:,} tokens.",
             "",
             f"Texts are sampled at {ACTING:.0%} of the steps (`start_step`).",
             "",

@@ -5,7 +5,7 @@ python benchmarks/effect/cost_of_8b.py --corpora DIR --models MODELS --output FI
 Random weights in LLaMA-3-8B's shape (no time depends on their values, as long as no text ends early), bf16, LoRA of
 rank 16 on every linear layer, gradient checkpointing, steps of 16 x 2,048 tokens; DFT at its defaults, sampling at
 every step, as it does from `start_step` on. The first step of each run is left out; of the four after it one samples
-for four, where `steps_per_generation` is 4.
+for all four by default.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, LlamaConfig, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
+from benchmarks.effect.cost import DRAWN_AT_EACH, EQUAL, ROLLOUT
 from benchmarks.effect.cost_meter import CostMeter
 from benchmarks.effect.pretrain_on_gpu import recipe, texts_of, tokenizer_of
 from benchmarks.effect.training import short_log
@@ -103,13 +104,12 @@ def main() -> None:
     runs: dict[str, dict[str, Any]] = {
         "SFT": {},
         "DFT": {"weight": "auto"},
-        "DFT, a quarter, four steps' at once": {"rollout": {"batch_size": 16, "steps_per_generation": 4}},
-        "DFT, four steps' texts at once": {"rollout": {"steps_per_generation": 4}},
-        "DFT, a quarter of the rollouts": {"rollout": {"batch_size": 16}},
-        "DFT, 64 texts at once": {"rollout": {"micro_batch_size": 64}},
+        f"DFT, {DRAWN_AT_EACH}": {"rollout": {"batch_size": EQUAL, "steps_per_generation": 1}},
+        "DFT, 16 texts drawn at each step": {"rollout": {"steps_per_generation": 1}},
+        f"DFT, {EQUAL} texts, four steps' at once": {"rollout": {"batch_size": EQUAL}},
     }
     for name, options in runs.items():
-        together = options.get("rollout", {}).get("steps_per_generation", 1)
+        together = options.get("rollout", {}).get("steps_per_generation", ROLLOUT.steps_per_generation)
         found[name] = {
             **measured(model, tokenizer, rows, given.steps, **options),
             "steps_per_generation": together,

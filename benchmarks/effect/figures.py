@@ -16,6 +16,9 @@ from benchmarks.effect.super_baseline import PREFIX
 
 Run = Mapping[str, Any]
 
+DFT, EQUAL = "dft", "dft_equal_rollouts"
+"""DFT at its default options, and with as many texts a step as REINFORCE, drawn at each."""
+
 
 def sampler_key(sampler: Mapping[str, float]) -> str:
     return f"t{sampler['temperature']:g}-p{sampler['top_p']:g}"
@@ -52,6 +55,10 @@ class Collected:
         """An arm's runs under a sampler, one a seed."""
         found = [run for run in self.runs if run["arm"] == arm and sampler_key(run["sampler"]) == sampler]
         return sorted(found, key=lambda run: run["seed"])
+
+    def dft_arm(self, sampler: str) -> str:
+        """The arm that stands for DFT: at its defaults or, where that was not run, with equal rollouts."""
+        return DFT if self.of(DFT, sampler) else EQUAL
 
     def grid(self) -> dict[tuple[str, str], list[Run]]:
         """(learning rate, sampler) -> runs of each point of the super-baseline."""
@@ -95,6 +102,11 @@ def perplexity(name: str) -> Callable[[Run], float | None]:
     return lambda run: run["perplexity"][name]["value"]
 
 
+def rollout_tokens(run: Run) -> float | None:
+    """Tokens generated a step."""
+    return run["cost"].get("rollout_tokens_per_step")
+
+
 def matched(name: str) -> Callable[[Run], float | None]:
     return lambda run: run["matched"][name]
 
@@ -130,3 +142,18 @@ def floor_ratios(runs: Sequence[Run], floors: Sequence[Run] = ()) -> dict[str, f
         if math.isfinite(gap) and math.isfinite(floor) and floor > 0:
             found[name] = gap / floor
     return {name: ratio for name, ratio in found.items() if math.isfinite(ratio)}
+
+
+def log_ratio_sum(ratios: Mapping[str, float], names: Sequence[str]) -> float:
+    """Sum of log floor ratios; below 1 counts as 1, for nothing is more human than another human sample."""
+    return sum(math.log(max(1.0, ratios[name])) for name in names)
+
+
+def super_choice(points: Mapping[tuple[str, str], Mapping[str, float]]) -> dict[str, tuple[float, tuple[str, str]]]:
+    """metric -> (its lowest floor ratio over the grid, the point that has it): a different one for each metric."""
+    chosen: dict[str, tuple[float, tuple[str, str]]] = {}
+    for point, ratios in points.items():
+        for name, ratio in ratios.items():
+            if name not in chosen or ratio < chosen[name][0]:
+                chosen[name] = (ratio, point)
+    return chosen

@@ -12,8 +12,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.effect.bar import super_choice
-from benchmarks.effect.figures import Collected, floor_ratios, load_all
+from benchmarks.effect.figures import DFT, Collected, floor_ratios, load_all, super_choice
 from benchmarks.effect.training_text import NAME as TRAINING_TEXT
 
 SUPER_BASELINE = "super-baseline"
@@ -23,7 +22,7 @@ ARMS = {
     SUPER_BASELINE: ("s", "tab:orange", "SFT, each metric's own best sampler"),
     "entropy": ("v", "tab:green", "GEM"),
     "reinforce": ("^", "tab:purple", "REINFORCE"),
-    "dft": ("D", "tab:blue", "DFT"),
+    DFT: ("D", "tab:blue", "DFT"),
     TRAINING_TEXT: ("x", "black", "people's training text"),
 }
 OTHERS = {
@@ -48,14 +47,15 @@ Panel = Mapping[str, Mapping[str, float]]
 
 def panels(everything: Mapping[str, Collected]) -> dict[str, Panel]:
     """`scenario, sampler` -> what is drawn of it, wherever there are runs of SFT and DFT."""
-    found = {}
+    found: dict[str, Panel] = {}
     for name, collected in everything.items():
         for sampler in collected.samplers:
-            sft = collected.of("sft", sampler)
-            if not sft or not collected.of("dft", sampler):
+            sft, dft = collected.of("sft", sampler), collected.of(collected.dft_arm(sampler), sampler)
+            if not sft or not dft:
                 continue
-            trained = (arm for arm in ARMS if arm != SUPER_BASELINE)
+            trained = (arm for arm in ARMS if arm not in (SUPER_BASELINE, DFT))
             arms = {arm: floor_ratios(collected.of(arm, sampler), sft) for arm in trained}
+            arms[DFT] = floor_ratios(dft, sft)
             grid = {point: floor_ratios(runs, sft) for point, runs in collected.grid().items()}
             arms[SUPER_BASELINE] = {metric: ratio for metric, (ratio, _) in super_choice(grid).items()}
             found[f"{name}, {sampler}"] = arms
@@ -87,10 +87,10 @@ def draw(shown: Mapping[str, Panel], titles: Mapping[str, str], path: Path, colu
 
 def _panel(axis: Any, arms: Panel) -> None:
     """One scenario: a metric a row, SFT and DFT joined by a line."""
-    statistics = [name for name in arms["dft"] if name.startswith("matched ")]
-    metrics = [*statistics, *(name for name in OTHERS if name in arms["dft"])]
+    statistics = [name for name in arms[DFT] if name.startswith("matched ")]
+    metrics = [*statistics, *(name for name in OTHERS if name in arms[DFT])]
     for place, name in enumerate(metrics):
-        axis.plot([arms["sft"][name], arms["dft"][name]], [place, place], color="lightgrey", linewidth=3, zorder=0)
+        axis.plot([arms["sft"][name], arms[DFT][name]], [place, place], color="lightgrey", linewidth=3, zorder=0)
     for arm, (marker, color, label) in ARMS.items():
         known = [(arms[arm][name], place) for place, name in enumerate(metrics) if name in arms[arm]]
         if known:

@@ -40,9 +40,14 @@ class Reference(_Block):
 
 
 class Rollouts(_Block):
-    """What DFT, REINFORCE and DPO sample; `max_new_tokens` is also how long measured texts are."""
+    """What DFT, REINFORCE and DPO sample; `max_new_tokens` is also how long measured texts are.
 
-    batch_size: int = 64
+    Attributes:
+        equal: texts a step of the arms with equal rollouts: REINFORCE, and those of DFT that are compared with it.
+            `dft` itself samples as many as its own default says.
+    """
+
+    equal: int = 64
     micro_batch_size: int = 16
     max_new_tokens: int = 96
     context_tokens: int = 32

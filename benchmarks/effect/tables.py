@@ -54,7 +54,7 @@ def cost(collected: Collected, sampler: str) -> str:
 
 def intervals(collected: Collected, sampler: str) -> str:
     """What is quoted or not trained on, of people, SFT and DFT, with its human floor and 95 % intervals."""
-    arms = {arm: collected.of(arm, sampler) for arm in ("sft", "dft")}
+    arms = {arm: collected.of(arm, sampler) for arm in ("sft", collected.dft_arm(sampler))}
     everything = [run for runs in arms.values() for run in runs]
 
     def limit(name: str, end: int) -> Callable[[Run], float | None]:
@@ -138,16 +138,16 @@ def summary(everything: dict[str, Collected]) -> str:
                 for line in score.missed
             )
             rows.append([name, sampler, score.met, missed])
-            for arm in ("sft", "dft"):
+            for arm in ("sft", collected.dft_arm(sampler)):
                 runs = collected.of(arm, sampler)
                 quoted.append([name, sampler, arm, *(cell(values(runs, get)) for _, get in QUOTED)])
             quoted.append([name, sampler, "human", *human_cells(collected, sampler, QUOTED, HUMAN)])
     parts = [
         "# Effect of Distribution Fine-Tuning",
-        "DFT at its default options beside plain SFT under the same sampler; how to run it again: "
-        "`benchmarks/effect/README.md`. A line that asks nothing (SFT is human already) or was not run is not counted. "
-        "† marks what people's own training text in the place of generated text does not meet either: it is of other "
-        "documents than the held-out text.",
+        "DFT at its default options (where these were not run: `dft_equal_rollouts`) beside plain SFT under the same "
+        "sampler; how to run it again: `benchmarks/effect/README.md`. A line that asks nothing (SFT is human already) "
+        "or was not run is not counted. † marks what people's own training text in the place of generated text does "
+        "not meet either: it is of other documents than the held-out text.",
         "![Distances to human text in every scenario](all.png)",
         table(["scenario", "sampler", "lines of the bar met", "not met"], rows),
         table(["scenario", "sampler", "arm", *(name for name, _ in QUOTED)], quoted),

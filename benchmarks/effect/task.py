@@ -112,13 +112,20 @@ class Task:
         """The `dft:` block of a run: the scenario's, an arm's options over it, and the deployment sampler."""
         own = {**self.scenario.dft, **options}
         rollout = {
-            **self.scenario.rollouts.model_dump(),
+            **self.scenario.rollouts.model_dump(exclude={"equal"}),
             **own.pop("rollout", {}),
             "temperature": sampler.temperature,
             "top_p": sampler.top_p,
         }
         fixed = {"report": False, "sample_every": 0, "reference": self._reference(), "seed": seed}
         return DFTConfig.model_validate({**fixed, **own, "rollout": rollout})
+
+    def equal_config(self, sampler: SamplerBlock, seed: int, **options: Any) -> DFTConfig:
+        """The same with equal rollouts: REINFORCE's texts a step, drawn at each, and four steps' in one window."""
+        equal = self.scenario.rollouts.equal
+        rollout = {"batch_size": equal, "steps_per_generation": 1, **options.pop("rollout", {})}
+        windows = {"window": 4 * equal, "derivative_window": None}
+        return self.config(sampler, seed, **{**windows, **options, "rollout": rollout})
 
     def _reference(self) -> str:
         if self.scenario.reference.domain is not None:

@@ -57,7 +57,8 @@ def measured(texts: int = 64, **options: Any) -> dict[str, tuple[float, float, f
     """statistic -> the norm of its gradient, in the three ways of COLUMNS, from so many texts."""
     tokenizer = AutoTokenizer.from_pretrained(BASE_MODEL)
     documents = [tuple(tokenizer(page)["input_ids"]) for page in pages()[0]]
-    config = parse({"weight": 1.0, "rollout": {"batch_size": texts, "micro_batch_size": texts}, **options}, "balance")
+    rollout = {"batch_size": texts, "micro_batch_size": texts, "steps_per_generation": 1}
+    config = parse({"weight": 1.0, "rollout": rollout, **options}, "balance")
     setting = Setting(
         AutoModelForCausalLM.from_pretrained(BASE_MODEL, dtype=torch.float32),
         tokenizer,

@@ -179,7 +179,7 @@ def main() -> None:
     disable_progress_bar()
     transformers_logging.set_verbosity_error()
 
-    rollout = {"temperature": arguments.temperature, "max_new_tokens": 96, "batch_size": 32}
+    rollout = {"temperature": arguments.temperature, "max_new_tokens": 96}
     options = json.loads(arguments.dft)
     options = {"report": False, **options, "rollout": {**rollout, **options.get("rollout", {})}}
     config = DFTConfig.model_validate({"seed": arguments.seed, **options})

@@ -156,7 +156,7 @@ def test_clipping_is_one_statistics_own() -> None:
     def derivative(clip: float | None) -> Tensor:
         matched = [Matched(token, jensen_shannon, 1.0, clip), Matched(sentence, energy)]
         objective = Objective(matched, accumulation, 1.0)
-        without, _, _ = objective.leave_one_out(sampled(200, 0))
+        without = objective.leave_one_out(sampled(200, 0)).without
         floors = {"token_frequency": {"token": 0.02}, "sentence_length": {"sentence_end": 0.03}}
         return objective.derivative(without, sampled(60, 1).mean(0), floors)
 

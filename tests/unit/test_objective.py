@@ -14,7 +14,7 @@ from dft_plugin.credit import leave_one_out_baseline, reward_to_go
 from dft_plugin.distances import energy, jensen_shannon
 from dft_plugin.law import observed_law
 from dft_plugin.layout import witnesses
-from dft_plugin.objective import Matched, Objective, mean_distance, mean_floor_ratio, surrogate
+from dft_plugin.objective import Matched, Means, Objective, mean_distance, mean_floor_ratio, surrogate
 from dft_plugin.statistics.base import NoOptions
 from dft_plugin.statistics.frequency import TokenFrequency
 from dft_plugin.statistics.intervals import IntervalOptions, PunctuationRhythm, SentenceLength
@@ -26,12 +26,17 @@ def identity(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def make(window: int = 1, reduce: Any = identity, weights: tuple[float, ...] = (1.0, 1.0)) -> Objective:
+def make(
+    window: int = 1,
+    reduce: Any = identity,
+    weights: tuple[float, ...] = (1.0, 1.0),
+    derivative_window: int | None = None,
+) -> Objective:
     tables = vocabulary()
     token = TokenFrequency(tables, NoOptions())
     sentence = SentenceLength(tables, IntervalOptions(longest=4))
     matched = [Matched(token, jensen_shannon, weights[0]), Matched(sentence, energy, weights[1])]
-    return Objective(matched, Accumulation([token, sentence], len(TOKENS)), window, reduce)
+    return Objective(matched, Accumulation([token, sentence], len(TOKENS)), window, reduce, derivative_window)
 
 
 def sample(count: int, seed: int = 0) -> Texts:
@@ -111,31 +116,47 @@ def test_baseline_over_ranks() -> None:
     torch.testing.assert_close(torch.cat(pieces), whole)
 
 
-def test_leave_one_out_over_ranks_and_window() -> None:
-    """Loops: everything of the window but the one text, by the weights it has."""
+@pytest.mark.parametrize("latest", [None, 8, 6, 100])
+def test_leave_one_out_over_ranks_and_windows(latest: int | None) -> None:
+    """Loops: the latest texts but the one, and the window's with all, by the weights each window gives them."""
     texts = [accumulated(make(), sample(6, seed)) for seed in range(3)]
-    decay = 1 - 6 / 24
 
-    def run(rank: int, reduce: Any) -> tuple[Tensor, Tensor, int]:
-        objective = make(24, reduce)
+    def run(rank: int, reduce: Any) -> Means:
+        objective = make(24, reduce, derivative_window=latest)
         for number, own in enumerate(texts):
             found = objective.leave_one_out(own[3 * rank : 3 * rank + 3])
             if number < 2:
-                objective.remember(*found[1:])
+                objective.remember(found.total, found.texts)
         return found
 
     pieces = Ranks(2)(run)
-    assert all(piece[2] == 6 for piece in pieces)
-    weights = [decay**2] * 6 + [decay] * 6 + [1.0] * 6
+    assert all(piece.texts == 6 for piece in pieces)
     everything = torch.cat(texts)
+    decay = 1 - 6 / min(latest or 24, 24)
+    weights = [decay**2] * 6 + [decay] * 6 + [1.0] * 6
     for text in range(6):
         kept = [index for index in range(18) if index != 12 + text]
         total = sum(weights[index] for index in kept)
         expected = sum(weights[index] * everything[index] for index in kept) / total
-        torch.testing.assert_close(torch.cat([piece[0] for piece in pieces])[text], expected)
+        torch.testing.assert_close(torch.cat([piece.without for piece in pieces])[text], expected)
+    decay = 1 - 6 / 24
+    weights = [decay**2] * 6 + [decay] * 6 + [1.0] * 6
     expected = (torch.tensor(weights)[:, None] * everything).sum(0) / sum(weights)
     for piece in pieces:
-        torch.testing.assert_close(piece[1], expected.double(), rtol=1e-6, atol=1e-8)
+        torch.testing.assert_close(piece.mean, expected.double(), rtol=1e-6, atol=1e-8)
+
+
+def test_a_derivative_at_the_latest_texts_turns_when_the_model_does() -> None:
+    """Texts go past people's: over the long window they still look short of it, and the latest know better."""
+    short, human, long = (torch.tensor([[at, 10.0 - at] * 7], dtype=torch.float64) for at in (2.0, 5.0, 8.0))
+    signs = {}
+    for latest in (None, 4):
+        objective = make(64, derivative_window=latest)
+        objective.remember(8 * short[0], 8)
+        means = objective.leave_one_out(long.repeat(4, 1))
+        signs[latest] = float((means.without[0] - human[0])[0]), float((means.mean - human[0])[0])
+    assert signs[None][0] < 0 < signs[4][0]
+    assert signs[None][1] == signs[4][1] < 0
 
 
 def test_effective_sample_size() -> None:
@@ -170,9 +191,9 @@ def test_one_text_alone_has_nothing_to_be_left() -> None:
 def test_one_text_and_a_window_are_enough() -> None:
     objective = make(window=16)
     first = accumulated(objective, sample(4))
-    _, mean, count = objective.leave_one_out(first)
-    objective.remember(mean, count)
-    without, _, _ = objective.leave_one_out(accumulated(objective, sample(1, seed=1)))
+    means = objective.leave_one_out(first)
+    objective.remember(means.total, means.texts)
+    without = objective.leave_one_out(accumulated(objective, sample(1, seed=1))).without
     torch.testing.assert_close(without[0], first.mean(0))
 
 
@@ -220,7 +241,7 @@ def test_derivative_is_each_texts_own() -> None:
     own, human = accumulated(objective, sample(200)), accumulated(objective, sample(60, 1)).mean(0)
     assert own.mean(0).min() > 0
     floors = {"token_frequency": {"token": 0.02}, "sentence_length": {"sentence_end": 0.03}}
-    without, _, _ = objective.leave_one_out(own)
+    without = objective.leave_one_out(own).without
     together = objective.derivative(without, human, floors)
     for text in range(5):
         alone = objective.derivative(without[text : text + 1], human, floors)
@@ -269,11 +290,11 @@ def test_accumulation_parts_and_summaries() -> None:
 
 def test_state_round_trip() -> None:
     """A new objective with the state goes on exactly as the old one."""
-    old = make(window=12)
+    old = make(window=12, derivative_window=6)
     for seed in range(3):
-        _, mean, count = old.leave_one_out(accumulated(old, sample(4, seed)))
-        old.remember(mean, count)
-    new = make(window=12)
+        means = old.leave_one_out(accumulated(old, sample(4, seed)))
+        old.remember(means.total, means.texts)
+    new = make(window=12, derivative_window=6)
     new.load_state_dict({name: tensor.clone() for name, tensor in old.state_dict().items()})
     own = accumulated(old, sample(4, 9))
     for mine, theirs in zip(old.leave_one_out(own)[:2], new.leave_one_out(own)[:2], strict=True):
@@ -281,7 +302,7 @@ def test_state_round_trip() -> None:
     assert new.sample_size(4) == old.sample_size(4)
     fresh = make(window=12)
     fresh.load_state_dict(make(window=12).state_dict())
-    assert fresh.past is None
+    assert fresh.window.total is None
     assert fresh.sample_size(4) == 4
 
 

@@ -15,11 +15,16 @@ STATISTICS = DFTConfig().model_dump()["statistics"]
 """The default ones, with their weights."""
 
 
+def train(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
+    """DFT at its default options."""
+    return run(task, seed, task.config(sampler, seed, **task.scenario.options.get("dft", {})))
+
+
 def with_options(name: str, **fixed: Any) -> Callable[[Task, int, SamplerBlock], Trained]:
-    """An arm with the scenario's `dft:` options, what makes the arm, and the scenario's own options for it."""
+    """An arm with equal rollouts, what makes the arm, and the scenario's own options for it."""
 
     def train(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
-        return run(task, seed, task.config(sampler, seed, **{**fixed, **task.scenario.options.get(name, {})}))
+        return run(task, seed, task.equal_config(sampler, seed, **{**fixed, **task.scenario.options.get(name, {})}))
 
     return train
 
@@ -33,30 +38,30 @@ def run(task: Task, seed: int, config: DFTConfig, callback: type[DFTCallback] = 
 
 
 def with_a_quarter_of_the_rollouts(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
-    """A quarter of the texts a step; the statistics run over as many as DFT's."""
+    """A quarter of the texts a step; the statistics run over as many."""
     return _quarter(task, seed, sampler, "dft_quarter")
 
 
 def with_a_quarter_at_once(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
-    """The same, and the texts of four steps sampled in one go: as many as DFT samples for one."""
+    """The same, four steps' texts sampled in one go: DFT at its default where equal rollouts are of 64 texts."""
     return _quarter(task, seed, sampler, "dft_quarter_at_once", steps_per_generation=4)
 
 
 def _quarter(task: Task, seed: int, sampler: SamplerBlock, name: str, **rollout: int) -> Trained:
-    size = max(2, task.scenario.rollouts.batch_size // 4)
+    size = max(2, task.scenario.rollouts.equal // 4)
     return with_options(name, rollout={"batch_size": size, **rollout})(task, seed, sampler)
 
 
 def with_clipped_derivatives(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
     """Every statistic's derivative clipped at three times its root mean square."""
     entries = [{**entry, "derivative_clip": 3.0} for entry in STATISTICS]
-    return run(task, seed, task.config(sampler, seed, statistics=entries))
+    return run(task, seed, task.equal_config(sampler, seed, statistics=entries))
 
 
 def with_a_bound_on_loss(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
     """The weight falls by itself where held-out loss, at temperature 1, rises by more than the bound."""
     options = {"loss_bound": 0.02, **task.scenario.options.get("dft_bound", {})}
-    return run(task, seed, task.config(sampler, seed, **options), evaluate_every=10)
+    return run(task, seed, task.equal_config(sampler, seed, **options), evaluate_every=10)
 
 
 def with_hidden_state(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
@@ -65,4 +70,4 @@ def with_hidden_state(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
     hidden = {"name": "hidden_state", **options.pop("hidden_state", {"form": "critic"})}
     statistics = options.pop("statistics", STATISTICS)
     options = {"credit": 0.9, **options, "statistics": [*statistics, hidden]}
-    return run(task, seed, task.config(sampler, seed, **options))
+    return run(task, seed, task.equal_config(sampler, seed, **options))

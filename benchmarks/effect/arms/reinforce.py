@@ -86,4 +86,4 @@ def train_calibrated(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
 def _train(task: Task, seed: int, sampler: SamplerBlock, **fixed: float) -> Trained:
     # No credit: the reward-to-go advantages are DFT's and would be computed for nothing.
     options = {**fixed, **task.scenario.options.get("reinforce", {}), "credit": 0.0}
-    return run(task, seed, task.config(sampler, seed, **options), ReinforceCallback)
+    return run(task, seed, task.equal_config(sampler, seed, **options), ReinforceCallback)
