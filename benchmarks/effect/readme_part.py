@@ -45,7 +45,8 @@ GROUPS = {
     "a": Group(
         "A. Deployment sampler: one corpus, sampled at 0.7 (`a-top-p`: 0.8 and top-p 0.95)",
         "Larger models lose more at 0.7 and get most of it back; the longer the run, the less a classifier tells. "
-        "`a-news` and `a-legal` are corpora and `a-656k` a model that no default was chosen on.",
+        "`a-legal` is a corpus that no default was chosen on; `a-news`, a corpus, and `a-656k`, a model, served for "
+        "`derivative_window` alone.",
         {"perplexity at 1": perplexity("perplexity"), "under the sampler": perplexity("sampler perplexity")},
     ),
     "b": Group(

@@ -119,6 +119,42 @@ def test_garbage_is_asked_where_there_is_any() -> None:
     assert told([measured_run(unknown=0.0)], [measured_run(unknown=0.0)])[what].met is None
 
 
+@pytest.mark.parametrize(
+    ("tokens", "nearer", "met"),
+    [
+        (32, "abc", True),  # equal rollouts, every statistic
+        (32, "ab", False),
+        (64, "abc", False),  # more rollouts than REINFORCE had
+        (8, "ab", True),  # a quarter of them, most statistics
+        (8, "a", False),
+    ],
+)
+def test_reinforce_is_beaten_everywhere_or_mostly_at_a_quarter(tokens: int, nearer: str, met: bool) -> None:
+    ratios = {name: 2.0 if name in nearer else 4.0 for name in "abc"}
+    found = collected_of([measured_run(a=9.0, b=9.0, c=9.0)], [measured_run(**ratios)])
+    (dft,) = found.of("dft", "t1-p1")
+    own = {**dft, "cost": {"rollout_tokens_per_step": tokens}}
+    reinforce = {**dft, "arm": "reinforce", "matched": dict.fromkeys("abc", 3.0)}
+    reinforce["cost"] = {"rollout_tokens_per_step": 32}
+    sft = found.of("sft", "t1-p1")
+    (line,) = (
+        line
+        for line in bar.lines(figures.Collected(found.scenario, [*sft, own, reinforce]), "t1-p1")
+        if "REINFORCE" in line.what
+    )
+    assert line.met is met
+    assert f"dft, with {tokens / 32:.2g} of its rollouts, {len(nearer)} of 3" in line.figure
+
+
+def test_dft_is_the_arm_at_its_defaults_where_that_was_run() -> None:
+    found = collected_of([measured_run()], [measured_run()])
+    assert found.dft_arm("t1-p1") == "dft"
+    equal = [{**run, "arm": "dft_equal_rollouts"} if run["arm"] == "dft" else run for run in found.runs]
+    without = figures.Collected(found.scenario, equal)
+    assert without.dft_arm("t1-p1") == "dft_equal_rollouts"
+    assert bar.lines(without, "t1-p1") == bar.lines(found, "t1-p1")
+
+
 def test_what_peoples_training_text_misses_is_told_beside_what_dft_misses() -> None:
     found = collected_of([measured_run(0.0, a=9.0)], [measured_run(1.0, a=3.0)])
     (dft,) = found.of("dft", "t1-p1")
@@ -448,7 +484,7 @@ batch_size: 2
 max_length: 128
 facts: 10
 samplers: [{{temperature: 0.8}}]
-rollouts: {{batch_size: 8, micro_batch_size: 8, max_new_tokens: 48, context_tokens: 16}}
+rollouts: {{equal: 8, micro_batch_size: 8, max_new_tokens: 48, context_tokens: 16}}
 measuring: {{texts: 48, human_windows: 128, resamples: 4}}
 super_baseline: {{temperatures: [0.9], top_ps: [0.95], resamples: 2}}
 dft: {{reference_windows: 128}}
