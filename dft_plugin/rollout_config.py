@@ -23,8 +23,8 @@ class DFTRolloutConfig(Block):
     batch_size: int = Field(
         default=16,
         ge=1,
-        description="texts per process and acting step; what is measured runs over those of `window`, so that more a "
-        "step do no better (benchmarks/LOG.md, 21 and 22)",
+        description="texts per process and acting step; distances and their derivative run over more, so that twice as "
+        "many do no better on the whole (benchmarks/LOG.md, 22)",
     )
     micro_batch_size: int = Field(
         default=16,
@@ -35,9 +35,9 @@ class DFTRolloutConfig(Block):
         default=4,
         ge=1,
         description="acting steps whose texts are sampled in one call, as GRPO's option of this name: a GPU waits for "
-        "kernels to be launched at each token, so that a call takes about as long for 16 texts as for 64. The last "
-        "step's are of the model of three acting steps before, with the same effect within seeds (benchmarks/LOG.md, "
-        "19 and 22)",
+        "kernels to be launched at each token, so that a call for four steps should take hardly longer than one for "
+        "one (only calls of 64 texts were timed, benchmarks/effect/results/cost.md). The last step's texts are of the "
+        "model of three acting steps before, with the same effect within seeds (benchmarks/LOG.md, 19)",
     )
     max_new_tokens: int = Field(default=128, ge=2, le=8192, description="longest generated text, in tokens")
     context_tokens: int = Field(
