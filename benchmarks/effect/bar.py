@@ -19,7 +19,7 @@ from benchmarks.effect.figures import (
     measure,
     of_common_seeds,
     perplexity,
-    rollout_tokens,
+    spent,
     super_choice,
 )
 from benchmarks.effect.training_text import NAME as TRAINING_TEXT
@@ -173,10 +173,11 @@ def _reinforce(collected: Collected, dft: Sequence[Run], sampler: str) -> Line:
     reinforce = collected.of("reinforce", sampler)
     if not reinforce:
         return Line(what, "REINFORCE was not run", None)
-    met, figures = False, []
+    met, figures, tokens = False, [], spent("rollout_tokens_per_step")
     compared = {runs[0]["arm"]: runs for runs in (dft, *(collected.of(arm, sampler) for arm in AT_SIZE)) if runs}
     for arm, runs in compared.items():
-        share = mean(runs, rollout_tokens) / mean(reinforce, rollout_tokens)
+        share = mean(runs, tokens) / mean(reinforce, tokens)
+        share = share if math.isfinite(share) else 1.0  # people's own text, which stands for as much
         wins, names, shown = _wins(runs, reinforce)
         met = met or (share <= 1 and wins == names) or (share <= 0.25 and wins > names / 2)
         figures.append(f"{arm}, with {share:.2g} of its rollouts, {wins} of {names}: {shown}")

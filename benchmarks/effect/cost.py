@@ -163,8 +163,7 @@ def measured(found: dict[str, Any]) -> list[str]:
         f"{EQUAL} texts, three times what the arithmetic below allows for reading weights and cache: a token takes "
         "some 1,300 kernels, with adapters some 2,600 then and 2,200 since casts that autocast undoes are left out "
         "(`kernels_per_token.py`), and each waits to be launched.",
-        "",
-        of_the_default(sft, seconds, seconds_of_a_step(sampled) - sft - seconds),
+        *(() if "DFT" in runs else ("", of_the_default(sft, seconds, seconds_of_a_step(sampled) - sft - seconds))),
     ]
 
 

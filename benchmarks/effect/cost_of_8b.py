@@ -105,7 +105,7 @@ def main() -> None:
         "SFT": {},
         "DFT": {"weight": "auto"},
         f"DFT, {DRAWN_AT_EACH}": {"rollout": {"batch_size": EQUAL, "steps_per_generation": 1}},
-        "DFT, 16 texts drawn at each step": {"rollout": {"steps_per_generation": 1}},
+        f"DFT, {ROLLOUT.batch_size} texts drawn at each step": {"rollout": {"steps_per_generation": 1}},
         f"DFT, {EQUAL} texts, four steps' at once": {"rollout": {"batch_size": EQUAL}},
     }
     for name, options in runs.items():

@@ -102,9 +102,9 @@ def perplexity(name: str) -> Callable[[Run], float | None]:
     return lambda run: run["perplexity"][name]["value"]
 
 
-def rollout_tokens(run: Run) -> float | None:
-    """Tokens generated a step."""
-    return run["cost"].get("rollout_tokens_per_step")
+def spent(name: str) -> Callable[[Run], float | None]:
+    """Of a run's cost."""
+    return lambda run: run["cost"][name]
 
 
 def matched(name: str) -> Callable[[Run], float | None]:

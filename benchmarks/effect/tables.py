@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.effect.bar import Line, Score, lines
 from benchmarks.effect.columns import HUMAN, QUOTED, UNKNOWN, Column, by_arm, cell, human_cells, table
-from benchmarks.effect.figures import Collected, Run, load_all, matched, mean, measure, perplexity, values
+from benchmarks.effect.figures import Collected, Run, load_all, matched, mean, measure, perplexity, spent, values
 from benchmarks.effect.readme_part import readme
 from benchmarks.effect.training_text import NAME as TRAINING_TEXT
 
@@ -35,19 +35,15 @@ def bar(found: Sequence[Line], control: Sequence[Line] = ()) -> str:
 
 def cost(collected: Collected, sampler: str) -> str:
     """Seconds and memory of each arm; its multiple of SFT's."""
-
-    def of(key: str) -> Callable[[Run], float | None]:
-        return lambda run: run["cost"][key]
-
-    plain = mean(collected.of("sft", sampler), of("seconds_per_step"))
+    plain = mean(collected.of("sft", sampler), spent("seconds_per_step"))
     columns: list[Column] = [
-        ("steps", of("steps")),
-        ("seconds a step", of("seconds_per_step")),
+        ("steps", spent("steps")),
+        ("seconds a step", spent("seconds_per_step")),
         ("times SFT's", lambda run: run["cost"]["seconds_per_step"] / plain),
-        ("peak MB", of("peak_megabytes")),
-        ("training seconds", of("train_seconds")),
-        ("tokens a step", of("tokens_per_step")),
-        ("generated tokens a step", of("rollout_tokens_per_step")),
+        ("peak MB", spent("peak_megabytes")),
+        ("training seconds", spent("train_seconds")),
+        ("tokens a step", spent("tokens_per_step")),
+        ("generated tokens a step", spent("rollout_tokens_per_step")),
     ]
     return by_arm(collected, sampler, columns)
 

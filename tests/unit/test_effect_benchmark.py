@@ -146,6 +146,19 @@ def test_reinforce_is_beaten_everywhere_or_mostly_at_a_quarter(tokens: int, near
     assert f"dft, with {tokens / 32:.2g} of its rollouts, {len(nearer)} of 3" in line.figure
 
 
+@pytest.mark.parametrize(("nearer", "met"), [("abc", True), ("ab", False)])
+def test_people_who_sample_nothing_stand_beside_reinforce_at_equal_rollouts(nearer: str, met: bool) -> None:
+    ratios = {name: 2.0 if name in nearer else 4.0 for name in "abc"}
+    found = collected_of([measured_run(a=9.0, b=9.0, c=9.0)], [measured_run(**ratios)])
+    (dft,) = found.of("dft", "t1-p1")
+    people = {**dft, "arm": "training_text", "cost": {}}
+    reinforce = {**dft, "arm": "reinforce", "matched": dict.fromkeys("abc", 3.0)}
+    reinforce["cost"] = {"rollout_tokens_per_step": 32}
+    everything = figures.Collected(found.scenario, [*found.of("sft", "t1-p1"), people, reinforce])
+    lines = bar.lines(everything, "t1-p1", "training_text")
+    assert [line.met for line in lines if "REINFORCE" in line.what] == [met]
+
+
 def test_dft_is_the_arm_at_its_defaults_where_that_was_run() -> None:
     found = collected_of([measured_run()], [measured_run()])
     assert found.dft_arm("t1-p1") == "dft"

@@ -43,7 +43,7 @@ def with_a_quarter_of_the_rollouts(task: Task, seed: int, sampler: SamplerBlock)
 
 
 def with_a_quarter_at_once(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
-    """The same, four steps' texts sampled in one go: DFT at its default where equal rollouts are of 64 texts."""
+    """The same, four steps' texts sampled in one go."""
     return _quarter(task, seed, sampler, "dft_quarter_at_once", steps_per_generation=4)
 
 
