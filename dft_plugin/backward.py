@@ -97,7 +97,8 @@ class OwnBackward:
         if self.config.weight == "auto":
             assert self.cross_entropy_norm is not None
             # Of every step, acting or not: a longer interval saves time and does not make the term weaker.
-            fraction = self.config.gradient_fraction * self.config.rollout.interval * evaluation.strength
+            fraction = self.config.gradient_fraction * self.config.rollout.interval
+            fraction *= evaluation.strength**self.config.fade
             weight *= automatic_weight(fraction, self.cross_entropy_norm, norm)
         scale_(self.parameters, weight)
         self._taken, self._weight = taken, weight

@@ -11,7 +11,8 @@ above the human floor they are:
 norm and which share: see `HIDDEN_STATES` and `PARAMETERS`. A statistic without a gradient is left out.
 
 How far from human the texts are on the whole is the mean strength, with strength(ratio) = max(0, 1 - 1 / ratio): 1 far
-from human text, 0 where it cannot be told apart.
+from human text, 0 where it cannot be told apart. The whole gradient has `gradient_fraction` strength^`fade` of
+cross-entropy's norm (`backward`).
 """
 
 from __future__ import annotations

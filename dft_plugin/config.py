@@ -40,21 +40,30 @@ class DFTConfig(Block):
         default="auto",
         description="factor on the term's gradient; `auto` brings each statistic's gradient to one size times its "
         "strength (1 far from human text, 0 at the human floor) and the whole to `gradient_fraction` of "
-        "cross-entropy's times their mean strength; 0 only measures",
+        "cross-entropy's times their mean strength to the power of `fade`; 0 only measures",
     )
     gradient_fraction: float = Field(
-        default=0.6,
+        default=3.0,
         gt=0,
         le=10,
         description="for weight: auto, the norm of the term's gradient relative to cross-entropy's while the text is "
-        "far from human, and rollout.interval times that where it acts only at every so many steps; with "
-        "`start_step: 0` take half of it (benchmarks/LOG.md, 7 to 9, 12 and 21)",
+        "far from human, and rollout.interval times that where it acts only at every so many steps; lower it where "
+        "the reference differs from the training text and the task's loss rises more than you accept, and with "
+        "`start_step: 0` (benchmarks/LOG.md, 7 to 9, 12, 21 and 23)",
+    )
+    fade: float = Field(
+        default=2.0,
+        ge=0,
+        le=4,
+        description="for weight: auto, the power of their mean strength by which the term's gradient falls as the text "
+        "comes near people's: there most of a gradient brought to a fixed norm is noise. 0: it does not fall; 1: in "
+        "proportion (benchmarks/LOG.md, 23)",
     )
     balance: Literal["hidden_states", "parameters"] = Field(
-        default="hidden_states",
-        description="for weight: auto, where each statistic's gradient is brought to one size: `hidden_states`, times "
-        "its strength; `parameters`, as large as it is for the parameters and times the logarithm of its floor ratio, "
-        "which gives n-grams and openings several times as much beside sentence length (benchmarks/LOG.md, 20)",
+        default="parameters",
+        description="for weight: auto, where each statistic's gradient is brought to one size: `parameters`, as large "
+        "as it is for the parameters and times the logarithm of its floor ratio; `hidden_states`, times its strength, "
+        "which gives sentence length several times as much beside n-grams and openings (benchmarks/LOG.md, 20 and 23)",
     )
     calibration: float = Field(
         default=0.7,
@@ -121,10 +130,11 @@ class DFTConfig(Block):
         "fades later (benchmarks/LOG.md, 20 to 22)",
     )
     derivative_window: int | None = Field(
-        default=64,
+        default=32,
         ge=1,
         description="over how many of the latest texts, at most `window`, the derivative of the distance is taken: "
-        "one that lags behind the model overshoots (benchmarks/LOG.md, 22); null: those of `window`",
+        "one that lags behind the model overshoots, one of few texts is noisy (benchmarks/LOG.md, 22 and 23); null: "
+        "those of `window`",
     )
     sample_every: int = Field(
         default=200, ge=0, description="acting steps between the sample texts in the log; 0: none"

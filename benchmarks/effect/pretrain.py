@@ -24,9 +24,10 @@ LAYERS = 5
 
 
 def training_texts(folder: Path, names: Sequence[str]) -> list[str]:
-    """The training side of corpora, one after the other."""
+    """The training side of corpora, one after the other, without texts whose author keeps the rights of them."""
     held_out = Scenario.model_fields["held_out"].default
-    return [text for name in names for text in corpora.split(corpora.read(folder, name), held_out).train]
+    texts = (text for name in names for text in corpora.split(corpora.read(folder, name), held_out).train)
+    return [text for text in texts if not recipe.NOTICE.search(text)]
 
 
 def main() -> None:

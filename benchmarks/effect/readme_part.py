@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.effect.bar import Score
 from benchmarks.effect.columns import UNKNOWN, number, table
@@ -46,7 +47,7 @@ GROUPS = {
         "A. Deployment sampler: one corpus, sampled at 0.7 (`a-top-p`: 0.8 and top-p 0.95)",
         "Larger models lose more at 0.7 and get most of it back; the longer the run, the less a classifier tells. "
         "`a-legal` is a corpus that no default was chosen on; `a-news`, a corpus, and `a-656k`, a model, served for "
-        "`derivative_window` alone.",
+        "`derivative_window` alone, and `a-656k` for `gradient_fraction` as well.",
         {"perplexity at 1": perplexity("perplexity"), "under the sampler": perplexity("sampler perplexity")},
     ),
     "b": Group(
@@ -110,7 +111,7 @@ def _row(name: str, collected: Collected, sampler: str, group: Group) -> list[st
         corpus = f"{corpus} (domain)"
     return [
         f"[`{name}`]({PAGES}/{name}.md)" + ("" if dft == DFT else "\\*"),
-        f"{corpus}, {scenario['model']}, {scenario['steps']}",
+        f"{corpus}, {Path(scenario['model']).name}, {scenario['steps']}",
         _both(pair, measure("distinct-3"), _human(pair, "distinct-3"), ".3f"),
         _both(pair, measure("sentence length, variance"), _human(pair, "sentence length, variance"), ".0f"),
         _both(pair, distance, mean(people, distance), ".1f"),

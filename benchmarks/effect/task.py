@@ -121,11 +121,15 @@ class Task:
         return DFTConfig.model_validate({**fixed, **own, "rollout": rollout})
 
     def equal_config(self, sampler: SamplerBlock, seed: int, **options: Any) -> DFTConfig:
-        """The same with equal rollouts: REINFORCE's texts a step, drawn at each, and four steps' in one window."""
+        """The same with equal rollouts: REINFORCE's texts a step, drawn at each, and four steps' in one window.
+
+        At the defaults of the time these arms were run (LOG.md, 23).
+        """
         equal = self.scenario.rollouts.equal
         rollout = {"batch_size": equal, "steps_per_generation": 1, **options.pop("rollout", {})}
         windows = {"window": 4 * equal, "derivative_window": None}
-        return self.config(sampler, seed, **{**windows, **options, "rollout": rollout})
+        strength = {"gradient_fraction": 0.6, "fade": 1.0, "balance": "hidden_states"}
+        return self.config(sampler, seed, **{**windows, **strength, **options, "rollout": rollout})
 
     def _reference(self) -> str:
         if self.scenario.reference.domain is not None:

@@ -79,11 +79,15 @@ def test_before_the_start_training_is_plain() -> None:
     assert losses[0][3] != losses[1][3]
 
 
-@pytest.mark.parametrize(("clipped", "interval"), [(False, 1), (True, 1), (False, 2)])
-def test_auto_holds_the_stated_fraction(clipped: bool, interval: int) -> None:
-    """||term|| = fraction x interval x strength x running norm of cross-entropy's, every norm from whole gradients."""
+@pytest.mark.parametrize(
+    ("clipped", "interval", "fade"),
+    [(False, 1, 2.0), (True, 1, 2.0), (False, 2, 2.0), (False, 1, 1.0), (False, 1, 0.0)],
+)
+def test_auto_holds_the_stated_fraction(clipped: bool, interval: int, fade: float) -> None:
+    """||term|| = fraction x interval x strength^fade x running norm of cross-entropy's, norms from whole gradients."""
     fraction = 0.25
-    callback = DFTCallback(**term_options(weight="auto", gradient_fraction=fraction, rollout={"interval": interval}))
+    auto = {"weight": "auto", "gradient_fraction": fraction, "fade": fade}
+    callback = DFTCallback(**term_options(**auto, rollout={"interval": interval}))
     # At learning rate 0 plain SFT's gradients are those of the run with the term.
     options = {"max_steps": 5, "learning_rate": 0.0, "gradient_accumulation_steps": 2}
     plain = train(tiny.model("llama"), ROWS, **options)
@@ -95,7 +99,7 @@ def test_auto_holds_the_stated_fraction(clipped: bool, interval: int) -> None:
         line, acts = found.logs[step], step % interval == 0
         assert ("dft/strength" in line) == acts
         assert not acts or 0 < line["dft/strength"] < 1
-        wanted = fraction * interval * line["dft/strength"] * running if acts else 0.0
+        wanted = fraction * interval * line["dft/strength"] ** fade * running if acts else 0.0
         if not clipped:  # the recorded gradient is the one after clipping
             own = norm_squared(combined(found.gradients[step], plain.gradients[step], -1.0)) ** 0.5
             assert own == pytest.approx(wanted, rel=1e-4)

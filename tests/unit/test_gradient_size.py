@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from benchmarks.estimator import balance
-from dft_plugin.gradient_size import PROJECTED, of_linear_map, projection
+from dft_plugin.gradient_size import PROJECTED, of_linear_map
 
 
 def test_it_is_the_gradient_of_a_linear_map() -> None:
@@ -47,8 +47,11 @@ def test_a_projected_norm_is_about_the_whole_one(rank: int) -> None:
 
 
 def test_narrow_states_are_left_as_they_are() -> None:
-    assert torch.equal(projection(PROJECTED), torch.eye(PROJECTED))
-    assert projection(PROJECTED + 1).shape == (PROJECTED + 1, PROJECTED)
+    torch.manual_seed(2)
+    gradient, hidden = torch.randn(9, PROJECTED), torch.randn(9, PROJECTED)
+    assert torch.equal(of_linear_map(gradient, hidden), (gradient.T @ hidden).double())
+    wider = PROJECTED + 1
+    assert of_linear_map(torch.randn(9, wider), torch.randn(9, wider)).shape == (wider, PROJECTED)
 
 
 def test_it_goes_with_the_parameters_where_the_states_norm_does_not() -> None:
