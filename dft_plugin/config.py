@@ -39,8 +39,8 @@ class DFTConfig(Block):
     weight: float | Literal["auto"] = Field(
         default="auto",
         description="factor on the term's gradient; `auto` brings each statistic's gradient to one size times its "
-        "strength (1 far from human text, 0 at the human floor) and the whole to `gradient_fraction` of "
-        "cross-entropy's times their mean strength to the power of `fade`; 0 only measures",
+        "share (`balance`) and the whole to `gradient_fraction` of cross-entropy's times their mean strength (1 far "
+        "from human text, 0 at the human floor) to the power of `fade`; 0 only measures",
     )
     gradient_fraction: float = Field(
         default=3.0,
