@@ -56,8 +56,8 @@ class DFTConfig(Block):
         ge=0,
         le=4,
         description="for weight: auto, the power of their mean strength by which the term's gradient falls as the text "
-        "comes near people's: there most of a gradient brought to a fixed norm is noise. 0: it does not fall; 1: in "
-        "proportion (benchmarks/LOG.md, 23)",
+        "comes near people's, where it costs perplexity and gains little. 0: it does not fall; 1: in proportion "
+        "(benchmarks/LOG.md, 23)",
     )
     balance: Literal["hidden_states", "parameters"] = Field(
         default="parameters",

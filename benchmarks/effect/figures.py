@@ -36,6 +36,11 @@ class Collected:
         content = json.loads(path.read_text(encoding="utf-8"))
         return cls(content["scenario"], content["runs"])
 
+    @property
+    def model(self) -> str:
+        """The name of the model that training begins with."""
+        return Path(self.scenario["model"]).name
+
     @cached_property
     def human_corpus(self) -> str:
         """The corpus of the held-out human texts."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks.effect.bar import Score
 from benchmarks.effect.columns import UNKNOWN, number, table
@@ -111,7 +110,7 @@ def _row(name: str, collected: Collected, sampler: str, group: Group) -> list[st
         corpus = f"{corpus} (domain)"
     return [
         f"[`{name}`]({PAGES}/{name}.md)" + ("" if dft == DFT else "\\*"),
-        f"{corpus}, {Path(scenario['model']).name}, {scenario['steps']}",
+        f"{corpus}, {collected.model}, {scenario['steps']}",
         _both(pair, measure("distinct-3"), _human(pair, "distinct-3"), ".3f"),
         _both(pair, measure("sentence length, variance"), _human(pair, "sentence length, variance"), ".0f"),
         _both(pair, distance, mean(people, distance), ".1f"),

@@ -75,8 +75,8 @@ def scenario_page(collected: Collected) -> str:
     scenario = collected.scenario
     parts = [
         f"# {scenario['title']}",
-        f"{Path(scenario['model']).name}, {scenario['steps']} steps, {scenario['measuring']['texts']} held-out "
-        f"contexts of {collected.human_corpus}, texts of at most "
+        f"{collected.model}, {scenario['steps']} steps, {scenario['measuring']['texts']} held-out contexts of "
+        f"{collected.human_corpus}, texts of at most "
         f"{scenario['rollouts']['max_new_tokens']} tokens. Mean over seeds, and their range.",
     ]
     for sampler in collected.samplers:
