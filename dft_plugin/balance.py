@@ -8,7 +8,8 @@ above the human floor they are:
     D'_k <- w_k share_k mean_j ||g_j|| / ||g_k|| D'_k,    share_k = mean_c share(distance_kc / floor_kc)
 
 (Chen et al. 2018, GradNorm, takes norms at the last shared layer for the same reason.) The option `balance` says which
-norm and which share: see `HIDDEN_STATES` and `PARAMETERS`. A statistic without a gradient is left out.
+norm and which share: see `HIDDEN_STATES` and `PARAMETERS`. A component's share falls, and turns round, as its
+distance is about to vanish (`outlook`). A statistic without a gradient is left out.
 
 How far from human the texts are on the whole is the mean strength, with strength(ratio) = max(0, 1 - 1 / ratio): 1 far
 from human text, 0 where it cannot be told apart. The whole gradient has `gradient_fraction` strength^`fade` of
@@ -28,6 +29,7 @@ from torch import Tensor
 from dft_plugin.accumulation import Accumulation
 from dft_plugin.gradient_size import of_linear_map
 from dft_plugin.objective import Distances, Floors, Matched, floor_ratios
+from dft_plugin.outlook import Outlook
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,16 @@ def over_components(share: Callable[[float], float], ratios: Ratios) -> dict[str
     statistic's share up when all other marks are where people's are.
     """
     return {name: fmean(map(share, listed)) for name, listed in ratios.items()}
+
+
+def shares(balance: Balance, ratios: Ratios, outlook: Outlook | None = None) -> dict[str, float]:
+    """statistic -> its share: the mean over its components, each times its factor where an outlook is given."""
+    if outlook is None:
+        return over_components(balance.share, ratios)
+    return {
+        name: fmean(balance.share(ratio) * factor for ratio, factor in zip(listed, outlook[name], strict=True))
+        for name, listed in ratios.items()
+    }
 
 
 def mean_strength(matched: Sequence[Matched], ratios: Ratios) -> float:

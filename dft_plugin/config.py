@@ -136,6 +136,15 @@ class DFTConfig(Block):
         "one that lags behind the model overshoots, one of few texts is noisy (benchmarks/LOG.md, 22 and 23); null: "
         "those of `window`",
     )
+    lead: float | None = Field(
+        default=0.75,
+        ge=0,
+        le=4,
+        description="for weight: auto, how far ahead of the latest texts a statistic's share looks, in multiples of "
+        "how far these are ahead of the `window`: it falls and turns round as the text is about to arrive where "
+        "people's is, before the optimizer's momentum takes it past. null: the share is the window's alone "
+        "(benchmarks/LOG.md, 24)",
+    )
     sample_every: int = Field(
         default=200, ge=0, description="acting steps between the sample texts in the log; 0: none"
     )

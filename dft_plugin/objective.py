@@ -95,12 +95,14 @@ class Means(NamedTuple):
     Attributes:
         without: (B, A) over the latest texts, mean per text, without each of this rank's.
         mean: (A,) over the window, with all.
+        latest: (A,) over the latest texts, with all.
         total: (A,) sum over this step's texts, of all ranks.
         texts: how many these are.
     """
 
     without: Tensor
     mean: Tensor
+    latest: Tensor
     total: Tensor
     texts: int
 
@@ -152,7 +154,8 @@ class Objective:
         latest, latest_weight = self.latest.joined(total, count)
         if latest_weight <= 1:
             raise ValueError("the term needs at least 2 texts per step, over all processes")
-        return Means((latest - own) / (latest_weight - 1), everything / weight, total, count)
+        without = (latest - own) / (latest_weight - 1)
+        return Means(without, everything / weight, latest / latest_weight, total, count)
 
     def remember(self, total: Tensor, count: int) -> None:
         """Moves the windows on by a step's texts: the sum of their accumulators (A,), and how many they are."""

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from dft_plugin.accumulation import Plan
-from dft_plugin.balance import BALANCES, Ratios, factors, mean_strength, over_components, ratios_of
+from dft_plugin.balance import BALANCES, Ratios, factors, mean_strength, ratios_of, shares
 from dft_plugin.config import DFTConfig
 from dft_plugin.human_under_model import HumanUnderModel
 from dft_plugin.language_model import deterministic
 from dft_plugin.live_model import LiveModel
-from dft_plugin.objective import Distances, Floors, Objective, surrogate
+from dft_plugin.objective import Distances, Floors, Means, Objective, surrogate
+from dft_plugin.outlook import outlook
 from dft_plugin.reference.human_floor import Curves, FloorCurve, at_size
 from dft_plugin.rollout import RolloutEngine, continued, seed_of
 from dft_plugin.rollout_queue import RolloutQueue
@@ -102,7 +103,7 @@ class DistributionTerm:
         self.live = LiveModel(model, sampler, autocast)
         self.objective, self.human, self.curves, self.contexts = objective, human, curves, contexts
         self.engine, self.drift = engine, drift
-        self.balanced, self.balance = config.weight == "auto", BALANCES[config.balance]
+        self.balanced, self.balance, self.lead = config.weight == "auto", BALANCES[config.balance], config.lead
         self.end_of_text = tuple(end_of_text)
         self.processes = processes or Processes()
         self.human_text = HumanUnderModel(
@@ -160,19 +161,20 @@ class DistributionTerm:
                 hidden.append(self.live.hidden(piece))
                 law = self.live.law(plans[-1], hidden[-1])
                 own.append(self.objective.accumulation.accumulate(plans[-1], law))
-            without, mean, total, count = self.objective.leave_one_out(torch.cat(own))
-            floors = at_size(self.curves, self.objective.sample_size(count))
-            derivative = self.objective.derivative(without, human, floors)
-            distances = self.objective.distances(mean, human, floors)
+            means = self.objective.leave_one_out(torch.cat(own))
+            floors = at_size(self.curves, self.objective.sample_size(means.texts))
+            derivative = self.objective.derivative(means.without, human, floors)
+            distances = self.objective.distances(means.mean, human, floors)
             ratios = ratios_of(distances, floors)
             states = RolloutStates(self.live, texts, plans, hidden, self.rollouts.max_new_tokens, self.processes.reduce)
             if self.balanced:
-                derivative = self._balanced(states, derivative, ratios)
+                share = self._shares(ratios, means, human, floors)
+                derivative = self._balanced(states, derivative, share)
             advantage = states.advantages(derivative, self.credit)[0] if self.credit > 0 else None
         parts = [derivative.sum(), distances.loss] + ([] if advantage is None else [advantage.sum()])
         finite = self.everywhere(all(bool(torch.isfinite(part)) for part in parts))
         if finite:  # a running mean that holds a NaN once holds it for ever
-            self.objective.remember(total, count)
+            self.objective.remember(means.total, means.texts)
             self.human = human.cpu()
             self.human_text.learn(step, hidden)
         strength = mean_strength(self.objective.matched, ratios)
@@ -203,14 +205,21 @@ class DistributionTerm:
                         loss = loss + self.drift.weight * divergence
                 yield loss
 
-    def _balanced(self, states: RolloutStates, derivative: Tensor, ratios: Ratios) -> Tensor:
+    def _shares(self, ratios: Ratios, means: Means, human: Tensor, floors: Floors) -> Mapping[str, float]:
+        """statistic -> its share of the gradient."""
+        if self.lead is None:
+            return shares(self.balance, ratios)
+        objective = self.objective
+        found = outlook(objective.accumulation, objective.matched, means, human, floors, self.lead)
+        return shares(self.balance, ratios, found)
+
+    def _balanced(self, states: RolloutStates, derivative: Tensor, share: Mapping[str, float]) -> Tensor:
         """D' (B, A), each statistic's part brought to one gradient norm times its share."""
         matched, accumulation = self.objective.matched, self.objective.accumulation
         parts = [accumulation.part(entry.statistic) for entry in matched]
         advantages: Sequence[Tensor | None] = [None] * len(parts)
         if self.credit > 0:
             advantages = states.advantages(derivative, self.credit, parts)
-        share = over_components(self.balance.share, ratios)
         norms = states.squared_norms(self.balance, derivative, advantages, parts)
         return derivative * factors(matched, accumulation, share, norms)
 

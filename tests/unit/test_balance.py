@@ -21,6 +21,7 @@ from dft_plugin.balance import (
     mean_strength,
     over_components,
     ratios_of,
+    shares,
     strength,
 )
 from dft_plugin.config import parse
@@ -151,6 +152,28 @@ def test_strength_and_share_by_hand() -> None:
     expected = {"token_frequency": math.log(4), "sentence_length": 0.0, "novelty": (0.0 + math.log(3)) / 2}
     assert over_components(PARAMETERS.share, ratios) == pytest.approx(expected)
     assert mean_strength(matched, ratios) == pytest.approx((0.75 + 0.0 + 2 * 1 / 3) / 4)
+    # Where a component's distance is about to vanish its share is smaller, or turns round.
+    assert shares(PARAMETERS, ratios) == pytest.approx(expected)
+    ahead = {"token_frequency": [0.5], "sentence_length": [-1.0], "novelty": [1.0, -0.5]}
+    expected = {"token_frequency": math.log(4) / 2, "sentence_length": 0.0, "novelty": (0.0 - math.log(3) / 2) / 2}
+    assert shares(PARAMETERS, ratios, ahead) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("lead", [None, 0.0, 0.75])
+def test_a_share_looks_ahead_once_the_latest_texts_are_elsewhere(lead: float | None) -> None:
+    """At a run's first step they are all there is; after it each statistic's part is scaled by its outlook alone."""
+    window = {"window": 64, "derivative_window": 4}
+    ahead, alone = term_of("auto", 0.0, lead=lead, **window), term_of("auto", 0.0, lead=None, **window)
+    first = [term.evaluate(term.rollout(0).to(term.device), 0).derivative for term in (ahead, alone)]
+    assert torch.equal(*first)
+    texts = ahead.rollout(1).to(ahead.device)
+    found, plain = (term.evaluate(texts, 1) for term in (ahead, alone))
+    assert torch.equal(found.derivative, plain.derivative) == (lead is None)
+    assert found.strength == plain.strength
+    token = ahead.objective.accumulation.part(ahead.objective.matched[0].statistic)
+    mine, theirs = found.derivative[:, token].double(), plain.derivative[:, token].double()
+    scale = float((mine * theirs).sum() / theirs.square().sum())
+    torch.testing.assert_close(mine, scale * theirs, rtol=1e-5, atol=1e-12)
 
 
 def test_a_statistic_without_gradient_is_left_out() -> None:
