@@ -26,6 +26,8 @@ from benchmarks.effect.training_text import NAME as TRAINING_TEXT
 
 AT_SIZE = (EQUAL, "dft_quarter")
 """DFT's arms that are compared with REINFORCE, beside the one that is asked."""
+REINFORCE = ("reinforce", "reinforce_default")
+"""At the options of `dft_equal_rollouts`, and at DFT's defaults."""
 
 
 @dataclass(frozen=True)
@@ -167,25 +169,34 @@ def _super(collected: Collected, sft: Sequence[Run], dft: Sequence[Run]) -> Line
 def _reinforce(collected: Collected, dft: Sequence[Run], sampler: str) -> Line:
     """Every statistic at no more rollouts, or most at no more than a quarter of them: either will do.
 
-    Asked of the arm, of DFT with equal rollouts and of DFT with a quarter of them.
+    Asked of the arm, of DFT with equal rollouts and of DFT with a quarter of them, beside each REINFORCE there is.
     """
     what = "better than REINFORCE at equal rollouts on every statistic, or at a quarter of them on most"
-    reinforce = collected.of("reinforce", sampler)
-    if not reinforce:
+    rivals = [runs for runs in (collected.of(arm, sampler) for arm in REINFORCE) if runs]
+    if not rivals:
         return Line(what, "REINFORCE was not run", None)
-    met, figures, tokens = False, [], spent("rollout_tokens_per_step")
     compared = {runs[0]["arm"]: runs for runs in (dft, *(collected.of(arm, sampler) for arm in AT_SIZE)) if runs}
-    for arm, runs in compared.items():
-        share = mean(runs, tokens) / mean(reinforce, tokens)
-        share = share if math.isfinite(share) else 1.0  # people's own text, which stands for as much
-        wins, names, shown = _wins(runs, reinforce)
-        met = met or (share <= 1 and wins == names) or (share <= 0.25 and wins > names / 2)
-        figures.append(f"{arm}, with {share:.2g} of its rollouts, {wins} of {names}: {shown}")
+    met, figures = True, []
+    for rival in rivals:
+        found = [_beside(rival, arm, runs) for arm, runs in compared.items()]
+        met = met and any(wins for wins, _ in found)
+        figures += [shown for _, shown in found]
     calibrated = collected.of("reinforce_calibrated", sampler)
     if calibrated:
         wins, names, shown = _wins(*of_common_seeds(dft, calibrated))
         figures.append(f"beside REINFORCE with DFT's calibration, which is not asked, {wins} of {names}: {shown}")
     return Line(what, "; ".join(figures), met)
+
+
+def _beside(rival: Sequence[Run], arm: str, runs: Sequence[Run]) -> tuple[bool, str]:
+    """Whether an arm of DFT's is better than one of REINFORCE's, and in what."""
+    tokens = spent("rollout_tokens_per_step")
+    share = mean(runs, tokens) / mean(rival, tokens)
+    share = share if math.isfinite(share) else 1.0  # people's own text, which stands for as much
+    wins, names, shown = _wins(runs, rival)
+    better = (share <= 1 and wins == names) or (share <= 0.25 and wins > names / 2)
+    own = "its" if rival[0]["arm"] == REINFORCE[0] else f"{rival[0]['arm']}'s"
+    return better, f"{arm}, with {share:.2g} of {own} rollouts, {wins} of {names}: {shown}"
 
 
 def _wins(runs: Sequence[Run], others: Sequence[Run]) -> tuple[int, int, str]:

@@ -74,8 +74,8 @@ INSTEAD = {
 """The scenarios whose arms are compared in the README."""
 ARMS = (
     TRAINING_TEXT, "sft", DFT, "sft_wallclock", "sft_mixed", "entropy", "unlikelihood", "dpo", "reinforce",
-    "reinforce_calibrated", EQUAL, "dft_uncalibrated", "dft_quarter", "dft_quarter_at_once", "dft_interval_2",
-    "dft_gamma1", "dft_hidden",
+    "reinforce_default", "reinforce_calibrated", EQUAL, "dft_uncalibrated", "dft_quarter", "dft_quarter_at_once",
+    "dft_interval_2", "dft_gamma1", "dft_hidden",
 )  # fmt: skip
 
 

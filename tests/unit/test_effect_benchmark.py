@@ -146,6 +146,20 @@ def test_reinforce_is_beaten_everywhere_or_mostly_at_a_quarter(tokens: int, near
     assert f"dft, with {tokens / 32:.2g} of its rollouts, {len(nearer)} of 3" in line.figure
 
 
+@pytest.mark.parametrize(("theirs", "met"), [(3.0, True), (1.0, False)])
+def test_each_reinforce_there_is_must_be_beaten(theirs: float, met: bool) -> None:
+    found = collected_of([measured_run(a=9.0, b=9.0)], [measured_run(a=2.0, b=2.0)])
+    (dft,) = found.of("dft", "t1-p1")
+    own = {**dft, "cost": {"rollout_tokens_per_step": 16}}
+    usual = {**dft, "arm": "reinforce", "matched": {"a": 3.0, "b": 3.0}, "cost": {"rollout_tokens_per_step": 32}}
+    default = {**own, "arm": "reinforce_default", "matched": {"a": 3.0, "b": theirs}}
+    everything = figures.Collected(found.scenario, [*found.of("sft", "t1-p1"), own, usual, default])
+    (line,) = (line for line in bar.lines(everything, "t1-p1") if "REINFORCE" in line.what)
+    assert line.met is met
+    assert "dft, with 0.5 of its rollouts, 2 of 2" in line.figure
+    assert f"dft, with 1 of reinforce_default's rollouts, {1 + met} of 2" in line.figure
+
+
 @pytest.mark.parametrize(("nearer", "met"), [("abc", True), ("ab", False)])
 def test_people_who_sample_nothing_stand_beside_reinforce_at_equal_rollouts(nearer: str, met: bool) -> None:
     ratios = {name: 2.0 if name in nearer else 4.0 for name in "abc"}

@@ -58,6 +58,7 @@ ARMS: dict[str, Arm] = {
     "dft_hidden": Arm(dft.with_hidden_state),
     "reinforce": Arm(reinforce.train),
     "reinforce_calibrated": Arm(reinforce.train_calibrated),
+    "reinforce_default": Arm(reinforce.train_at_defaults),
     "unlikelihood": Arm(unlikelihood.train),
     "entropy": Arm(entropy.train, per_sampler=False),
     "entropy_dft": Arm(entropy.train_with_dft),

@@ -5,7 +5,8 @@ the derivative of DFT's own objective at accumulators that leave it out. The gra
 
     -1/B sum_b grad log p(text_b) (R_b - mean of the other texts' R)
 
-under the law of the deployment sampler. Rollouts, window, floors and the rule of `gradient_fraction` are DFT's.
+under the law of the deployment sampler. Rollouts, windows, floors, balance and the rule of `gradient_fraction` are
+those of `dft_equal_rollouts`, or of `dft` (`train_at_defaults`).
 """
 
 from __future__ import annotations
@@ -81,6 +82,12 @@ def train(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
 def train_calibrated(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
     """With DFT's calibration beside it: only the estimator of the gradient differs from DFT's."""
     return _train(task, seed, sampler)
+
+
+def train_at_defaults(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
+    """At DFT's default options and rollouts, next-token prediction at temperature 1."""
+    options = {**task.scenario.options.get("dft", {}), "calibration": 0.0, "credit": 0.0}
+    return run(task, seed, task.config(sampler, seed, **options), ReinforceCallback)
 
 
 def _train(task: Task, seed: int, sampler: SamplerBlock, **fixed: float) -> Trained:
