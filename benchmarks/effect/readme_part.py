@@ -46,12 +46,13 @@ GROUPS = {
         "A. Deployment sampler: one corpus, sampled at 0.7 (`a-top-p`: 0.8 and top-p 0.95)",
         "Larger models lose more at 0.7 and get most of it back; the longer the run, the less a classifier tells. "
         "`a-legal` is a corpus that no default was chosen on; `a-news`, a corpus, and `a-656k`, a model, served for "
-        "`derivative_window` alone, and `a-656k` for `gradient_fraction` as well.",
+        "`derivative_window` alone, and `a-656k` for `gradient_fraction` as well; `b-2m` is where `lead` was found.",
         {"perplexity at 1": perplexity("perplexity"), "under the sampler": perplexity("sampler perplexity")},
     ),
     "b": Group(
         "B. Machine-written training data, a human reference, temperature 1",
-        "Sentence lengths become those of fairy tales and words come nearer; what the texts are about gives them away.",
+        "Sentence lengths become those of fairy tales and words come nearer; what the texts are about gives them away, "
+        "less so with more parameters (`b-2m`).",
         {"the task's loss": perplexity("validation loss"), "perplexity of human text": perplexity("perplexity")},
     ),
     "c": Group(
