@@ -207,11 +207,9 @@ class DistributionTerm:
 
     def _shares(self, ratios: Ratios, means: Means, human: Tensor, floors: Floors) -> Mapping[str, float]:
         """statistic -> its share of the gradient."""
-        if self.lead is None:
-            return shares(self.balance, ratios)
-        objective = self.objective
-        found = outlook(objective.accumulation, objective.matched, means, human, floors, self.lead)
-        return shares(self.balance, ratios, found)
+        matched, accumulation = self.objective.matched, self.objective.accumulation
+        ahead = None if self.lead is None else outlook(accumulation, matched, means, human, floors, self.lead)
+        return shares(self.balance, ratios, ahead)
 
     def _balanced(self, states: RolloutStates, derivative: Tensor, share: Mapping[str, float]) -> Tensor:
         """D' (B, A), each statistic's part brought to one gradient norm times its share."""

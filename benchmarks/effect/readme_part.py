@@ -52,7 +52,7 @@ GROUPS = {
     "b": Group(
         "B. Machine-written training data, a human reference, temperature 1",
         "Sentence lengths become those of fairy tales and words come nearer; what the texts are about gives them away, "
-        "less so with more parameters (`b-2m`).",
+        "less so with 2.3 million parameters (`b-2m`).",
         {"the task's loss": perplexity("validation loss"), "perplexity of human text": perplexity("perplexity")},
     ),
     "c": Group(
