@@ -21,7 +21,7 @@ from benchmarks.effect.scenario import Scenario
 from benchmarks.effect.super_baseline import PREFIX
 
 RESULTS = Path(__file__).resolve().parent / "results"
-DESCRIPTIVE = ("title", "arms", "seeds")
+DESCRIPTIVE = ("title", "arms", "seeds", "samplers")
 """Keys of a scenario that change nothing of a run."""
 
 

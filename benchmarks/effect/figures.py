@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmarks.effect.scenario import Scenario
+from benchmarks.effect.scenario import SamplerBlock, Scenario
 from benchmarks.effect.super_baseline import PREFIX
 
 Run = Mapping[str, Any]
@@ -20,8 +20,8 @@ DFT, EQUAL = "dft", "dft_equal_rollouts"
 """DFT at its default options, and with as many texts a step as REINFORCE, drawn at each."""
 
 
-def sampler_key(sampler: Mapping[str, float]) -> str:
-    return f"t{sampler['temperature']:g}-p{sampler['top_p']:g}"
+def sampler_key(sampler: Mapping[str, Any]) -> str:
+    return SamplerBlock.model_validate(sampler).key
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,12 @@ class Collected:
         """The arm that stands for DFT: at its defaults or, where that was not run, with equal rollouts."""
         return DFT if self.of(DFT, sampler) else EQUAL
 
-    def grid(self) -> dict[tuple[str, str], list[Run]]:
-        """(learning rate, sampler) -> runs of each point of the super-baseline."""
+    def grid(self, sft: Sequence[Run]) -> dict[tuple[str, str], list[Run]]:
+        """(learning rate, sampler) -> runs of each point of the super-baseline on the contexts of `sft`."""
+        contexts = {run["sampler"].get("contexts", "human") for run in sft}
         points: dict[tuple[str, str], list[Run]] = {}
         for run in self.runs:
-            if run["arm"].startswith(PREFIX):
+            if run["arm"].startswith(PREFIX) and run["sampler"].get("contexts", "human") in contexts:
                 points.setdefault((run["arm"].removeprefix(PREFIX), sampler_key(run["sampler"])), []).append(run)
         return points
 

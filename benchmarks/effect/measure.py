@@ -35,9 +35,13 @@ class Measures:
     task: Task
     judge: Judge | None = None
 
-    @cached_property
-    def contexts(self) -> list[Window]:
+    def contexts(self, sampler: SamplerBlock) -> list[Window]:
         """The held-out windows whose contexts are continued."""
+        return self.task.validation_windows if sampler.contexts == "task" else self.human_windows
+
+    @cached_property
+    def human_windows(self) -> list[Window]:
+        """As many of the held-out human windows."""
         return self.task.windows[: self.task.scenario.measuring.texts]
 
     @cached_property
@@ -64,7 +68,7 @@ class Measures:
 
     def written(self, model: Any, sampler: SamplerBlock, seed: int) -> list[list[int]]:
         """What the model continues the held-out contexts with."""
-        return continuations(self.task, model, self.contexts, sampler, seed, purpose=12345)
+        return continuations(self.task, model, self.contexts(sampler), sampler, seed, purpose=12345)
 
     def of_texts(self, texts: Texts, name: str, resamples: int) -> dict[str, Any]:
         """Distances in human floors, and everything measured on decoded text."""
@@ -83,17 +87,19 @@ class Measures:
         """Of held-out human text, and of the training corpus's own held-out text (nats per token)."""
         loaded = Loaded(model, self.task.tokenizer)
         resamples = self.task.scenario.measuring.resamples
-        rows = surprisals(loaded, self.contexts, sampler.sampler())
+        rows = surprisals(loaded, self.human_windows, sampler.sampler())
         found = {name: shown(measure) for name, measure in perplexities(rows, resamples, 0).items()}
         own = surprisals(loaded, self.task.validation_windows, AT_TEMPERATURE_1).sum(0)
         return {**found, "validation loss": {"value": float(own[1] / own[0])}}
 
-    def of_written(self, written: Sequence[Sequence[int]], resamples: int) -> dict[str, Any]:
-        """Everything measured on continuations of the held-out contexts, the judge's win rate included."""
-        texts = continued(self.contexts, written)
+    def of_written(self, written: Sequence[Sequence[int]], sampler: SamplerBlock, resamples: int) -> dict[str, Any]:
+        """Everything measured on continuations of the held-out contexts, the judge's win rate included where people
+        continued the same.
+        """
+        texts = continued(self.contexts(sampler), written)
         own = decoded(self.task.tokenizer, texts)
         found = self.of_texts(texts, "measured", resamples)
-        if self.judge is not None:
+        if self.judge is not None and sampler.contexts == "human":
             win_rate = self.judge.win_rate(not_empty(own), not_empty(self.human_texts), self.words, resamples)
             found["measures"]["judge"] = shown(win_rate)
         return {**found, "samples": [{"prompt": text.prompt, "text": text.text} for text in own[:3]]}

@@ -35,6 +35,7 @@ from benchmarks.effect.task import Task
 from benchmarks.effect.training import Trained
 from benchmarks.effect.written import finish, measure_kept, written
 from dft_plugin.plugins import nearest
+from dft_plugin.sampling import Sampler
 
 WITHOUT_TRAINING = ("super_baseline", training_text.NAME)
 """What stands among the arms and trains nothing of its own."""
@@ -44,10 +45,11 @@ def run(measures: Measures, probe: Probe, name: str, arm: Arm, seed: int, measur
     """One arm and seed under every sampler that has no result yet."""
     task = measures.task
     trained: Trained | None = None
+    law: Sampler | None = None
     for sampler in task.missing(name, seed):
         started = time.perf_counter()
-        if trained is None or arm.per_sampler:
-            trained = arm.train(task, seed, sampler)
+        if trained is None or (arm.per_sampler and sampler.sampler() != law):
+            trained, law = arm.train(task, seed, sampler), sampler.sampler()
         took = time.perf_counter() - started
         record = written(
             measures,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -18,15 +18,21 @@ class _Block(BaseModel):
 
 
 class SamplerBlock(_Block):
-    """The law that text is drawn from."""
+    """What a model is deployed with: the law that text is drawn from, and what it continues.
+
+    Attributes:
+        contexts: beginnings of held-out texts of the human corpus or, where that is another, of the training corpus
+            (the task's).
+    """
 
     temperature: float = 1.0
     top_p: float = 1.0
+    contexts: Literal["human", "task"] = "human"
 
     @property
     def key(self) -> str:
         """For file names."""
-        return f"t{self.temperature:g}-p{self.top_p:g}"
+        return f"t{self.temperature:g}-p{self.top_p:g}" + ("" if self.contexts == "human" else f"-{self.contexts}")
 
     def sampler(self) -> Sampler:
         return Sampler(temperature=self.temperature, top_p=self.top_p)

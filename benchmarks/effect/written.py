@@ -12,9 +12,10 @@ from benchmarks.effect.result_files import run_path, save, written_path
 from benchmarks.effect.scenario import SamplerBlock
 
 
-def contexts_digest(measures: Measures) -> str:
+def contexts_digest(measures: Measures, sampler: SamplerBlock) -> str:
     """Of the held-out contexts: what was written elsewhere belongs to them alone."""
-    return hashlib.sha256(str([window.tokens[: window.first] for window in measures.contexts]).encode()).hexdigest()
+    contexts = [window.tokens[: window.first] for window in measures.contexts(sampler)]
+    return hashlib.sha256(str(contexts).encode()).hexdigest()
 
 
 def written(
@@ -26,7 +27,7 @@ def written(
         "seed": seed,
         "sampler": sampler.model_dump(),
         "resamples": resamples,
-        "contexts": contexts_digest(measures),
+        "contexts": contexts_digest(measures, sampler),
         "written": measures.written(model, sampler, seed),
         "perplexity": measures.perplexity(model, sampler),
         **more,
@@ -39,18 +40,18 @@ def finish(measures: Measures, record: dict[str, Any], *, measure: bool) -> None
     Raises:
         ValueError: for texts that continue other contexts than these.
     """
-    folder, key = measures.task.folder, SamplerBlock(**record["sampler"]).key
+    folder, sampler = measures.task.folder, SamplerBlock(**record["sampler"])
     if not measure:
-        save(written_path(folder, record["arm"], record["seed"], key), record, indent=None)
+        save(written_path(folder, record["arm"], record["seed"], sampler.key), record, indent=None)
         return
-    if record["contexts"] != contexts_digest(measures):
+    if record["contexts"] != contexts_digest(measures, sampler):
         raise ValueError(
             f"{folder}: the kept texts of {record['arm']}, seed {record['seed']}, continue other contexts than this "
             "scenario's: its sizes, its corpora or its tokenizer changed; delete them and run the arm again"
         )
     passed = {key: value for key, value in record.items() if key not in ("written", "contexts", "resamples")}
-    found = measures.of_written(record["written"], record["resamples"])
-    save(run_path(folder, record["arm"], record["seed"], key), {**passed, **found})
+    found = measures.of_written(record["written"], sampler, record["resamples"])
+    save(run_path(folder, record["arm"], record["seed"], sampler.key), {**passed, **found})
 
 
 def measure_kept(measures: Measures) -> None:

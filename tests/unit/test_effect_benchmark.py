@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -34,9 +35,12 @@ from benchmarks.effect import (
     unknown_words,
 )
 from benchmarks.effect import scenario as scenarios
-from benchmarks.effect.arms import losses
+from benchmarks.effect.arms import Arm, dft, losses
 from benchmarks.effect.arms.reinforce import ReinforceTerm, leave_one_out
 from benchmarks.effect.arms.unlikelihood import over_produced
+from benchmarks.effect.measure import Measures
+from benchmarks.effect.task import Task
+from benchmarks.effect.training import Trained
 from tests.stub_judge import Stub, serving
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -590,6 +594,64 @@ seeds: [0]
         collect.collect(other, folder, results)
     plot.main(results)
     assert 0 < (results / "effect.png").stat().st_size < 200_000
+
+
+def two_corpora(folder: Path, reference: str) -> Task:
+    """Trained on `academic`, measured on the reference's contexts and on the task's own."""
+    for corpus in ("academic", "fiction"):
+        with gzip.open(folder / f"{corpus}.jsonl.gz", "wt", encoding="utf-8") as file:
+            file.writelines(json.dumps({"text": f"{corpus} {number}. " * 160}) + "\n" for number in range(40))
+    defaults = REPOSITORY / "benchmarks/effect/scenarios/defaults.yaml"
+    samplers = "[{temperature: 1.0}, {temperature: 1.0, contexts: task}]"
+    own = f"title: two\nmodel: examples/base_model\ncorpus: academic\nsamplers: {samplers}\nreference: {reference}\n"
+    (folder / "two.yaml").write_text(f"base: {defaults}\n{own}")
+    return Task.prepare(scenarios.load(folder / "two.yaml"), folder / "runs", str(folder), None)
+
+
+def test_contexts_are_of_the_reference_or_of_the_task(tmp_path: Path) -> None:
+    measures = Measures(two_corpora(tmp_path, "{corpus: fiction}"))
+    task = measures.task
+    human, own = task.scenario.samplers
+    assert (human.key, own.key) == ("t1-p1", "t1-p1-task")
+    for sampler, corpus, held_out in ((human, "fiction", task.human), (own, "academic", task.validation)):
+        texts = [task.tokenizer.decode(window.tokens) for window in measures.contexts(sampler)]
+        assert len(texts) > 32
+        named = {number for text in texts for number in re.findall(rf"{corpus} (\d+)\. ", text)}
+        assert named
+        assert named <= {whole.split()[1].rstrip(".") for whole in held_out}
+
+
+@pytest.mark.parametrize("law", [{"temperature": 1.0}, {"temperature": 0.7}])
+def test_contexts_alone_ask_for_no_second_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, law: dict[str, float]
+) -> None:
+    task = two_corpora(tmp_path, "{corpus: fiction}")
+    samplers = [scenarios.SamplerBlock(), scenarios.SamplerBlock(contexts="task", **law)]
+    task = replace(task, scenario=task.scenario.model_copy(update={"samplers": samplers}))
+    trained = []
+
+    def train(task: Task, seed: int, sampler: scenarios.SamplerBlock) -> Trained:
+        trained.append(sampler)
+        return Trained(None, {})
+
+    monkeypatch.setattr(run, "written", lambda *arguments, **more: {})
+    monkeypatch.setattr(run, "finish", lambda *arguments, **more: None)
+    probe_of_nothing: Any = SimpleNamespace(of=lambda model: {})
+    run.run(Measures(task), probe_of_nothing, "dft", Arm(train), 0, measure=True)
+    assert trained == (samplers[:1] if law["temperature"] == 1 else samplers)
+
+
+def test_human_contexts_are_the_references_held_in_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dft, "run", lambda task, seed, config: config)
+    task = two_corpora(tmp_path, "{corpus: fiction}")
+    config: Any = dft.train_on_human_contexts(task, 0, task.scenario.samplers[0])
+    texts = [json.loads(line)["text"] for line in Path(config.rollout.prompts).read_text().splitlines()]
+    assert texts == list(task.reference or [])
+    assert not set(texts) & set(task.human)
+    plain: Any = dft.train(task, 0, task.scenario.samplers[0])
+    assert plain.rollout.prompts == "train"
+    with pytest.raises(ValueError, match="two: dft_human_contexts needs a `reference"):
+        dft.train_on_human_contexts(two_corpora(tmp_path, "{}"), 0, task.scenario.samplers[0])
 
 
 # ---- on a GPU -----------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ class Arm:
 
     Attributes:
         train: trains one model.
-        per_sampler: whether training depends on the deployment sampler; otherwise one model serves all of them.
+        per_sampler: whether training depends on the law the sampler draws from; otherwise one model serves all.
     """
 
     train: Train
@@ -33,6 +33,7 @@ ARMS: dict[str, Arm] = {
     "sft_mixed": Arm(sft.train_on_the_reference_too, per_sampler=False),
     "sft_wallclock": Arm(sft.train_for_dfts_seconds),
     "dft": Arm(dft.train),
+    "dft_human_contexts": Arm(dft.train_on_human_contexts),
     "dft_equal_rollouts": Arm(dft.with_options("dft_equal_rollouts")),
     "dft_uncalibrated": Arm(dft.with_options("dft_uncalibrated", calibration=0.0)),
     "dft_calibrated": Arm(dft.with_options("dft_calibrated", calibration=1.0)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from benchmarks.effect.scenario import SamplerBlock
@@ -20,6 +21,18 @@ def train(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
     return run(task, seed, task.config(sampler, seed, **task.scenario.options.get("dft", {})))
 
 
+def train_on_human_contexts(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
+    """The same with rollouts that continue the reference's texts (`rollout.prompts`), not the training texts.
+
+    Raises:
+        ValueError: where the reference is no other corpus.
+    """
+    if task.reference is None:
+        raise ValueError(f"{task.scenario.name}: dft_human_contexts needs a `reference: {{corpus: ...}}`")
+    reference = task.config(sampler, seed).reference
+    return run(task, seed, task.config(sampler, seed, rollout={"prompts": reference}))
+
+
 def with_options(name: str, **fixed: Any) -> Callable[[Task, int, SamplerBlock], Trained]:
     """An arm with equal rollouts, what makes the arm, and the scenario's own options for it."""
 
@@ -33,7 +46,9 @@ def run(task: Task, seed: int, config: DFTConfig, callback: type[DFTCallback] = 
     trained = fine_tune(task, seed, callbacks=[callback(config)], **options)
     rollout = config.rollout
     trained.cost["rollout_tokens_per_step"] = rollout.batch_size * rollout.max_new_tokens / rollout.interval
-    trained.notes["config"] = config.model_dump(mode="json", exclude={"reference"})
+    noted = config.model_dump(mode="json", exclude={"reference"})
+    noted["rollout"]["prompts"] = Path(rollout.prompts).name  # the folder is this machine's
+    trained.notes["config"] = noted
     return trained
 
 
