@@ -97,7 +97,7 @@ def lines(collected: Collected, sampler: str, arm: str | None = None) -> list[Li
             )
         ),
         *_matched(sft, dft),
-        _super(collected, sft, dft),
+        _super(collected, sft, dft, sampler),
         _reinforce(collected, dft, sampler),
         *_not_trained_on(sft, dft),
         *_perplexity(sft, dft, sampler.startswith("t1-"), collected.human_corpus != collected.scenario["corpus"]),
@@ -147,9 +147,11 @@ def _matched(sft: Sequence[Run], dft: Sequence[Run]) -> list[Line]:
     return found
 
 
-def _super(collected: Collected, sft: Sequence[Run], dft: Sequence[Run]) -> Line:
+def _super(collected: Collected, sft: Sequence[Run], dft: Sequence[Run], sampler: str) -> Line:
     what = "sum of log floor ratios below the super-baseline's"
-    grid = {point: floor_ratios(runs, floors=sft) for point, runs in collected.grid(sft).items()}
+    grid = {
+        point: floor_ratios(runs, floors=sft) for point, runs in collected.grid(collected.contexts(sampler)).items()
+    }
     if not grid:
         return Line(what, "super_baseline was not run", None)
     chosen, own = super_choice(grid), floor_ratios(dft, floors=sft)

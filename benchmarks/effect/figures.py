@@ -50,6 +50,13 @@ class Collected:
     def samplers(self) -> list[str]:
         return [sampler_key(sampler) for sampler in self.scenario["samplers"]]
 
+    def contexts(self, sampler: str) -> str:
+        """What is continued under a sampler, `human` or `task`."""
+        (found,) = (
+            given.get("contexts", "human") for given in self.scenario["samplers"] if sampler_key(given) == sampler
+        )
+        return str(found)
+
     def arms(self, sampler: str) -> list[str]:
         """Arms with a run under this sampler, in the scenario's order, then others; the grid's points left out."""
         there = {run["arm"] for run in self.runs if sampler_key(run["sampler"]) == sampler}
@@ -65,12 +72,11 @@ class Collected:
         """The arm that stands for DFT: at its defaults or, where that was not run, with equal rollouts."""
         return DFT if self.of(DFT, sampler) else EQUAL
 
-    def grid(self, sft: Sequence[Run]) -> dict[tuple[str, str], list[Run]]:
-        """(learning rate, sampler) -> runs of each point of the super-baseline on the contexts of `sft`."""
-        contexts = {run["sampler"].get("contexts", "human") for run in sft}
+    def grid(self, contexts: str) -> dict[tuple[str, str], list[Run]]:
+        """(learning rate, sampler) -> runs of each point of the super-baseline on contexts of one kind."""
         points: dict[tuple[str, str], list[Run]] = {}
         for run in self.runs:
-            if run["arm"].startswith(PREFIX) and run["sampler"].get("contexts", "human") in contexts:
+            if run["arm"].startswith(PREFIX) and run["sampler"].get("contexts", "human") == contexts:
                 points.setdefault((run["arm"].removeprefix(PREFIX), sampler_key(run["sampler"])), []).append(run)
         return points
 

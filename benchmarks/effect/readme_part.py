@@ -107,6 +107,7 @@ def _row(name: str, collected: Collected, sampler: str, group: Group) -> list[st
     corpus = collected.human_corpus
     if corpus != scenario["corpus"]:
         corpus = f"{scenario['corpus']} for {corpus}"
+        corpus += ", own contexts" if collected.contexts(sampler) == "task" else ""
     elif scenario["reference"]["domain"]:
         corpus = f"{corpus} (domain)"
     return [

@@ -76,7 +76,7 @@ def scenario_page(collected: Collected) -> str:
     parts = [
         f"# {scenario['title']}",
         f"{collected.model}, {scenario['steps']} steps, {scenario['measuring']['texts']} held-out contexts of "
-        f"{collected.human_corpus}, texts of at most "
+        f"{collected.human_corpus}{_others(collected)}, texts of at most "
         f"{scenario['rollouts']['max_new_tokens']} tokens. Mean over seeds, and their range.",
     ]
     for sampler in collected.samplers:
@@ -119,6 +119,12 @@ def scenario_page(collected: Collected) -> str:
         for arm in [arm for arm in arms if arm.startswith("dft")]:
             parts += [f"### The bar: {arm} beside sft", bar(lines(collected, sampler, arm), control) or "no SFT run"]
     return "\n\n".join(parts) + "\n"
+
+
+def _others(collected: Collected) -> str:
+    """The other contexts there are, in words."""
+    task = [sampler for sampler in collected.samplers if collected.contexts(sampler) == "task"]
+    return f" ({', '.join(task)}: of {collected.scenario['corpus']})" if task else ""
 
 
 def summary(everything: dict[str, Collected]) -> str:

@@ -212,6 +212,14 @@ def test_super_baseline_takes_another_point_for_each_metric() -> None:
     }
 
 
+def test_the_super_baseline_is_compared_on_the_contexts_it_continued() -> None:
+    own = {"temperature": 1.0, "top_p": 1.0, "contexts": "task"}
+    run = {"arm": "super_lr0.001", "seed": 0, "sampler": {"temperature": 0.9, "top_p": 1.0}, "measures": {}}
+    collected = figures.Collected({"samplers": [{"temperature": 1.0, "top_p": 1.0}, own]}, [run])
+    assert collected.samplers == ["t1-p1", "t1-p1-task"]
+    assert [len(collected.grid(collected.contexts(sampler))) for sampler in collected.samplers] == [1, 0]
+
+
 def test_ratios_below_one_count_as_one() -> None:
     assert figures.log_ratio_sum({"a": 0.1, "b": math.e, "c": 50.0}, ["a", "b"]) == pytest.approx(1.0)
 
