@@ -50,5 +50,7 @@ class DFTRolloutConfig(Block):
     prompts: str = Field(
         default="train",
         description="where contexts come from: `train` (the training set's prompts, or random prefixes of its "
-        "plain text) or a .jsonl, .json or .txt file of prompts or texts",
+        "plain text) or a .jsonl, .json or .txt file of prompts or texts. Give such as the deployed model will be "
+        "asked: text becomes like people's after contexts like these, after others in part or too far "
+        "(benchmarks/LOG.md, 25)",
     )
