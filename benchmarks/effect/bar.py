@@ -149,9 +149,7 @@ def _matched(sft: Sequence[Run], dft: Sequence[Run]) -> list[Line]:
 
 def _super(collected: Collected, sft: Sequence[Run], dft: Sequence[Run], sampler: str) -> Line:
     what = "sum of log floor ratios below the super-baseline's"
-    grid = {
-        point: floor_ratios(runs, floors=sft) for point, runs in collected.grid(collected.contexts(sampler)).items()
-    }
+    grid = {point: floor_ratios(runs, floors=sft) for point, runs in collected.grid(sampler).items()}
     if not grid:
         return Line(what, "super_baseline was not run", None)
     chosen, own = super_choice(grid), floor_ratios(dft, floors=sft)

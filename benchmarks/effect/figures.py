@@ -24,6 +24,10 @@ def sampler_key(sampler: Mapping[str, Any]) -> str:
     return SamplerBlock.model_validate(sampler).key
 
 
+def _contexts(sampler: Mapping[str, Any]) -> str:
+    return SamplerBlock.model_validate(sampler).contexts
+
+
 @dataclass(frozen=True)
 class Collected:
     """The runs of one scenario."""
@@ -52,10 +56,8 @@ class Collected:
 
     def contexts(self, sampler: str) -> str:
         """What is continued under a sampler, `human` or `task`."""
-        (found,) = (
-            given.get("contexts", "human") for given in self.scenario["samplers"] if sampler_key(given) == sampler
-        )
-        return str(found)
+        (found,) = (_contexts(given) for given in self.scenario["samplers"] if sampler_key(given) == sampler)
+        return found
 
     def arms(self, sampler: str) -> list[str]:
         """Arms with a run under this sampler, in the scenario's order, then others; the grid's points left out."""
@@ -72,11 +74,12 @@ class Collected:
         """The arm that stands for DFT: at its defaults or, where that was not run, with equal rollouts."""
         return DFT if self.of(DFT, sampler) else EQUAL
 
-    def grid(self, contexts: str) -> dict[tuple[str, str], list[Run]]:
-        """(learning rate, sampler) -> runs of each point of the super-baseline on contexts of one kind."""
+    def grid(self, sampler: str) -> dict[tuple[str, str], list[Run]]:
+        """(learning rate, sampler) -> runs of each point of the super-baseline, on the contexts of `sampler`."""
+        contexts = self.contexts(sampler)
         points: dict[tuple[str, str], list[Run]] = {}
         for run in self.runs:
-            if run["arm"].startswith(PREFIX) and run["sampler"].get("contexts", "human") == contexts:
+            if run["arm"].startswith(PREFIX) and _contexts(run["sampler"]) == contexts:
                 points.setdefault((run["arm"].removeprefix(PREFIX), sampler_key(run["sampler"])), []).append(run)
         return points
 

@@ -56,9 +56,7 @@ def panels(everything: Mapping[str, Collected]) -> dict[str, Panel]:
             trained = (arm for arm in ARMS if arm not in (SUPER_BASELINE, DFT))
             arms = {arm: floor_ratios(collected.of(arm, sampler), sft) for arm in trained}
             arms[DFT] = floor_ratios(dft, sft)
-            grid = {
-                point: floor_ratios(runs, sft) for point, runs in collected.grid(collected.contexts(sampler)).items()
-            }
+            grid = {point: floor_ratios(runs, sft) for point, runs in collected.grid(sampler).items()}
             arms[SUPER_BASELINE] = {metric: ratio for metric, (ratio, _) in super_choice(grid).items()}
             found[f"{name}, {sampler}"] = arms
     return found

@@ -217,7 +217,7 @@ def test_the_super_baseline_is_compared_on_the_contexts_it_continued() -> None:
     run = {"arm": "super_lr0.001", "seed": 0, "sampler": {"temperature": 0.9, "top_p": 1.0}, "measures": {}}
     collected = figures.Collected({"samplers": [{"temperature": 1.0, "top_p": 1.0}, own]}, [run])
     assert collected.samplers == ["t1-p1", "t1-p1-task"]
-    assert [len(collected.grid(collected.contexts(sampler))) for sampler in collected.samplers] == [1, 0]
+    assert [len(collected.grid(sampler)) for sampler in collected.samplers] == [1, 0]
 
 
 def test_ratios_below_one_count_as_one() -> None:
