@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.effect.figures import (
     EQUAL,
+    HUMAN_CONTEXTS,
     Collected,
     Run,
     floor_ratios,
@@ -28,6 +29,8 @@ AT_SIZE = (EQUAL, "dft_quarter")
 """DFT's arms that are compared with REINFORCE, beside the one that is asked."""
 REINFORCE = ("reinforce", "reinforce_default")
 """At the options of `dft_equal_rollouts`, and at DFT's defaults."""
+ON_HUMAN_CONTEXTS = "reinforce_human_contexts"
+"""At DFT's defaults with rollouts on the reference's contexts."""
 
 
 @dataclass(frozen=True)
@@ -51,27 +54,38 @@ class Score:
 
     Attributes:
         told: every one of them.
-        missed: those not met.
-        missed_by_people: what of these people's training text, in the place of generated text, does not meet either;
-            None where it was not measured.
+        missed_by_people: what people's training text, in the place of generated text, does not meet; None where it was
+            not measured.
     """
 
     told: Sequence[Line]
-    missed: Sequence[Line]
     missed_by_people: Set[str] | None
 
     @classmethod
-    def of(cls, collected: Collected, sampler: str) -> Score:
-        """DFT's."""
-        told = [line for line in lines(collected, sampler) if line.met is not None]
-        missed = [line for line in told if not line.met]
+    def of(cls, collected: Collected, sampler: str, arm: str | None = None) -> Score:
+        """An arm's (None: DFT's)."""
+        told = [line for line in lines(collected, sampler, arm) if line.met is not None]
         control = lines(collected, sampler, TRAINING_TEXT)
-        by_people = {line.what for line in control if line.met is False} & {line.what for line in missed}
-        return cls(told, missed, by_people if control else None)
+        return cls(told, {line.what for line in control if line.met is False} if control else None)
+
+    @property
+    def missed(self) -> list[Line]:
+        return [line for line in self.told if not line.met]
 
     @property
     def met(self) -> str:
-        return f"{len(self.told) - len(self.missed)} of {len(self.told)}"
+        return _met(self.told)
+
+    @property
+    def met_of_peoples(self) -> str:
+        """Of the lines that people's training text does not miss; "" where it was not measured."""
+        if self.missed_by_people is None:
+            return ""
+        return _met([line for line in self.told if line.what not in self.missed_by_people])
+
+
+def _met(told: Sequence[Line]) -> str:
+    return f"{sum(bool(line.met) for line in told)} of {len(told)}"
 
 
 def gap_closed(before: float, after: float) -> float:
@@ -169,20 +183,23 @@ def _super(collected: Collected, sft: Sequence[Run], dft: Sequence[Run], sampler
 def _reinforce(collected: Collected, dft: Sequence[Run], sampler: str) -> Line:
     """Every statistic at no more rollouts, or most at no more than a quarter of them: either will do.
 
-    Asked of the arm, of DFT with equal rollouts and of DFT with a quarter of them, beside each REINFORCE there is.
+    Asked of the arm, of DFT with equal rollouts and of DFT with a quarter of them, beside each REINFORCE there is on
+    such contexts as the arm's.
     """
     what = "better than REINFORCE at equal rollouts on every statistic, or at a quarter of them on most"
-    rivals = [runs for runs in (collected.of(arm, sampler) for arm in REINFORCE) if runs]
+    elsewhere = dft[0]["arm"] == HUMAN_CONTEXTS
+    named, at_size = ((ON_HUMAN_CONTEXTS,), ()) if elsewhere else (REINFORCE, AT_SIZE)
+    rivals = [runs for runs in (collected.of(arm, sampler) for arm in named) if runs]
     if not rivals:
         return Line(what, "REINFORCE was not run", None)
-    compared = {runs[0]["arm"]: runs for runs in (dft, *(collected.of(arm, sampler) for arm in AT_SIZE)) if runs}
+    compared = {runs[0]["arm"]: runs for runs in (dft, *(collected.of(arm, sampler) for arm in at_size)) if runs}
     met, figures = True, []
     for rival in rivals:
         found = [_beside(rival, arm, runs) for arm, runs in compared.items()]
         met = met and any(wins for wins, _ in found)
         figures += [shown for _, shown in found]
     calibrated = collected.of("reinforce_calibrated", sampler)
-    if calibrated:
+    if calibrated and not elsewhere:
         wins, names, shown = _wins(*of_common_seeds(dft, calibrated))
         figures.append(f"beside REINFORCE with DFT's calibration, which is not asked, {wins} of {names}: {shown}")
     return Line(what, "; ".join(figures), met)

@@ -18,6 +18,8 @@ Run = Mapping[str, Any]
 
 DFT, EQUAL = "dft", "dft_equal_rollouts"
 """DFT at its default options, and with as many texts a step as REINFORCE, drawn at each."""
+HUMAN_CONTEXTS = "dft_human_contexts"
+"""DFT with rollouts on the reference's contexts."""
 
 
 def sampler_key(sampler: Mapping[str, Any]) -> str:
@@ -73,6 +75,13 @@ class Collected:
     def dft_arm(self, sampler: str) -> str:
         """The arm that stands for DFT: at its defaults or, where that was not run, with equal rollouts."""
         return DFT if self.of(DFT, sampler) else EQUAL
+
+    def told(self, sampler: str) -> list[str]:
+        """DFT's arms that overviews show: at its defaults; with rollouts on the reference's contexts, where texts
+        continue these.
+        """
+        there = self.contexts(sampler) == "human" and self.of(HUMAN_CONTEXTS, sampler)
+        return [self.dft_arm(sampler), *([HUMAN_CONTEXTS] if there else [])]
 
     def grid(self, sampler: str) -> dict[tuple[str, str], list[Run]]:
         """(learning rate, sampler) -> runs of each point of the super-baseline, on the contexts of `sampler`."""

@@ -11,6 +11,7 @@ from benchmarks.effect.columns import UNKNOWN, number, table
 from benchmarks.effect.figures import (
     DFT,
     EQUAL,
+    HUMAN_CONTEXTS,
     Collected,
     Run,
     log_ratio_sum,
@@ -87,33 +88,41 @@ def readme(everything: Mapping[str, Collected]) -> str:
     parts: list[str] = []
     for letter, group in GROUPS.items():
         named = [(name, one) for name, one in everything.items() if name.startswith(letter)]
-        found = [_row(name, one, sampler, group) for name, one in named for sampler in one.samplers]
+        found = [
+            _row(name, one, sampler, arm, group)
+            for name, one in named
+            for sampler in one.samplers
+            for arm in one.told(sampler)
+        ]
         rows = [row for row in found if row]
         if rows:
-            parts += [f"**{group.title}.** {group.reading}", table([*HEAD, *group.prices, "lines met"], rows)]
+            parts += [
+                f"**{group.title}.** {group.reading}",
+                table([*HEAD, *group.prices, "lines met", "of those people meet"], rows),
+            ]
     for name, title in INSTEAD.items():
         if name in everything:
             parts += [f"**{title}:**", _instead(everything[name])]
     return "\n\n".join(parts) + "\n"
 
 
-def _row(name: str, collected: Collected, sampler: str, group: Group) -> list[str]:
-    """[] where SFT or DFT was not run."""
+def _row(name: str, collected: Collected, sampler: str, dft: str, group: Group) -> list[str]:
+    """[] where SFT or this arm of DFT's was not run."""
     scenario = collected.scenario
-    score = Score.of(collected, sampler)
+    score = Score.of(collected, sampler, dft)
     if not score.told:
         return []
-    dft = collected.dft_arm(sampler)
     pair = of_common_seeds(collected.of("sft", sampler), collected.of(dft, sampler))
     people = collected.of(TRAINING_TEXT, sampler)
     corpus = collected.human_corpus
     if corpus != scenario["corpus"]:
         corpus = f"{scenario['corpus']} for {corpus}"
         corpus += ", own contexts" if collected.contexts(sampler) == "task" else ""
+        corpus += ", rollouts there" if dft == HUMAN_CONTEXTS else ""
     elif scenario["reference"]["domain"]:
         corpus = f"{corpus} (domain)"
     return [
-        f"[`{name}`]({PAGES}/{name}.md)" + ("" if dft == DFT else "\\*"),
+        f"[`{name}`]({PAGES}/{name}.md)" + ("\\*" if dft == EQUAL else ""),
         f"{corpus}, {collected.model}, {scenario['steps']}",
         _both(pair, measure("distinct-3"), _human(pair, "distinct-3"), ".3f"),
         _both(pair, measure("sentence length, variance"), _human(pair, "sentence length, variance"), ".0f"),
@@ -122,6 +131,7 @@ def _row(name: str, collected: Collected, sampler: str, group: Group) -> list[st
         _change(pair, measure("mmd")),
         *(_change(pair, price, digits=1) for price in group.prices.values()),
         score.met,
+        score.met_of_peoples,
     ]
 
 

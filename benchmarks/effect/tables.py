@@ -132,15 +132,14 @@ def summary(everything: dict[str, Collected]) -> str:
     rows, quoted = [], []
     for name, collected in everything.items():
         for sampler in collected.samplers:
-            score = Score.of(collected, sampler)
-            if not score.told:
+            scores = {arm: Score.of(collected, sampler, arm) for arm in collected.told(sampler)}
+            scores = {arm: score for arm, score in scores.items() if score.told}
+            if not scores:
                 continue
-            missed = "; ".join(
-                f"{'† ' if line.what in (score.missed_by_people or ()) else ''}{line.what} ({line.figure})"
-                for line in score.missed
-            )
-            rows.append([name, sampler, score.met, missed])
-            for arm in ("sft", collected.dft_arm(sampler)):
+            rows += [
+                [name, sampler, arm, score.met, score.met_of_peoples, _missed(score)] for arm, score in scores.items()
+            ]
+            for arm in ("sft", *scores):
                 runs = collected.of(arm, sampler)
                 quoted.append([name, sampler, arm, *(cell(values(runs, get)) for _, get in QUOTED)])
             quoted.append([name, sampler, "human", *human_cells(collected, sampler, QUOTED, HUMAN)])
@@ -149,12 +148,18 @@ def summary(everything: dict[str, Collected]) -> str:
         "DFT at its default options (where these were not run: `dft_equal_rollouts`) beside plain SFT under the same "
         "sampler; how to run it again: `benchmarks/effect/README.md`. A line that asks nothing (SFT is human already) "
         "or was not run is not counted. † marks what people's own training text in the place of generated text does "
-        "not meet either: it is of other documents than the held-out text.",
+        "not meet either: it is of other documents than the held-out text. `dft_human_contexts` has its rollouts "
+        "(`rollout.prompts`) on contexts of the reference, as texts are measured on.",
         "![Distances to human text in every scenario](all.png)",
-        table(["scenario", "sampler", "lines of the bar met", "not met"], rows),
+        table(["scenario", "sampler", "arm", "lines of the bar met", "of those people meet", "not met"], rows),
         table(["scenario", "sampler", "arm", *(name for name, _ in QUOTED)], quoted),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _missed(score: Score) -> str:
+    by_people = score.missed_by_people or ()
+    return "; ".join(f"{'† ' if line.what in by_people else ''}{line.what} ({line.figure})" for line in score.missed)
 
 
 def main(results: Path = RESULTS) -> None:

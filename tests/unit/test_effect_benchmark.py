@@ -35,7 +35,7 @@ from benchmarks.effect import (
     unknown_words,
 )
 from benchmarks.effect import scenario as scenarios
-from benchmarks.effect.arms import Arm, dft, losses
+from benchmarks.effect.arms import Arm, dft, losses, reinforce
 from benchmarks.effect.arms.reinforce import ReinforceTerm, leave_one_out
 from benchmarks.effect.arms.unlikelihood import over_produced
 from benchmarks.effect.measure import Measures
@@ -138,12 +138,12 @@ def test_reinforce_is_beaten_everywhere_or_mostly_at_a_quarter(tokens: int, near
     found = collected_of([measured_run(a=9.0, b=9.0, c=9.0)], [measured_run(**ratios)])
     (dft,) = found.of("dft", "t1-p1")
     own = {**dft, "cost": {"rollout_tokens_per_step": tokens}}
-    reinforce = {**dft, "arm": "reinforce", "matched": dict.fromkeys("abc", 3.0)}
-    reinforce["cost"] = {"rollout_tokens_per_step": 32}
+    rival = {**dft, "arm": "reinforce", "matched": dict.fromkeys("abc", 3.0)}
+    rival["cost"] = {"rollout_tokens_per_step": 32}
     sft = found.of("sft", "t1-p1")
     (line,) = (
         line
-        for line in bar.lines(figures.Collected(found.scenario, [*sft, own, reinforce]), "t1-p1")
+        for line in bar.lines(figures.Collected(found.scenario, [*sft, own, rival]), "t1-p1")
         if "REINFORCE" in line.what
     )
     assert line.met is met
@@ -164,15 +164,35 @@ def test_each_reinforce_there_is_must_be_beaten(theirs: float, met: bool) -> Non
     assert f"dft, with 1 of reinforce_default's rollouts, {1 + met} of 2" in line.figure
 
 
+def test_dft_on_human_contexts_stands_beside_reinforce_on_the_same() -> None:
+    found = collected_of([measured_run(a=9.0, b=9.0)], [measured_run(a=2.0, b=2.0)])
+    (dft,) = found.of("dft", "t1-p1")
+    own = {**dft, "cost": {"rollout_tokens_per_step": 16}}
+    elsewhere = {**own, "arm": "dft_human_contexts"}
+    default = {**own, "arm": "reinforce_default", "matched": {"a": 3.0, "b": 1.0}}
+    same = {**own, "arm": "reinforce_human_contexts", "matched": {"a": 3.0, "b": 3.0}}
+    everything = figures.Collected(found.scenario, [*found.of("sft", "t1-p1"), own, elsewhere, default, same])
+
+    def told(arm: str) -> bar.Line:
+        (line,) = (line for line in bar.lines(everything, "t1-p1", arm) if "REINFORCE" in line.what)
+        return line
+
+    assert told("dft_human_contexts").met
+    shown = "dft_human_contexts, with 1 of reinforce_human_contexts's rollouts, 2 of 2: a 2.00/3.00, b 2.00/3.00"
+    assert told("dft_human_contexts").figure == shown
+    assert told("dft").met is False
+    assert "human_contexts" not in told("dft").figure
+
+
 @pytest.mark.parametrize(("nearer", "met"), [("abc", True), ("ab", False)])
 def test_people_who_sample_nothing_stand_beside_reinforce_at_equal_rollouts(nearer: str, met: bool) -> None:
     ratios = {name: 2.0 if name in nearer else 4.0 for name in "abc"}
     found = collected_of([measured_run(a=9.0, b=9.0, c=9.0)], [measured_run(**ratios)])
     (dft,) = found.of("dft", "t1-p1")
     people = {**dft, "arm": "training_text", "cost": {}}
-    reinforce = {**dft, "arm": "reinforce", "matched": dict.fromkeys("abc", 3.0)}
-    reinforce["cost"] = {"rollout_tokens_per_step": 32}
-    everything = figures.Collected(found.scenario, [*found.of("sft", "t1-p1"), people, reinforce])
+    rival = {**dft, "arm": "reinforce", "matched": dict.fromkeys("abc", 3.0)}
+    rival["cost"] = {"rollout_tokens_per_step": 32}
+    everything = figures.Collected(found.scenario, [*found.of("sft", "t1-p1"), people, rival])
     lines = bar.lines(everything, "t1-p1", "training_text")
     assert [line.met for line in lines if "REINFORCE" in line.what] == [met]
 
@@ -196,8 +216,26 @@ def test_what_peoples_training_text_misses_is_told_beside_what_dft_misses() -> N
     assert both | {GAP} <= {line.what for line in score.missed}
     assert score.missed_by_people is not None
     assert score.missed_by_people & (both | {GAP}) == both
-    assert score.met == f"{len(score.told) - len(score.missed)} of {len(score.told)}"
-    assert bar.Score.of(found, "t1-p1").missed_by_people is None  # not measured
+    met, told = len(score.told) - len(score.missed), len(score.told)
+    assert score.met == f"{met} of {told}"
+    peoples = [line for line in score.told if line.what not in score.missed_by_people]
+    assert score.met_of_peoples == f"{met} of {len(peoples)}"
+    assert len(peoples) < told
+    alone = bar.Score.of(found, "t1-p1")  # people were not measured
+    assert alone.missed_by_people is None
+    assert alone.met_of_peoples == ""
+
+
+def test_overviews_show_dft_on_human_contexts_where_texts_continue_these() -> None:
+    found = collected_of([measured_run()], [measured_run()])
+    (dft,) = found.of("dft", "t1-p1")
+    there = figures.Collected(found.scenario, [*found.runs, {**dft, "arm": "dft_human_contexts"}])
+    assert found.told("t1-p1") == ["dft"]
+    assert there.told("t1-p1") == ["dft", "dft_human_contexts"]
+    assert bar.Score.of(there, "t1-p1", "dft_human_contexts").met == bar.Score.of(there, "t1-p1").met
+    task = {"temperature": 1.0, "contexts": "task"}
+    runs = [{**run, "sampler": task} for run in there.runs]
+    assert figures.Collected({**found.scenario, "samplers": [task]}, runs).told("t1-p1-task") == ["dft"]
 
 
 def test_super_baseline_takes_another_point_for_each_metric() -> None:
@@ -365,9 +403,9 @@ def test_reinforce_gradient_is_the_explicit_one() -> None:
     term = assemble(config, Setting(model, tokenizer, None, Processes(), documents=documents))
     texts = term.rollout(0)
     evaluation = term.evaluate(texts, 0)
-    reinforce = ReinforceTerm.over(term)
+    other = ReinforceTerm.over(term)
     model.zero_grad()
-    for loss in reinforce.surrogates(evaluation):
+    for loss in other.surrogates(evaluation):
         loss.backward()
     found = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
 
@@ -649,17 +687,22 @@ def test_contexts_alone_ask_for_no_second_training(
     assert trained == (samplers[:1] if law["temperature"] == 1 else samplers)
 
 
-def test_human_contexts_are_the_references_held_in_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dft, "run", lambda task, seed, config: config)
+@pytest.mark.parametrize("arms", [dft, reinforce])
+def test_human_contexts_are_the_references_held_in_texts(
+    arms: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arms, "run", lambda task, seed, config, *callback: config)
     task = two_corpora(tmp_path, "{corpus: fiction}")
-    config: Any = dft.train_on_human_contexts(task, 0, task.scenario.samplers[0])
+    config: Any = arms.train_on_human_contexts(task, 0, task.scenario.samplers[0])
     texts = [json.loads(line)["text"] for line in Path(config.rollout.prompts).read_text().splitlines()]
     assert texts == list(task.reference or [])
     assert not set(texts) & set(task.human)
-    plain: Any = dft.train(task, 0, task.scenario.samplers[0])
+    usual = {dft: dft.train, reinforce: reinforce.train_at_defaults}[arms]
+    plain: Any = usual(task, 0, task.scenario.samplers[0])
     assert plain.rollout.prompts == "train"
-    with pytest.raises(ValueError, match="two: dft_human_contexts needs a `reference"):
-        dft.train_on_human_contexts(two_corpora(tmp_path, "{}"), 0, task.scenario.samplers[0])
+    assert plain.model_copy(update={"rollout": config.rollout}) == config
+    with pytest.raises(ValueError, match="two: contexts of the reference need a `reference"):
+        arms.train_on_human_contexts(two_corpora(tmp_path, "{}"), 0, task.scenario.samplers[0])
 
 
 # ---- on a GPU -----------------------------------------------------------------------------------------------

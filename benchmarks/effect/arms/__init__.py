@@ -60,6 +60,7 @@ ARMS: dict[str, Arm] = {
     "reinforce": Arm(reinforce.train),
     "reinforce_calibrated": Arm(reinforce.train_calibrated),
     "reinforce_default": Arm(reinforce.train_at_defaults),
+    "reinforce_human_contexts": Arm(reinforce.train_on_human_contexts),
     "unlikelihood": Arm(unlikelihood.train),
     "entropy": Arm(entropy.train, per_sampler=False),
     "entropy_dft": Arm(entropy.train_with_dft),

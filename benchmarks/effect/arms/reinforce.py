@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.effect.arms.dft import run
+from benchmarks.effect.arms.dft import human_contexts, run
 from benchmarks.effect.scenario import SamplerBlock
 from benchmarks.effect.task import Task
 from benchmarks.effect.training import Trained
@@ -86,11 +86,20 @@ def train_calibrated(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
 
 def train_at_defaults(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
     """At DFT's default options and rollouts, next-token prediction at temperature 1."""
-    options = {**task.scenario.options.get("dft", {}), "calibration": 0.0, "credit": 0.0}
+    return _at_defaults(task, seed, sampler)
+
+
+def train_on_human_contexts(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
+    """The same with the rollouts of `dft_human_contexts`."""
+    return _at_defaults(task, seed, sampler, rollout=human_contexts(task, sampler, seed))
+
+
+def _at_defaults(task: Task, seed: int, sampler: SamplerBlock, **fixed: Any) -> Trained:
+    options = {**task.scenario.options.get("dft", {}), **fixed, "calibration": 0.0, "credit": 0.0}
     return run(task, seed, task.config(sampler, seed, **options), ReinforceCallback)
 
 
-def _train(task: Task, seed: int, sampler: SamplerBlock, **fixed: float) -> Trained:
+def _train(task: Task, seed: int, sampler: SamplerBlock, **fixed: Any) -> Trained:
     # No credit: the reward-to-go advantages are DFT's and would be computed for nothing.
     options = {**fixed, **task.scenario.options.get("reinforce", {}), "credit": 0.0}
     return run(task, seed, task.equal_config(sampler, seed, **options), ReinforceCallback)
