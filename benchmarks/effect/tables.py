@@ -12,9 +12,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.effect.bar import Line, Score, lines
+from benchmarks.effect.bar import Score, lines
 from benchmarks.effect.columns import HUMAN, QUOTED, UNKNOWN, Column, by_arm, cell, human_cells, table
 from benchmarks.effect.figures import Collected, Run, load_all, matched, mean, measure, perplexity, spent, values
+from benchmarks.effect.line import Line
 from benchmarks.effect.readme_part import readme
 from benchmarks.effect.training_text import NAME as TRAINING_TEXT
 

@@ -38,6 +38,7 @@ from benchmarks.effect import scenario as scenarios
 from benchmarks.effect.arms import Arm, dft, losses, reinforce
 from benchmarks.effect.arms.reinforce import ReinforceTerm, leave_one_out
 from benchmarks.effect.arms.unlikelihood import over_produced
+from benchmarks.effect.line import Line
 from benchmarks.effect.measure import Measures
 from benchmarks.effect.task import Task
 from benchmarks.effect.training import Trained
@@ -70,7 +71,7 @@ def collected_of(sft: list[dict[str, Any]], dft: list[dict[str, Any]]) -> figure
 REST: dict[str, Any] = {"samplers": [{"temperature": 1.0}], "arms": ["sft", "dft"], "seeds": [0]}
 
 
-def told(sft: list[dict[str, Any]], dft: list[dict[str, Any]]) -> dict[str, bar.Line]:
+def told(sft: list[dict[str, Any]], dft: list[dict[str, Any]]) -> dict[str, Line]:
     return {line.what: line for line in bar.lines(collected_of(sft, dft), "t1-p1")}
 
 
@@ -173,7 +174,7 @@ def test_dft_on_human_contexts_stands_beside_reinforce_on_the_same() -> None:
     same = {**own, "arm": "reinforce_human_contexts", "matched": {"a": 3.0, "b": 3.0}}
     everything = figures.Collected(found.scenario, [*found.of("sft", "t1-p1"), own, elsewhere, default, same])
 
-    def told(arm: str) -> bar.Line:
+    def told(arm: str) -> Line:
         (line,) = (line for line in bar.lines(everything, "t1-p1", arm) if "REINFORCE" in line.what)
         return line
 

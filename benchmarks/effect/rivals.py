@@ -1,0 +1,92 @@
+"""The lines of the bar that ask for more than a rival reaches: the super-baseline, and REINFORCE."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from benchmarks.effect.figures import (
+    EQUAL,
+    HUMAN_CONTEXTS,
+    Collected,
+    Run,
+    floor_ratios,
+    log_ratio_sum,
+    matched,
+    matched_names,
+    mean,
+    of_common_seeds,
+    spent,
+    super_choice,
+)
+from benchmarks.effect.line import Line
+
+AT_SIZE = (EQUAL, "dft_quarter")
+"""DFT's arms that are compared with REINFORCE, beside the one that is asked."""
+REINFORCE = ("reinforce", "reinforce_default")
+"""At the options of `dft_equal_rollouts`, and at DFT's defaults."""
+ON_HUMAN_CONTEXTS = "reinforce_human_contexts"
+"""At DFT's defaults with rollouts on the reference's contexts."""
+
+
+def super_baseline(collected: Collected, sft: Sequence[Run], dft: Sequence[Run], sampler: str) -> Line:
+    what = "sum of log floor ratios below the super-baseline's"
+    grid = {point: floor_ratios(runs, floors=sft) for point, runs in collected.grid(sampler).items()}
+    if not grid:
+        return Line(what, "super_baseline was not run", None)
+    chosen, own = super_choice(grid), floor_ratios(dft, floors=sft)
+    names = [name for name in own if name in chosen]
+    best = {name: chosen[name][0] for name in names}
+    ours, theirs = log_ratio_sum(own, names), log_ratio_sum(best, names)
+    better = sum(own[name] < best[name] for name in names)
+    single, point = min((log_ratio_sum(ratios, names), point) for point, ratios in grid.items())
+    return Line(
+        what,
+        f"{ours:.2f} beside {theirs:.2f} over {len(names)} metrics ({better} of them better; {len(grid)} points; the "
+        f"best single one, learning rate {point[0]} and {point[1]}, {single:.2f})",
+        ours < theirs,
+    )
+
+
+def reinforce(collected: Collected, dft: Sequence[Run], sampler: str) -> Line:
+    """Every statistic at no more rollouts, or most at no more than a quarter of them: either will do.
+
+    Asked of the arm, of DFT with equal rollouts and of DFT with a quarter of them, beside each REINFORCE there is on
+    such contexts as the arm's.
+    """
+    what = "better than REINFORCE at equal rollouts on every statistic, or at a quarter of them on most"
+    elsewhere = dft[0]["arm"] == HUMAN_CONTEXTS
+    named, at_size = ((ON_HUMAN_CONTEXTS,), ()) if elsewhere else (REINFORCE, AT_SIZE)
+    rivals = [runs for runs in (collected.of(arm, sampler) for arm in named) if runs]
+    if not rivals:
+        return Line(what, "REINFORCE was not run", None)
+    compared = {runs[0]["arm"]: runs for runs in (dft, *(collected.of(arm, sampler) for arm in at_size)) if runs}
+    met, figures = True, []
+    for rival in rivals:
+        found = [_beside(rival, arm, runs) for arm, runs in compared.items()]
+        met = met and any(wins for wins, _ in found)
+        figures += [shown for _, shown in found]
+    calibrated = collected.of("reinforce_calibrated", sampler)
+    if calibrated and not elsewhere:
+        wins, names, shown = _wins(*of_common_seeds(dft, calibrated))
+        figures.append(f"beside REINFORCE with DFT's calibration, which is not asked, {wins} of {names}: {shown}")
+    return Line(what, "; ".join(figures), met)
+
+
+def _beside(rival: Sequence[Run], arm: str, runs: Sequence[Run]) -> tuple[bool, str]:
+    """Whether an arm of DFT's is better than one of REINFORCE's, and in what."""
+    tokens = spent("rollout_tokens_per_step")
+    share = mean(runs, tokens) / mean(rival, tokens)
+    share = share if math.isfinite(share) else 1.0  # people's own text, which stands for as much
+    wins, names, shown = _wins(runs, rival)
+    better = (share <= 1 and wins == names) or (share <= 0.25 and wins > names / 2)
+    own = "its" if rival[0]["arm"] == REINFORCE[0] else f"{rival[0]['arm']}'s"
+    return better, f"{arm}, with {share:.2g} of {own} rollouts, {wins} of {names}: {shown}"
+
+
+def _wins(runs: Sequence[Run], others: Sequence[Run]) -> tuple[int, int, str]:
+    """(statistics nearer to human, statistics, each beside the other's)."""
+    names = [name for name in matched_names(runs) if name in matched_names(others)]
+    pairs = {name: (mean(runs, matched(name)), mean(others, matched(name))) for name in names}
+    shown = ", ".join(f"{name} {own:.2f}/{other:.2f}" for name, (own, other) in pairs.items())
+    return sum(own < other for own, other in pairs.values()), len(names), shown
