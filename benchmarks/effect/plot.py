@@ -12,17 +12,18 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.effect.figures import DFT, Collected, floor_ratios, load_all, super_choice
+from benchmarks.effect.figures import DFT, HUMAN_CONTEXTS, Collected, floor_ratios, load_all, super_choice
 from benchmarks.effect.training_text import NAME as TRAINING_TEXT
 
 SUPER_BASELINE = "super-baseline"
 RESULTS = Path(__file__).resolve().parent / "results"
 ARMS = {
     "sft": ("o", "tab:red", "SFT"),
-    SUPER_BASELINE: ("s", "tab:orange", "SFT, each metric's own best sampler"),
+    SUPER_BASELINE: ("s", "tab:orange", "SFT, each metric's best sampler"),
     "entropy": ("v", "tab:green", "GEM"),
     "reinforce": ("^", "tab:purple", "REINFORCE"),
     DFT: ("D", "tab:blue", "DFT"),
+    HUMAN_CONTEXTS: ("P", "tab:cyan", "DFT, rollouts on the reference"),
     TRAINING_TEXT: ("x", "black", "people's training text"),
 }
 OTHERS = {
@@ -36,8 +37,10 @@ OTHERS = {
 README = {
     "a, t0.7-p1": "Fairy tales at temperature 0.7 (a)",
     "a-28m, t0.7-p1": "The same with 28 million parameters (a-28m)",
-    "b-children-1000, t1-p1": "Machine-written training text, 1,000 steps (b-children-1000)",
+    "b-children-1000, t1-p1": "Machine-written training text (b-children-1000)",
     "c-news-train, t1-p1": "News at temperature 1 (c-news-train)",
+    "b-2m-1000, t1-p1": "2.3 million parameters, on fairy tales (b-2m-1000)",
+    "b-2m-1000, t1-p1-task": "The same on machine-written text (b-2m-1000)",
 }
 """The panels of the README's figure and their titles there."""
 
@@ -111,7 +114,7 @@ def _legend(figure: Any, axes: Sequence[Any]) -> None:
         handles.update(dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True)))
     labels = [label for _, _, label in ARMS.values() if label in handles]
     shown = [handles[label] for label in labels]
-    figure.legend(shown, labels, loc="upper center", ncols=len(labels), fontsize=8, frameon=False)
+    figure.legend(shown, labels, loc="upper center", ncols=len(labels), fontsize=8, frameon=False, columnspacing=1.2)
 
 
 def main(results: Path = RESULTS) -> None:
