@@ -53,8 +53,8 @@ GROUPS = {
     "b": Group(
         "B. Machine-written training data, a human reference, temperature 1",
         "Sentence lengths become those of fairy tales and words come nearer; what the texts are about gives them away, "
-        "less so with 2.3 million parameters (`b-2m`). Texts continue held-out ones of the reference or (own contexts) of "
-        "the training corpus. Rollouts are on the latter by default, on the former where it says (rollouts there): "
+        "less so with 2.3 million parameters (`b-2m`). Texts continue held-out ones of the reference or (own contexts) "
+        "of the training corpus. Rollouts are on the latter by default, on the former where it says (rollouts there): "
         "after 1,000 steps text is near people's where rollouts were, and only there (`b-2m-1000`).",
         {"the task's loss": perplexity("validation loss"), "perplexity of human text": perplexity("perplexity")},
     ),
