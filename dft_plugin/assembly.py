@@ -68,11 +68,14 @@ def assemble(config: DFTConfig, setting: Setting) -> DistributionTerm:
     vocabulary = Vocabulary.from_tokenizer(setting.tokenizer, size, end_of_text)
     trained_on = _training_documents(config, setting)
     prompted = bool(trained_on) and sum(document.prompted for document in trained_on) > len(trained_on) / 2
-    contexts = _context_windows(config, setting.tokenizer, trained_on, prompted)
-    if len(contexts[0].tokens) > 0:
+    contexts = [
+        _context_windows(config, name, setting.tokenizer, trained_on, prompted) for name in config.rollout.kinds
+    ]
+    first = contexts[0][0]
+    if len(first.tokens) > 0:
         # Both sides in mixed precision: accelerate wraps the model's own forward pass in it.
         with setting.autocast():
-            check_head(setting.model, torch.tensor([contexts[0].tokens[:64]], device=device))
+            check_head(setting.model, torch.tensor([first.tokens[:64]], device=device))
     reference, scored = human_reference(config, setting.tokenizer, trained_on, prompted)
     vocabulary = replace(
         vocabulary,
@@ -143,10 +146,13 @@ def _training_documents(config: DFTConfig, setting: Setting) -> list[Document]:
     return documents
 
 
-def _context_windows(config: DFTConfig, tokenizer: Any, trained_on: Sequence[Document], prompted: bool) -> list[Window]:
-    if config.rollout.prompts == "train":
+def _context_windows(
+    config: DFTConfig, prompts: str, tokenizer: Any, trained_on: Sequence[Document], prompted: bool
+) -> list[Window]:
+    """Of one kind: `train` or a file."""
+    if prompts == "train":
         return cut_windows(config, trained_on, from_start=False, name="the training set")
-    documents = read_documents(config.rollout.prompts, tokenizer)
+    documents = read_documents(prompts, tokenizer)
     generator = torch.Generator().manual_seed(seed_of(config.seed, 0))
     sampler = window_sampler(config, documents, from_start=False)
     if prompted:  # whole rows are prompts

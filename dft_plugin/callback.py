@@ -133,11 +133,13 @@ class DFTCallback(TrainerCallback, ExportableState):
         names = ", ".join(entry.name for entry in self.term.objective.matched)
         together = config.rollout.steps_per_generation
         at_once = "" if together == 1 else f", {together} steps' texts at once"
+        kinds = len(config.rollout.kinds)
+        in_turn = "" if kinds == 1 else f", {kinds} kinds of contexts in turn"
         return (
             f"dft: Distribution Fine-Tuning is active: {names}; reference {config.reference}; weight "
             f"{config.weight}; {config.rollout.batch_size} texts of up to {config.rollout.max_new_tokens} tokens "
             f"per process every {config.rollout.interval} step(s) from step {self.schedule.start} of {steps} at "
-            f"temperature {config.rollout.temperature}{at_once}; "
+            f"temperature {config.rollout.temperature}{at_once}{in_turn}; "
             f"{'' if self.calibration is None else f'next-token prediction at {self.calibration.temperature:.3g}; '}"
             f"{self.backward} backward (prepared in {seconds:.1f} s)"
         )

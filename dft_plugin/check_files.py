@@ -43,12 +43,14 @@ def check_files(config: Mapping[str, Any], parsed: DFTConfig, findings: Findings
         findings.checked.append(f"the reference ({parsed.reference})")
     except ReferenceError as error:
         findings.problems.append(str(error))
-    if parsed.rollout.prompts != "train":
+    for prompts in parsed.rollout.kinds:
+        if prompts == "train":
+            continue
         try:
-            _read(parsed.rollout.prompts, tokenizer)
-            findings.checked.append(f"the prompts ({parsed.rollout.prompts})")
+            _read(prompts, tokenizer)
+            findings.checked.append(f"the prompts ({prompts})")
         except ReferenceError as error:
-            nearest = plugins.nearest(parsed.rollout.prompts, ["train"])
+            nearest = plugins.nearest(prompts, ["train"])
             findings.problems.append(f"rollout.prompts: {error}.{nearest} Give `train` or a file of prompts or texts")
     try:
         plugins.rollout_engine(parsed.rollout.engine)

@@ -135,6 +135,11 @@ class Objective:
         self.latest = Window(min(window, derivative_window or window))
         self.reduce = reduce
 
+    def another(self) -> Objective:
+        """The same with windows of its own, still empty."""
+        size, latest = self.window.size, self.latest.size
+        return Objective(self.matched, self.accumulation, size, self.reduce, latest)
+
     def sample_size(self, texts: int) -> float:
         """Effective number of texts behind the distances once `texts` more arrive."""
         return self.window.sample_size(texts)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Annotated
+
 from pydantic import ConfigDict, Field
 
 from dft_plugin.block import Block
@@ -47,10 +50,17 @@ class DFTRolloutConfig(Block):
     top_k: int = Field(default=0, ge=0, description="deployment top-k; 0 is off")
     top_p: float = Field(default=1.0, gt=0, le=1, description="deployment top-p; 1 is off")
     min_p: float = Field(default=0.0, ge=0, lt=1, description="deployment min-p; 0 is off")
-    prompts: str = Field(
+    prompts: str | Annotated[list[str], Field(min_length=1)] = Field(
         default="train",
         description="where contexts come from: `train` (the training set's prompts, or random prefixes of its "
         "plain text) or a .jsonl, .json or .txt file of prompts or texts. Give such as the deployed model will be "
         "asked: text becomes like people's after contexts like these, after others in part or too far "
-        "(benchmarks/LOG.md, 25)",
+        "(benchmarks/LOG.md, 25). Of several in a list, acting steps take one after the other, and each is matched by "
+        "itself; contexts of two kinds in one file are matched only on the whole, one too far and the other too little "
+        "(26)",
     )
+
+    @property
+    def kinds(self) -> Sequence[str]:
+        """Each kind of contexts: `train` or a file."""
+        return [self.prompts] if isinstance(self.prompts, str) else self.prompts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 
@@ -38,3 +39,17 @@ def share(windows: Sequence[Window], each: int, processes: Processes, seed: int,
         order += torch.randperm(len(windows), generator=generator).tolist()
     firsts = [(step * processes.count + processes.rank) * each for step in range(steps)]
     return [windows[index] for first in firsts for index in order[first : first + each]]
+
+
+def share_in_turn(
+    kinds: Sequence[Sequence[Window]], each: int, processes: Processes, seed: int, first: int, steps: int
+) -> list[Window]:
+    """This process's windows of acting steps `first`, `first` + 1 ..., `each` of them, which take the kinds in turn.
+
+    A step's windows are all of one kind; with one kind it is `share`.
+    """
+    order = [(first + step) % len(kinds) for step in range(steps)]
+    drawn = {
+        kind: iter(share(kinds[kind], each, processes, seed + kind, order.count(kind))) for kind in sorted(set(order))
+    }
+    return [window for kind in order for window in islice(drawn[kind], each)]

@@ -24,7 +24,7 @@ from dft_plugin.rollout import RolloutEngine, continued, seed_of
 from dft_plugin.rollout_queue import RolloutQueue
 from dft_plugin.rollout_states import RolloutStates, by_rows
 from dft_plugin.sampling import Sampler
-from dft_plugin.sharing import Processes, share
+from dft_plugin.sharing import Processes, share_in_turn
 from dft_plugin.texts import Texts, Window, in_pieces
 
 if TYPE_CHECKING:
@@ -64,10 +64,10 @@ class DistributionTerm:
 
     Args:
         model: the live causal language model, unwrapped from data parallelism.
-        objective: distances to the human reference.
+        objective: distances to the human reference; each kind of contexts has windows of its own.
         human: (A,) human accumulators; the parts of statistics measured under the model are replaced.
         curves: human-versus-human floors by sample size.
-        contexts: windows whose contexts are continued.
+        contexts: windows whose contexts are continued, by kind; acting steps take the kinds in turn.
         scored: human windows for the statistics measured under the model.
         studied: human windows, none of them scored, for the statistics that learn.
         config: the `dft:` block: how text is sampled, gamma, and whether each statistic's gradient is brought to one
@@ -86,7 +86,7 @@ class DistributionTerm:
         objective: Objective,
         human: Tensor,
         curves: Curves,
-        contexts: Sequence[Window],
+        contexts: Sequence[Sequence[Window]],
         scored: Sequence[Window],
         config: DFTConfig,
         engine: RolloutEngine,
@@ -101,7 +101,10 @@ class DistributionTerm:
         self.seed, self.credit = config.seed, config.credit
         sampler = Sampler(rollouts.temperature, rollouts.top_k, rollouts.top_p, rollouts.min_p)
         self.live = LiveModel(model, sampler, autocast)
-        self.objective, self.human, self.curves, self.contexts = objective, human, curves, contexts
+        self.objectives = [objective, *(objective.another() for _ in contexts[1:])]
+        self.human, self.curves, self.contexts = human, curves, contexts
+        self.taken = 0
+        """Acting steps that have had their texts."""
         self.engine, self.drift = engine, drift
         self.balanced, self.balance, self.lead = config.weight == "auto", BALANCES[config.balance], config.lead
         self.end_of_text = tuple(end_of_text)
@@ -117,7 +120,7 @@ class DistributionTerm:
             self.processes,
             self.seed,
         )
-        longest = max(window.first for window in contexts) + rollouts.max_new_tokens
+        longest = max(window.first for kind in contexts for window in kind) + rollouts.max_new_tokens
         self.queue = RolloutQueue(rollouts.batch_size, rollouts.steps_per_generation, longest, self.processes)
 
     @property
@@ -125,15 +128,22 @@ class DistributionTerm:
         """Of the model."""
         return self.live.device
 
+    @property
+    def objective(self) -> Objective:
+        """Of the kind of contexts that the latest texts continue."""
+        return self.objectives[max(0, self.taken - 1) % len(self.objectives)]
+
     def rollout(self, step: int) -> Texts:
         """This process's texts of an acting step, on the CPU, sampled now or together with an earlier one's."""
-        return self.queue.take(partial(self._sampled, step))
+        texts = self.queue.take(partial(self._sampled, step))
+        self.taken += 1
+        return texts
 
     def _sampled(self, step: int) -> Texts:
         """Contexts shared out over the processes, then continued."""
         rollouts, processes = self.rollouts, self.processes
         seed, times = seed_of(self.seed, step, 0), rollouts.steps_per_generation
-        windows = share(self.contexts, rollouts.batch_size, processes, seed, times)
+        windows = share_in_turn(self.contexts, rollouts.batch_size, processes, seed, self.taken, times)
         with self.live.autocast():
             generated = self.engine.generate(
                 self.live.module,
@@ -225,8 +235,16 @@ class DistributionTerm:
         # The floors of what is measured under the model are those of the model training began with.
         lines = [astuple(curve) for curves in self.curves.values() for curve in curves.values()]
         curves = torch.tensor(lines, dtype=torch.float64)
-        own = {"human": self.human, "curves": curves}
-        return {**self.objective.state_dict(), **own, **self.queue.state_dict(), **self._found()}
+        own = {"human": self.human, "curves": curves, "taken": torch.tensor(self.taken)}
+        return {**self._windows(), **own, **self.queue.state_dict(), **self._found()}
+
+    def _windows(self) -> dict[str, Tensor]:
+        """Those of each kind of contexts, each under `contexts.kind.name`."""
+        return {
+            f"contexts.{kind}.{name}": tensor
+            for kind, objective in enumerate(self.objectives)
+            for name, tensor in objective.state_dict().items()
+        }
 
     def _found(self) -> dict[str, Tensor]:
         """What the statistics have found out, each under `statistic/name`."""
@@ -237,6 +255,12 @@ class DistributionTerm:
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        if missing := self._windows().keys() ^ {name for name in state if name.startswith("contexts.")}:
+            raise ValueError(
+                f"the checkpoint's distribution term has other kinds of contexts than this run's "
+                f"{len(self.contexts)} ({', '.join(sorted(missing))}): resume with the `rollout.prompts` that it was "
+                "written with"
+            )
         count = sum(len(curves) for curves in self.curves.values())
         own = {name: tensor.shape for name, tensor in self._found().items()}
         given = {name: tensor.shape for name, tensor in state.items() if "/" in name}
@@ -246,15 +270,19 @@ class DistributionTerm:
                 f"{len(state['curves'])} components, this run's has {len(self.human)} and {count}: resume with the "
                 "`statistics` (and their options) and the reference that it was written with"
             )
-        self.objective.load_state_dict(state)
+        for kind, objective in enumerate(self.objectives):
+            objective.load_state_dict(_under(f"contexts.{kind}.", state))
+        self.taken = int(state["taken"])
         self.human = state["human"]
         self.queue.load_state_dict(state)
         for statistic in self.objective.accumulation.statistics:
-            prefix = f"{statistic.name}/"
-            statistic.load_state_dict(
-                {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-            )
+            statistic.load_state_dict(_under(f"{statistic.name}/", state))
         lines = iter(state["curves"].tolist())
         self.curves = {
             name: {component: FloorCurve(*next(lines)) for component in curves} for name, curves in self.curves.items()
         }
+
+
+def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The entries whose names begin so, without that."""
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}

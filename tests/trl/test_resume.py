@@ -71,6 +71,19 @@ def test_resumed_texts_are_those_that_waited(tmp_path: Path) -> None:
     assert all(torch.equal(whole.weights[name], resumed.weights[name]) for name in whole.weights)
 
 
+def test_resumed_kinds_of_contexts_are_the_uninterrupted_ones(tmp_path: Path) -> None:
+    """Three steps' texts are sampled at once, so that the checkpoint falls between two kinds."""
+    others = tmp_path / "others.txt"
+    others.write_text("\n\n".join(tiny.paragraphs()[80:120]), encoding="utf-8")
+    rollout = {**TERM["rollout"], "prompts": ["train", str(others)], "steps_per_generation": 3}
+    term = {**TERM, "rollout": rollout}
+    whole = run(tmp_path, [DFTCallback(**term)])
+    resumed = run(tmp_path, [DFTCallback(**term)], resume=True)
+    assert all(torch.equal(whole.weights[name], resumed.weights[name]) for name in whole.weights)
+    single = run(tmp_path / "single", [DFTCallback(**{**term, "rollout": {**rollout, "prompts": "train"}})])
+    assert any(not torch.equal(whole.weights[name], single.weights[name]) for name in whole.weights)
+
+
 @pytest.mark.parametrize("restoring", [False, True])
 def test_resumed_run_is_the_uninterrupted_one(restoring: bool, tmp_path: Path) -> None:
     options = {"restore_callback_states_from_checkpoint": restoring}

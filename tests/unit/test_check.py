@@ -365,6 +365,8 @@ def test_prompts_that_are_missing(folder: Path, model: str) -> None:
     block = {"rollout": {**SMALL["rollout"], "prompts": str(folder / "prompts.jsonl")}}
     said = only_problem(axolotl(folder, base_model=model.format(folder=folder), dft=block))
     assert said.startswith(f"rollout.prompts: {folder / 'prompts.jsonl'}: there is no such file")
+    block["rollout"]["prompts"] = ["train", str(folder / "prompts.jsonl")]
+    assert only_problem(axolotl(folder, base_model=model.format(folder=folder), dft=block)) == said
 
 
 def test_a_bound_on_a_loss_that_is_never_measured(folder: Path) -> None:

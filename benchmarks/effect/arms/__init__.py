@@ -34,6 +34,7 @@ ARMS: dict[str, Arm] = {
     "sft_wallclock": Arm(sft.train_for_dfts_seconds),
     "dft": Arm(dft.train),
     "dft_human_contexts": Arm(dft.train_on_human_contexts),
+    "dft_both_contexts": Arm(dft.train_on_both_contexts),
     "dft_equal_rollouts": Arm(dft.with_options("dft_equal_rollouts")),
     "dft_uncalibrated": Arm(dft.with_options("dft_uncalibrated", calibration=0.0)),
     "dft_calibrated": Arm(dft.with_options("dft_calibrated", calibration=1.0)),

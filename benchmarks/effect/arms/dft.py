@@ -26,6 +26,12 @@ def train_on_human_contexts(task: Task, seed: int, sampler: SamplerBlock) -> Tra
     return run(task, seed, task.config(sampler, seed, rollout=human_contexts(task, sampler, seed)))
 
 
+def train_on_both_contexts(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
+    """The same with rollouts that continue training texts and the reference's, in turn."""
+    prompts = ["train", human_contexts(task, sampler, seed)["prompts"]]
+    return run(task, seed, task.config(sampler, seed, rollout={"prompts": prompts}))
+
+
 def human_contexts(task: Task, sampler: SamplerBlock, seed: int) -> dict[str, str]:
     """Of a `rollout:` block: contexts from the reference's held-in texts.
 
@@ -51,7 +57,7 @@ def run(task: Task, seed: int, config: DFTConfig, callback: type[DFTCallback] = 
     rollout = config.rollout
     trained.cost["rollout_tokens_per_step"] = rollout.batch_size * rollout.max_new_tokens / rollout.interval
     noted = config.model_dump(mode="json", exclude={"reference"})
-    noted["rollout"]["prompts"] = Path(rollout.prompts).name  # the folder is this machine's
+    noted["rollout"]["prompts"] = [Path(prompts).name for prompts in rollout.kinds]  # the folder is this machine's
     trained.notes["config"] = noted
     return trained
 
