@@ -57,13 +57,15 @@ def reinforce(collected: Collected, dft: Sequence[Run], sampler: str) -> Line:
     what = "better than REINFORCE at equal rollouts on every statistic, or at a quarter of them on most"
     elsewhere = dft[0]["arm"] == HUMAN_CONTEXTS
     named, at_size = ((ON_HUMAN_CONTEXTS,), ()) if elsewhere else (REINFORCE, AT_SIZE)
-    rivals = [runs for runs in (collected.of(arm, sampler) for arm in named) if runs]
+    there = (collected.of(arm, sampler) for arm in named)
+    rivals = [runs for runs in there if of_common_seeds(runs, dft)[0]]
     if not rivals:
         return Line(what, "REINFORCE was not run", None)
     compared = {runs[0]["arm"]: runs for runs in (dft, *(collected.of(arm, sampler) for arm in at_size)) if runs}
     met, figures = True, []
     for rival in rivals:
-        found = [_beside(rival, arm, runs) for arm, runs in compared.items()]
+        pairs = {arm: of_common_seeds(rival, runs) for arm, runs in compared.items()}
+        found = [_beside(theirs, arm, own) for arm, (theirs, own) in pairs.items() if own]
         met = met and any(wins for wins, _ in found)
         figures += [shown for _, shown in found]
     calibrated = collected.of("reinforce_calibrated", sampler)

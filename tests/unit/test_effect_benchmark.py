@@ -165,6 +165,16 @@ def test_each_reinforce_there_is_must_be_beaten(theirs: float, met: bool) -> Non
     assert f"dft, with 1 of reinforce_default's rollouts, {1 + met} of 2" in line.figure
 
 
+def test_reinforce_is_compared_over_the_seeds_that_both_have() -> None:
+    found = collected_of([measured_run(a=9.0)] * 2, [measured_run(a=2.0), measured_run(a=8.0)])
+    first, second = found.of("dft", "t1-p1")
+    rival = {**first, "arm": "reinforce", "matched": {"a": 3.0}}
+    for seed, met in ((first["seed"], True), (second["seed"], False), (7, None)):
+        everything = figures.Collected(found.scenario, [*found.runs, {**rival, "seed": seed}])
+        (line,) = (line for line in bar.lines(everything, "t1-p1") if "REINFORCE" in line.what)
+        assert line.met is met, line.figure
+
+
 def test_dft_on_human_contexts_stands_beside_reinforce_on_the_same() -> None:
     found = collected_of([measured_run(a=9.0, b=9.0)], [measured_run(a=2.0, b=2.0)])
     (dft,) = found.of("dft", "t1-p1")
