@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from dft_plugin.prefixed import under
 from dft_plugin.sharing import Processes
 from dft_plugin.texts import Texts
 
@@ -77,7 +78,7 @@ class RolloutQueue:
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Goes on with what waited; where that is for other sizes than this run's, new texts are drawn instead."""
-        held = {name.removeprefix(PREFIX): tensor for name, tensor in state.items() if name.startswith(PREFIX)}
+        held = under(PREFIX, state)
         self.waiting = None
         if held and held["sizes"].tolist() == self._sizes:
             self.waiting, self.taken = _texts(held), int(held["taken"])

@@ -70,7 +70,8 @@ def contexts(config: DFTConfig, term: DistributionTerm, evaluation: Any) -> Cont
             return Contexts(sampler.sample(count, generator), held_out=True)
     # The last ones: windows stand in random order.
     each = -(-config.report_texts // len(term.contexts))
-    return Contexts([window for kind in term.contexts for window in kind[-each:]], held_out=False)
+    windows = [window for kind in term.contexts for window in kind[-each:]]
+    return Contexts(windows[: config.report_texts], held_out=False)
 
 
 def begin(config: DFTConfig, setting: Setting, term: DistributionTerm, trainer: Any, state: Any) -> RunReport | None:

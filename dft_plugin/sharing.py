@@ -49,7 +49,5 @@ def share_in_turn(
     A step's windows are all of one kind; with one kind it is `share`.
     """
     order = [(first + step) % len(kinds) for step in range(steps)]
-    drawn = {
-        kind: iter(share(kinds[kind], each, processes, seed + kind, order.count(kind))) for kind in sorted(set(order))
-    }
+    drawn = {kind: iter(share(kinds[kind], each, processes, seed + kind, order.count(kind))) for kind in set(order)}
     return [window for kind in order for window in islice(drawn[kind], each)]

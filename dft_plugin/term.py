@@ -19,6 +19,7 @@ from dft_plugin.language_model import deterministic
 from dft_plugin.live_model import LiveModel
 from dft_plugin.objective import Distances, Floors, Means, Objective, surrogate
 from dft_plugin.outlook import outlook
+from dft_plugin.prefixed import under
 from dft_plugin.reference.human_floor import Curves, FloorCurve, at_size
 from dft_plugin.rollout import RolloutEngine, continued, seed_of
 from dft_plugin.rollout_queue import RolloutQueue
@@ -255,10 +256,10 @@ class DistributionTerm:
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        if missing := self._windows().keys() ^ {name for name in state if name.startswith("contexts.")}:
+        if differing := self._windows().keys() ^ {name for name in state if name.startswith("contexts.")}:
             raise ValueError(
                 f"the checkpoint's distribution term has other kinds of contexts than this run's "
-                f"{len(self.contexts)} ({', '.join(sorted(missing))}): resume with the `rollout.prompts` that it was "
+                f"{len(self.contexts)} ({', '.join(sorted(differing))}): resume with the `rollout.prompts` that it was "
                 "written with"
             )
         count = sum(len(curves) for curves in self.curves.values())
@@ -271,18 +272,13 @@ class DistributionTerm:
                 "`statistics` (and their options) and the reference that it was written with"
             )
         for kind, objective in enumerate(self.objectives):
-            objective.load_state_dict(_under(f"contexts.{kind}.", state))
+            objective.load_state_dict(under(f"contexts.{kind}.", state))
         self.taken = int(state["taken"])
         self.human = state["human"]
         self.queue.load_state_dict(state)
         for statistic in self.objective.accumulation.statistics:
-            statistic.load_state_dict(_under(f"{statistic.name}/", state))
+            statistic.load_state_dict(under(f"{statistic.name}/", state))
         lines = iter(state["curves"].tolist())
         self.curves = {
             name: {component: FloorCurve(*next(lines)) for component in curves} for name, curves in self.curves.items()
         }
-
-
-def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The entries whose names begin so, without that."""
-    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}

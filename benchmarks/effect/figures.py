@@ -76,7 +76,7 @@ class Collected:
         """The arm that stands for DFT: at its defaults or, where that was not run, with equal rollouts."""
         return DFT if self.of(DFT, sampler) else EQUAL
 
-    def told(self, sampler: str) -> list[str]:
+    def overview_arms(self, sampler: str) -> list[str]:
         """DFT's arms that overviews show: at its defaults; with rollouts on the reference's contexts, where texts
         continue these.
         """

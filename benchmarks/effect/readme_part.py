@@ -92,7 +92,7 @@ def readme(everything: Mapping[str, Collected]) -> str:
             _row(name, one, sampler, arm, group)
             for name, one in named
             for sampler in one.samplers
-            for arm in one.told(sampler)
+            for arm in one.overview_arms(sampler)
         ]
         rows = [row for row in found if row]
         if rows:

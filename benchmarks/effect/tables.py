@@ -133,7 +133,7 @@ def summary(everything: dict[str, Collected]) -> str:
     rows, quoted = [], []
     for name, collected in everything.items():
         for sampler in collected.samplers:
-            scores = {arm: Score.of(collected, sampler, arm) for arm in collected.told(sampler)}
+            scores = {arm: Score.of(collected, sampler, arm) for arm in collected.overview_arms(sampler)}
             scores = {arm: score for arm, score in scores.items() if score.told}
             if not scores:
                 continue

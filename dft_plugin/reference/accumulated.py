@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dft_plugin.prefixed import under
 from dft_plugin.reference.container import Kind, narrow, read, write
 from dft_plugin.reference.count import Count
 from dft_plugin.reference.errors import ReferenceError
@@ -80,8 +81,8 @@ class Reference:
             if name.startswith("law/"):
                 _, statistic, component = name.split("/", 2)
                 laws.setdefault(statistic, {})[component] = tensors[name]
-        vocabulary = from_tensors(_under(tensors, "vocabulary/"), metadata["tokenizer"])
-        return cls(count_of(_under(tensors, "count/"), metadata), vocabulary, laws, metadata)
+        vocabulary = from_tensors(under("vocabulary/", tensors), metadata["tokenizer"])
+        return cls(count_of(under("count/", tensors), metadata), vocabulary, laws, metadata)
 
     def check(
         self, path: str, statistics: Sequence[Statistic], vocabulary: Vocabulary, sampling: Mapping[str, int]
@@ -173,7 +174,7 @@ def count_of(tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> Count
         totals,
         arrays["tokens"].astype(np.float64),
         sample,
-        WordCounts.from_tensors(_under(tensors, "words/")),
+        WordCounts.from_tensors(under("words/", tensors)),
         arrays["lengths"].astype(np.int64),
         numbers["windows"],
         numbers["counted_words"],
@@ -190,11 +191,7 @@ def _rows(arrays: Mapping[str, np.ndarray], name: str, size: int) -> Rows:
 
 
 def _names(arrays: Mapping[str, Any]) -> list[str]:
-    return [name.removeprefix("total/") for name in arrays if name.startswith("total/")]
-
-
-def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return list(under("total/", arrays))
 
 
 __all__ = ["Reference", "ReferenceError"]

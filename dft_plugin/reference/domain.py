@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dft_plugin.prefixed import under
 from dft_plugin.reference.container import Kind, narrow, read, write
 from dft_plugin.reference.domain_words import DomainWords
 from dft_plugin.reference.letters import LetterChain
@@ -159,7 +160,7 @@ class Domain:
         }
         repeated, after = tensors["openings/counts"].tolist()
         openings = Openings(repeated, after, float(tensors["openings/alike"]))
-        curves = {name.removeprefix("repetition/"): tensors[name] for name in tensors if name.startswith("repetition/")}
+        curves = under("repetition/", tensors)
         return cls(
             pieces,
             _phrases(tensors, _by_frequency(pieces.count)),

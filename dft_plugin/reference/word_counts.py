@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dft_plugin.prefixed import under
 from dft_plugin.reference.arrays import Integers
 from dft_plugin.reference.phrase_counts import PhraseCounter, PhraseCounts, roll
 from dft_plugin.reference.sampled_counts import LEVELS, MOST_DOCUMENTS, SampledCounts, level_of
@@ -184,17 +185,13 @@ class WordCounts:
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> WordCounts:
         """What `tensors` gave."""
-
-        def part(name: str) -> dict[str, Tensor]:
-            return {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
-
         words, documents = tensors["by_level"].numpy()
         return cls(
             words,
             documents,
-            SampledCounts.from_tensors(WORDS, part("words")),
-            SampledCounts.from_tensors(OPENINGS, part("openings")),
-            {n: PhraseCounts.from_tensors(PHRASES, part(f"phrases-{n}")) for n in LENGTHS},
+            SampledCounts.from_tensors(WORDS, under("words/", tensors)),
+            SampledCounts.from_tensors(OPENINGS, under("openings/", tensors)),
+            {n: PhraseCounts.from_tensors(PHRASES, under(f"phrases-{n}/", tensors)) for n in LENGTHS},
         )
 
 

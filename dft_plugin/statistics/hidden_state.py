@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, model_validator
 from torch import Tensor
 
 from dft_plugin.block import Block
+from dft_plugin.prefixed import under
 from dft_plugin.statistics.base import Counted, Statistic, ratio
 from dft_plugin.statistics.critic import Critic
 from dft_plugin.terms import Counts, Prefix, Term
@@ -205,9 +206,6 @@ class HiddenState(Statistic[HiddenStateOptions]):
         self._mean, self._spread = state["mean"].to(self._device), state["deviation"].to(self._device)
         self._bandwidth = state["bandwidth"]
         if self._critic is not None:
-            prefix = "critic/"
-            self._critic.load_state_dict(
-                {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-            )
+            self._critic.load_state_dict(under("critic/", state))
         elif self.options.form == "random_fourier":
             self._draw_frequencies()

@@ -241,12 +241,12 @@ def test_overviews_show_dft_on_human_contexts_where_texts_continue_these() -> No
     found = collected_of([measured_run()], [measured_run()])
     (dft,) = found.of("dft", "t1-p1")
     there = figures.Collected(found.scenario, [*found.runs, {**dft, "arm": "dft_human_contexts"}])
-    assert found.told("t1-p1") == ["dft"]
-    assert there.told("t1-p1") == ["dft", "dft_human_contexts"]
+    assert found.overview_arms("t1-p1") == ["dft"]
+    assert there.overview_arms("t1-p1") == ["dft", "dft_human_contexts"]
     assert bar.Score.of(there, "t1-p1", "dft_human_contexts").met == bar.Score.of(there, "t1-p1").met
     task = {"temperature": 1.0, "contexts": "task"}
     runs = [{**run, "sampler": task} for run in there.runs]
-    assert figures.Collected({**found.scenario, "samplers": [task]}, runs).told("t1-p1-task") == ["dft"]
+    assert figures.Collected({**found.scenario, "samplers": [task]}, runs).overview_arms("t1-p1-task") == ["dft"]
 
 
 def test_super_baseline_takes_another_point_for_each_metric() -> None:

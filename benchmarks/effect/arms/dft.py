@@ -23,24 +23,24 @@ def train(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
 
 def train_on_human_contexts(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
     """The same with rollouts that continue the reference's texts (`rollout.prompts`), not the training texts."""
-    return run(task, seed, task.config(sampler, seed, rollout=human_contexts(task, sampler, seed)))
+    return run(task, seed, task.config(sampler, seed, rollout={"prompts": human_contexts(task, sampler, seed)}))
 
 
 def train_on_both_contexts(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
     """The same with rollouts that continue training texts and the reference's, in turn."""
-    prompts = ["train", human_contexts(task, sampler, seed)["prompts"]]
+    prompts = ["train", human_contexts(task, sampler, seed)]
     return run(task, seed, task.config(sampler, seed, rollout={"prompts": prompts}))
 
 
-def human_contexts(task: Task, sampler: SamplerBlock, seed: int) -> dict[str, str]:
-    """Of a `rollout:` block: contexts from the reference's held-in texts.
+def human_contexts(task: Task, sampler: SamplerBlock, seed: int) -> str:
+    """`rollout.prompts` for contexts from the reference's held-in texts.
 
     Raises:
         ValueError: where the reference is no other corpus.
     """
     if task.reference is None:
         raise ValueError(f"{task.scenario.name}: contexts of the reference need a `reference: {{corpus: ...}}`")
-    return {"prompts": task.config(sampler, seed).reference}
+    return task.config(sampler, seed).reference
 
 
 def with_options(name: str, **fixed: Any) -> Callable[[Task, int, SamplerBlock], Trained]:

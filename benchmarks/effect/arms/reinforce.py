@@ -91,7 +91,7 @@ def train_at_defaults(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
 
 def train_on_human_contexts(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
     """The same with the rollouts of `dft_human_contexts`."""
-    return _at_defaults(task, seed, sampler, rollout=human_contexts(task, sampler, seed))
+    return _at_defaults(task, seed, sampler, rollout={"prompts": human_contexts(task, sampler, seed)})
 
 
 def _at_defaults(task: Task, seed: int, sampler: SamplerBlock, **fixed: Any) -> Trained:
@@ -99,7 +99,7 @@ def _at_defaults(task: Task, seed: int, sampler: SamplerBlock, **fixed: Any) -> 
     return run(task, seed, task.config(sampler, seed, **options), ReinforceCallback)
 
 
-def _train(task: Task, seed: int, sampler: SamplerBlock, **fixed: Any) -> Trained:
+def _train(task: Task, seed: int, sampler: SamplerBlock, **fixed: float) -> Trained:
     # No credit: the reward-to-go advantages are DFT's and would be computed for nothing.
     options = {**fixed, **task.scenario.options.get("reinforce", {}), "credit": 0.0}
     return run(task, seed, task.equal_config(sampler, seed, **options), ReinforceCallback)
