@@ -72,9 +72,10 @@ class DFTConfig(Block):
         description="next-token prediction is trained at rollout.temperature to the power of this, from the first step "
         "on; 0: at temperature 1; 1: at the deployment temperature, where a small model's text is more varied than "
         "people's, and perplexity at temperature 1 rises most. Lower it where plain SFT's text is as varied as "
-        "people's already, as a model's far from its task is; at 0.85 the benchmark's model of 2.3 million "
-        "parameters is nearer to people. No difference where rollout.temperature is 1, or at weight 0 "
-        "(benchmarks/LOG.md, 10, 16, 18 and 24)",
+        "people's already, as a model's far from its task is; at 0.85 the text of the benchmark's models is a little "
+        "nearer to people's, of the one of 2.3 million parameters much, and perplexity at temperature 1 another 1 to "
+        "4 % higher. No difference where rollout.temperature is 1, or at weight 0 "
+        "(benchmarks/LOG.md, 10, 16, 18, 24 and 27)",
     )
     loss_bound: float | None = Field(
         default=None,
@@ -128,7 +129,7 @@ class DFTConfig(Block):
         ge=1,
         description="over how many texts, of all processes, the distances run that are logged and say how strong the "
         "term is; up to one step's: each step by itself. More tell smaller distances from chance, so that the term "
-        "fades later (benchmarks/LOG.md, 20 to 22)",
+        "fades later, at more cost (benchmarks/LOG.md, 20 to 22 and 27)",
     )
     derivative_window: int | None = Field(
         default=32,
@@ -144,7 +145,7 @@ class DFTConfig(Block):
         description="for weight: auto, how far ahead of the latest texts a statistic's share looks, in multiples of "
         "how far these are ahead of the `window`: it falls and turns round as the text is about to arrive where "
         "people's is, before the optimizer's momentum takes it past. null: the share is the window's alone "
-        "(benchmarks/LOG.md, 24)",
+        "(benchmarks/LOG.md, 24 and 27)",
     )
     sample_every: int = Field(
         default=200, ge=0, description="acting steps between the sample texts in the log; 0: none"

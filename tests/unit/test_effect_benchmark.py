@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ from benchmarks.effect import (
     unknown_words,
 )
 from benchmarks.effect import scenario as scenarios
-from benchmarks.effect.arms import Arm, dft, losses, reinforce
+from benchmarks.effect.arms import ARMS, Arm, dft, losses, reinforce
 from benchmarks.effect.arms.reinforce import ReinforceTerm, leave_one_out
 from benchmarks.effect.arms.unlikelihood import over_produced
 from benchmarks.effect.line import Line
@@ -714,6 +714,17 @@ def test_human_contexts_are_the_references_held_in_texts(
     assert plain.model_copy(update={"rollout": config.rollout}) == config
     with pytest.raises(ValueError, match="two: contexts of the reference need a `reference"):
         arms.train_on_human_contexts(two_corpora(tmp_path, "{}"), 0, task.scenario.samplers[0])
+
+
+def test_the_arm_of_another_calibration_differs_from_dft_in_that_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dft, "run", lambda task, seed, config, *callback: config)
+    task = two_corpora(tmp_path, "{}")
+    names = ("dft", "dft_calibration_0.85")
+    usual, other = (cast(Any, ARMS[name].train(task, 0, task.scenario.samplers[0])) for name in names)
+    assert (usual.calibration, other.calibration) == (0.7, 0.85)
+    assert usual.model_copy(update={"calibration": 0.85}) == other
 
 
 # ---- on a GPU -----------------------------------------------------------------------------------------------

@@ -16,9 +16,17 @@ STATISTICS = DFTConfig().model_dump()["statistics"]
 """The default ones, with their weights."""
 
 
-def train(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
-    """DFT at its default options."""
-    return run(task, seed, task.config(sampler, seed, **task.scenario.options.get("dft", {})))
+def at_defaults_but(**changed: Any) -> Callable[[Task, int, SamplerBlock], Trained]:
+    """An arm at the default options but these."""
+
+    def train(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
+        return run(task, seed, task.config(sampler, seed, **{**task.scenario.options.get("dft", {}), **changed}))
+
+    return train
+
+
+train = at_defaults_but()
+"""DFT at its default options."""
 
 
 def train_on_human_contexts(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
