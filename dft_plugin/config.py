@@ -72,9 +72,9 @@ class DFTConfig(Block):
         description="next-token prediction is trained at rollout.temperature to the power of this, from the first step "
         "on; 0: at temperature 1; 1: at the deployment temperature, where a small model's text is more varied than "
         "people's, and perplexity at temperature 1 rises most. Lower it where plain SFT's text is as varied as "
-        "people's already, as a model's far from its task is; at 0.85 the text of the benchmark's models is a little "
-        "nearer to people's, of the one of 2.3 million parameters much, and perplexity at temperature 1 another 1 to "
-        "4 % higher. No difference where rollout.temperature is 1, or at weight 0 "
+        "people's already, as a model's far from its task is; at 0.85 the benchmark's texts are mostly a little "
+        "nearer to people's, those of its model of 2.3 million parameters clearly, and perplexity at temperature 1 is "
+        "another 1 to 4 % higher. No difference where rollout.temperature is 1, or at weight 0 "
         "(benchmarks/LOG.md, 10, 16, 18, 24 and 27)",
     )
     loss_bound: float | None = Field(
