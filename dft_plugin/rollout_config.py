@@ -20,8 +20,8 @@ class DFTRolloutConfig(Block):
         default=1,
         ge=1,
         description="the term acts at every interval-th optimizer step, as many times stronger where `weight` is auto: "
-        "2 halves what it costs, with about the same effect; 4 is weaker where gradients are clipped "
-        "(benchmarks/LOG.md, 21)",
+        "2 halves what it costs, with about the same effect, in news at temperature 1 with less; 4 is weaker where "
+        "gradients are clipped (benchmarks/LOG.md, 21)",
     )
     batch_size: int = Field(
         default=16,

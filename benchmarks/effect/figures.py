@@ -20,6 +20,8 @@ DFT, EQUAL = "dft", "dft_equal_rollouts"
 """DFT at its default options, and with as many texts a step as REINFORCE, drawn at each."""
 HUMAN_CONTEXTS = "dft_human_contexts"
 """DFT with rollouts on the reference's contexts."""
+LATER = ("mattr", "unknown words")
+"""Measures that runs of earlier versions lack: sums of runs are compared without them."""
 
 
 def sampler_key(sampler: Mapping[str, Any]) -> str:
@@ -171,6 +173,12 @@ def floor_ratios(runs: Sequence[Run], floors: Sequence[Run] = ()) -> dict[str, f
 def log_ratio_sum(ratios: Mapping[str, float], names: Sequence[str]) -> float:
     """Sum of log floor ratios; below 1 counts as 1, for nothing is more human than another human sample."""
     return sum(math.log(max(1.0, ratios[name])) for name in names)
+
+
+def text_sum(run: Run) -> float:
+    """Sum of log floor ratios of the measures of decoded text, below 1 as 1, but those that LATER names."""
+    ratios = {name: one["floor_ratio"] for name, one in run["measures"].items() if "floor_ratio" in one}
+    return log_ratio_sum(ratios, [name for name in ratios if name not in LATER])
 
 
 def super_choice(points: Mapping[tuple[str, str], Mapping[str, float]]) -> dict[str, tuple[float, tuple[str, str]]]:

@@ -20,11 +20,15 @@ from benchmarks.effect.figures import (
     measure,
     of_common_seeds,
     perplexity,
+    text_sum,
 )
 from benchmarks.effect.training_text import NAME as TRAINING_TEXT
 
 PAGES = "benchmarks/effect/results"
-HEAD = ("scenario", "corpus, model, steps", "distinct-3", "sentence-length variance", "distances", "AUC", "MMD²")
+HEAD = (
+    "scenario", "corpus, model, steps", "distinct-3", "sentence-length variance", "distances", "other measures", "AUC",
+    "MMD²",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,9 @@ GROUPS = {
     "a": Group(
         "A. Deployment sampler: one corpus, sampled at 0.7 (`a-top-p`: 0.8 and top-p 0.95)",
         "Larger models lose more at 0.7 and get most of it back; the longer the run, the less a classifier tells. "
-        "`a-legal` is a corpus that no default was chosen on; `a-news`, a corpus, and `a-656k`, a model, served for "
-        "`derivative_window` alone, and `a-656k` for `gradient_fraction` as well; `b-2m` is where `lead` was found.",
+        "`a-academic` served for no default; the others of 100 steps but `a-28m` served for `calibration`, `a-legal` "
+        "for nothing else; `a-news`, a corpus, and `a-656k`, a model, served for `derivative_window` as well, `a-656k` "
+        "for `gradient_fraction`; `b-2m` is where `lead` was found.",
         {"perplexity at 1": perplexity("perplexity"), "under the sampler": perplexity("sampler perplexity")},
     ),
     "b": Group(
@@ -127,6 +132,7 @@ def _row(name: str, collected: Collected, sampler: str, dft: str, group: Group) 
         _both(pair, measure("distinct-3"), _human(pair, "distinct-3"), ".3f"),
         _both(pair, measure("sentence length, variance"), _human(pair, "sentence length, variance"), ".0f"),
         _both(pair, distance, mean(people, distance), ".1f"),
+        _both(pair, text_sum, mean(people, text_sum), ".0f"),
         _both(pair, measure("auc"), mean(people, measure("auc")), ".2f"),
         _change(pair, measure("mmd")),
         *(_change(pair, price, digits=1) for price in group.prices.values()),
@@ -162,6 +168,7 @@ def _instead(collected: Collected) -> str:
         "distinct-3": measure("distinct-3"),
         "sentence-length variance": measure("sentence length, variance"),
         "distances, floors": distance,
+        "other measures": text_sum,
         "AUC": measure("auc"),
         "MMD² x 10⁴": lambda run: 1e4 * run["measures"]["mmd"]["value"],
         UNKNOWN[0]: UNKNOWN[1],

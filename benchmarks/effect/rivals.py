@@ -71,7 +71,7 @@ def reinforce(collected: Collected, dft: Sequence[Run], sampler: str) -> Line:
     calibrated = collected.of("reinforce_calibrated", sampler)
     if calibrated and not elsewhere:
         wins, names, shown = _wins(*of_common_seeds(dft, calibrated))
-        figures.append(f"beside REINFORCE with DFT's calibration, which is not asked, {wins} of {names}: {shown}")
+        figures.append(f"beside REINFORCE with a calibration of 0.7, which is not asked, {wins} of {names}: {shown}")
     return Line(what, "; ".join(figures), met)
 
 

@@ -14,13 +14,26 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.effect.bar import Score, lines
 from benchmarks.effect.columns import HUMAN, QUOTED, UNKNOWN, Column, by_arm, cell, human_cells, table
-from benchmarks.effect.figures import Collected, Run, load_all, matched, mean, measure, perplexity, spent, values
+from benchmarks.effect.figures import (
+    LATER,
+    Collected,
+    Run,
+    load_all,
+    matched,
+    mean,
+    measure,
+    perplexity,
+    spent,
+    text_sum,
+    values,
+)
 from benchmarks.effect.line import Line
 from benchmarks.effect.readme_part import readme
 from benchmarks.effect.training_text import NAME as TRAINING_TEXT
 
 RESULTS = Path(__file__).resolve().parent / "results"
 PREFERRED: Column = ("preferred to human text, %", measure("judge"))
+ALL_OF_TEXT: Column = ("all measures of text, sum of logarithms", text_sum)
 NOT_TRAINED_ON = (
     "mmd", "auc", "rep-1", "rep-2", "rep-3", "rep-4", "self-bleu", "mattr", "sentence length", "jensen-shannon",
 )  # fmt: skip
@@ -88,7 +101,7 @@ def scenario_page(collected: Collected) -> str:
         judged = any("judge" in run["measures"] for run in runs)
         statistics = dict.fromkeys(name for run in runs for name in run["matched"])
         in_floors: list[Column] = [(name, matched(name)) for name in statistics]
-        others: list[Column] = [(name, measure(name, "floor_ratio")) for name in NOT_TRAINED_ON]
+        others: list[Column] = [*((name, measure(name, "floor_ratio")) for name in NOT_TRAINED_ON), ALL_OF_TEXT]
         checks: list[Column] = [
             ("validation loss", perplexity("validation loss")),
             ("facts: recall", lambda run: run["probe"]["recall"]["value"]),
@@ -107,6 +120,7 @@ def scenario_page(collected: Collected) -> str:
             by_arm(collected, sampler, in_floors),
             "### Not trained on, in human floors",
             by_arm(collected, sampler, others),
+            f"In the last column a ratio below 1 counts as 1; without {', '.join(LATER)}, which not all runs have.",
             "### With floors and intervals",
             intervals(collected, sampler),
             "A floor is the mean distance of two human samples of that size; in brackets the 95 % interval of one run "

@@ -160,5 +160,5 @@ def test_temperature_of_next_token_prediction() -> None:
 
     assert at(calibration=1) == 0.5
     assert at(calibration=0.5) == pytest.approx(0.5**0.5)
-    assert at() == pytest.approx(0.5**0.7)
+    assert at() == pytest.approx(0.5**0.85)
     assert at(calibration=0) == at(weight=0) == DFTConfig().prediction_temperature == 1.0

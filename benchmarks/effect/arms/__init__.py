@@ -33,7 +33,7 @@ ARMS: dict[str, Arm] = {
     "sft_mixed": Arm(sft.train_on_the_reference_too, per_sampler=False),
     "sft_wallclock": Arm(sft.train_for_dfts_seconds),
     "dft": Arm(dft.train),
-    "dft_calibration_0.85": Arm(dft.at_defaults_but(calibration=0.85)),
+    "dft_calibration_0.7": Arm(dft.at_defaults_but(calibration=0.7)),
     "dft_human_contexts": Arm(dft.train_on_human_contexts),
     "dft_both_contexts": Arm(dft.train_on_both_contexts),
     "dft_equal_rollouts": Arm(dft.with_options("dft_equal_rollouts")),

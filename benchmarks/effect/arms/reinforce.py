@@ -80,7 +80,7 @@ def train(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
 
 
 def train_calibrated(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
-    """With DFT's calibration beside it: only the estimator of the gradient differs from DFT's."""
+    """With calibration beside it: only the estimator of the gradient differs from that of `dft_equal_rollouts`."""
     return _train(task, seed, sampler)
 
 
