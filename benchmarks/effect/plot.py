@@ -36,7 +36,7 @@ OTHERS = {
 """What is drawn below the matched statistics, and its label."""
 README = {
     "a, t0.7-p1": "Fairy tales at temperature 0.7 (a)",
-    "a-28m, t0.7-p1": "The same with 28 million parameters (a-28m)",
+    "a-2m-1000, t0.7-p1": "With 2.3 million parameters (a-2m-1000)",
     "b-children-1000, t1-p1": "Machine-written training text (b-children-1000)",
     "c-news-train, t1-p1": "News at temperature 1 (c-news-train)",
     "b-2m-1000, t1-p1": "2.3 million parameters, on fairy tales (b-2m-1000)",
