@@ -54,7 +54,7 @@ class DFTRolloutConfig(Block):
         default="train",
         description="where contexts come from: `train` (the training set's prompts, or random prefixes of its "
         "plain text) or a .jsonl, .json or .txt file of prompts or texts. Give such as the deployed model will be "
-        "asked: text becomes like people's after contexts like these, after others in part or too far "
+        "asked: what is matched becomes like people's after contexts like these, after others in part or too far "
         "(benchmarks/LOG.md, 25). Of several in a list, acting steps take one after the other, and each is matched by "
         "itself, given steps enough (27); contexts of two kinds in one file are matched only on the whole, one too far "
         "and the other too little (26)",

@@ -175,10 +175,17 @@ def log_ratio_sum(ratios: Mapping[str, float], names: Sequence[str]) -> float:
     return sum(math.log(max(1.0, ratios[name])) for name in names)
 
 
+def distance(run: Run) -> float:
+    """Geometric mean of the matched statistics' floor ratios, below 1 as 1."""
+    names = matched_names([run])
+    return math.exp(log_ratio_sum(run["matched"], names) / len(names))
+
+
 def text_sum(run: Run) -> float:
     """Sum of log floor ratios of the measures of decoded text, below 1 as 1, but those that LATER names."""
-    ratios = {name: one["floor_ratio"] for name, one in run["measures"].items() if "floor_ratio" in one}
-    return log_ratio_sum(ratios, [name for name in ratios if name not in LATER])
+    measures = {name: one for name, one in run["measures"].items() if name not in LATER}
+    ratios = {name: one["floor_ratio"] for name, one in measures.items() if "floor_ratio" in one}
+    return log_ratio_sum(ratios, list(ratios))
 
 
 def super_choice(points: Mapping[tuple[str, str], Mapping[str, float]]) -> dict[str, tuple[float, tuple[str, str]]]:

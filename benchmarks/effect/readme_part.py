@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,8 +13,7 @@ from benchmarks.effect.figures import (
     HUMAN_CONTEXTS,
     Collected,
     Run,
-    log_ratio_sum,
-    matched_names,
+    distance,
     mean,
     measure,
     of_common_seeds,
@@ -139,12 +137,6 @@ def _row(name: str, collected: Collected, sampler: str, dft: str, group: Group) 
         score.met,
         score.met_of_peoples,
     ]
-
-
-def distance(run: Run) -> float:
-    """Geometric mean of the matched statistics' floor ratios, below 1 as 1."""
-    names = matched_names([run])
-    return math.exp(log_ratio_sum(run["matched"], names) / len(names))
 
 
 def _human(pair: Sequence[Sequence[Run]], name: str) -> float:

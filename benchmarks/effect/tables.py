@@ -18,6 +18,7 @@ from benchmarks.effect.figures import (
     LATER,
     Collected,
     Run,
+    distance,
     load_all,
     matched,
     mean,
@@ -100,7 +101,7 @@ def scenario_page(collected: Collected) -> str:
         runs = [run for arm in arms for run in collected.of(arm, sampler)]
         judged = any("judge" in run["measures"] for run in runs)
         statistics = dict.fromkeys(name for run in runs for name in run["matched"])
-        in_floors: list[Column] = [(name, matched(name)) for name in statistics]
+        in_floors: list[Column] = [*((name, matched(name)) for name in statistics), ("geometric mean", distance)]
         others: list[Column] = [*((name, measure(name, "floor_ratio")) for name in NOT_TRAINED_ON), ALL_OF_TEXT]
         checks: list[Column] = [
             ("validation loss", perplexity("validation loss")),

@@ -128,8 +128,8 @@ class Task:
         equal = self.scenario.rollouts.equal
         rollout = {"batch_size": equal, "steps_per_generation": 1, **options.pop("rollout", {})}
         windows = {"window": 4 * equal, "derivative_window": None, "lead": None}
-        strength = {"gradient_fraction": 0.6, "fade": 1.0, "balance": "hidden_states", "calibration": 0.7}
-        return self.config(sampler, seed, **{**windows, **strength, **options, "rollout": rollout})
+        former = {"gradient_fraction": 0.6, "fade": 1.0, "balance": "hidden_states", "calibration": 0.7}
+        return self.config(sampler, seed, **{**windows, **former, **options, "rollout": rollout})
 
     def _reference(self) -> str:
         if self.scenario.reference.domain is not None:
