@@ -20,6 +20,8 @@ DFT, EQUAL = "dft", "dft_equal_rollouts"
 """DFT at its default options, and with as many texts a step as REINFORCE, drawn at each."""
 HUMAN_CONTEXTS = "dft_human_contexts"
 """DFT with rollouts on the reference's contexts."""
+BOTH_CONTEXTS = "dft_both_contexts"
+"""DFT with rollouts on these and on the training set's, in turn."""
 LATER = ("mattr", "unknown words")
 """Measures that runs of earlier versions lack: sums of runs are compared without them."""
 
@@ -80,10 +82,10 @@ class Collected:
 
     def overview_arms(self, sampler: str) -> list[str]:
         """DFT's arms that overviews show: at its defaults; with rollouts on the reference's contexts, where texts
-        continue these.
+        continue these; with rollouts on both kinds.
         """
-        there = self.contexts(sampler) == "human" and self.of(HUMAN_CONTEXTS, sampler)
-        return [self.dft_arm(sampler), *([HUMAN_CONTEXTS] if there else [])]
+        elsewhere = [HUMAN_CONTEXTS] if self.contexts(sampler) == "human" else []
+        return [self.dft_arm(sampler), *(arm for arm in [*elsewhere, BOTH_CONTEXTS] if self.of(arm, sampler))]
 
     def grid(self, sampler: str) -> dict[tuple[str, str], list[Run]]:
         """(learning rate, sampler) -> runs of each point of the super-baseline, on the contexts of `sampler`."""

@@ -12,7 +12,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.effect.figures import DFT, HUMAN_CONTEXTS, Collected, floor_ratios, load_all, super_choice
+from benchmarks.effect.figures import (
+    BOTH_CONTEXTS,
+    DFT,
+    HUMAN_CONTEXTS,
+    Collected,
+    floor_ratios,
+    load_all,
+    super_choice,
+)
 from benchmarks.effect.training_text import NAME as TRAINING_TEXT
 
 SUPER_BASELINE = "super-baseline"
@@ -24,6 +32,7 @@ ARMS = {
     "reinforce": ("^", "tab:purple", "REINFORCE"),
     DFT: ("D", "tab:blue", "DFT"),
     HUMAN_CONTEXTS: ("P", "tab:cyan", "DFT, rollouts on the reference"),
+    BOTH_CONTEXTS: ("*", "tab:olive", "DFT, rollouts on both"),
     TRAINING_TEXT: ("x", "black", "people's training text"),
 }
 OTHERS = {
@@ -83,7 +92,7 @@ def draw(shown: Mapping[str, Panel], titles: Mapping[str, str], path: Path, colu
     for axis in axes[-1]:
         axis.set_xlabel("distance to human text, in human floors", fontsize=8)
     _legend(figure, axes.flat)
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.35 / (3.3 * rows + 0.4)))
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.5 / (3.3 * rows + 0.4)))
     figure.savefig(path, dpi=100 if rows < 4 else 70)
     pyplot.close(figure)
 
@@ -108,13 +117,14 @@ def _panel(axis: Any, arms: Panel) -> None:
 
 
 def _legend(figure: Any, axes: Sequence[Any]) -> None:
-    """One legend for all panels, in the order of ARMS."""
+    """One legend for all panels, in two rows."""
     handles = {}
     for axis in axes:
         handles.update(dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True)))
     labels = [label for _, _, label in ARMS.values() if label in handles]
     shown = [handles[label] for label in labels]
-    figure.legend(shown, labels, loc="upper center", ncols=len(labels), fontsize=8, frameon=False, columnspacing=1.2)
+    columns = (len(labels) + 1) // 2
+    figure.legend(shown, labels, loc="upper center", ncols=columns, fontsize=8, frameon=False, columnspacing=1.2)
 
 
 def main(results: Path = RESULTS) -> None:

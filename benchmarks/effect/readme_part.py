@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from benchmarks.effect.bar import Score
 from benchmarks.effect.columns import UNKNOWN, number, table
 from benchmarks.effect.figures import (
+    BOTH_CONTEXTS,
     DFT,
     EQUAL,
     HUMAN_CONTEXTS,
@@ -57,8 +58,9 @@ GROUPS = {
         "B. Machine-written training data, a human reference, temperature 1",
         "Sentence lengths become those of fairy tales and words come nearer; what the texts are about gives them away, "
         "less so with 2.3 million parameters (`b-2m`). Texts continue held-out ones of the reference or (own contexts) "
-        "of the training corpus. Rollouts are on the latter by default, on the former where it says (rollouts there): "
-        "after 1,000 steps text is near people's where rollouts were, and only there (`b-2m-1000`).",
+        "of the training corpus. Rollouts are on the latter by default, on the former where it says (rollouts there), "
+        "or on the two in turn (on both): after 1,000 steps text is near people's where rollouts were, and only there "
+        "(`b-2m-1000`).",
         {"the task's loss": perplexity("validation loss"), "perplexity of human text": perplexity("perplexity")},
     ),
     "c": Group(
@@ -73,6 +75,9 @@ GROUPS = {
         {"perplexity": perplexity("perplexity")},
     ),
 }
+
+ROLLOUTS = {HUMAN_CONTEXTS: ", rollouts there", BOTH_CONTEXTS: ", rollouts on both"}
+"""Where an arm's are, if not where the default's are."""
 
 INSTEAD = {
     "a": "Beside what one could do instead: A (`a`; `entropy` is GEM with beta 0.7)",
@@ -121,7 +126,7 @@ def _row(name: str, collected: Collected, sampler: str, dft: str, group: Group) 
     if corpus != scenario["corpus"]:
         corpus = f"{scenario['corpus']} for {corpus}"
         corpus += ", own contexts" if collected.contexts(sampler) == "task" else ""
-        corpus += ", rollouts there" if dft == HUMAN_CONTEXTS else ""
+        corpus += ROLLOUTS.get(dft, "")
     elif scenario["reference"]["domain"]:
         corpus = f"{corpus} (domain)"
     return [
@@ -129,9 +134,9 @@ def _row(name: str, collected: Collected, sampler: str, dft: str, group: Group) 
         f"{corpus}, {collected.model}, {scenario['steps']}",
         _both(pair, measure("distinct-3"), _human(pair, "distinct-3"), ".3f"),
         _both(pair, measure("sentence length, variance"), _human(pair, "sentence length, variance"), ".0f"),
-        _both(pair, distance, mean(people, distance), ".1f"),
-        _both(pair, text_sum, mean(people, text_sum), ".0f"),
-        _both(pair, measure("auc"), mean(people, measure("auc")), ".2f"),
+        _both(pair, distance, [mean(people, distance)], ".1f"),
+        _both(pair, text_sum, [mean(people, text_sum)], ".0f"),
+        _both(pair, measure("auc"), [mean(people, measure("auc"))], ".2f"),
         _change(pair, measure("mmd")),
         *(_change(pair, price, digits=1) for price in group.prices.values()),
         score.met,
@@ -139,13 +144,17 @@ def _row(name: str, collected: Collected, sampler: str, dft: str, group: Group) 
     ]
 
 
-def _human(pair: Sequence[Sequence[Run]], name: str) -> float:
-    return mean(pair[0], measure(name, "human"))
+def _human(pair: Sequence[Sequence[Run]], name: str) -> list[float]:
+    """People's beside each arm: diversity depends on how many n-grams are counted, and shorter texts have fewer."""
+    return [mean(runs, measure(name, "human")) for runs in pair]
 
 
-def _both(pair: Sequence[Sequence[Run]], figure: Callable[[Run], float | None], people: float, digits: str) -> str:
+def _both(
+    pair: Sequence[Sequence[Run]], figure: Callable[[Run], float | None], people: Sequence[float], digits: str
+) -> str:
     before, after = (format(mean(runs, figure), digits) for runs in pair)
-    return f"{before}&nbsp;→&nbsp;**{after}** ({people:{digits}})"
+    *other, human = dict.fromkeys(format(value, digits) for value in people)
+    return f"{before}{''.join(f' ({value})' for value in other)}&nbsp;→&nbsp;**{after}** ({human})"
 
 
 def _change(pair: Sequence[Sequence[Run]], figure: Callable[[Run], float | None], digits: int = 0) -> str:
