@@ -89,7 +89,12 @@ def assemble(config: DFTConfig, setting: Setting) -> DistributionTerm:
     term = DistributionTerm(
         model=setting.model,
         objective=Objective(
-            found.matched, found.accumulation, config.window, setting.processes.reduce, config.derivative_window
+            found.matched,
+            found.accumulation,
+            config.window,
+            setting.processes.reduce,
+            config.derivative_window,
+            config.window_growth,
         ),
         human=found.side.mean,
         curves={},

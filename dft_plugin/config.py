@@ -131,6 +131,14 @@ class DFTConfig(Block):
         "term is; up to one step's: each step by itself. More tell smaller distances from chance, so that the term "
         "fades later, at more cost (benchmarks/LOG.md, 20 to 22 and 27)",
     )
+    window_growth: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="over which share of all texts so far the distances run, once that is more than `window`, as at "
+        "0.25 after 1,024 texts (64 acting steps of 16): the longer the run, the smaller the distances that are told "
+        "from chance and still act, at more cost; 0: over `window` (benchmarks/LOG.md, 29)",
+    )
     derivative_window: int | None = Field(
         default=32,
         ge=1,
@@ -143,7 +151,7 @@ class DFTConfig(Block):
         ge=0,
         le=4,
         description="for weight: auto, how far ahead of the latest texts a statistic's share looks, in multiples of "
-        "how far these are ahead of the `window`: it falls and turns round as the text is about to arrive where "
+        "how far these are ahead of the `window` as set: it falls and turns round as the text is about to arrive where "
         "people's is, before the optimizer's momentum takes it past. null: the share is the window's alone "
         "(benchmarks/LOG.md, 24 and 27)",
     )

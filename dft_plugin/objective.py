@@ -119,6 +119,7 @@ class Objective:
         window: over how many texts distances run.
         reduce: sums over ranks.
         derivative_window: over how many, at most, what the derivative is taken at; None: those of `window`.
+        window_growth: over which share of all texts distances run, once that is more than `window`.
     """
 
     def __init__(
@@ -128,21 +129,31 @@ class Objective:
         window: int,
         reduce: Reduce = lambda tensor: tensor,
         derivative_window: int | None = None,
+        window_growth: float = 0.0,
     ) -> None:
         self.matched = tuple(matched)
         self.accumulation = accumulation
-        self.window = Window(window)
+        self.window = Window(window, window_growth)
         self.latest = Window(min(window, derivative_window or window))
         self.reduce = reduce
 
     def another(self) -> Objective:
         """The same with windows of its own, still empty."""
-        size, latest = self.window.size, self.latest.size
-        return Objective(self.matched, self.accumulation, size, self.reduce, latest)
+        size, latest, growth = self.window.size, self.latest.size, self.window.growth
+        return Objective(self.matched, self.accumulation, size, self.reduce, latest, growth)
 
     def sample_size(self, texts: int) -> float:
         """Effective number of texts behind the distances once `texts` more arrive."""
         return self.window.sample_size(texts)
+
+    @property
+    def shortening(self) -> float:
+        """How far the latest texts are ahead of the window as it was set, over how far they are ahead of it as grown.
+
+        A lead of so many steps is that much less in multiples of the latter.
+        """
+        grown = self.window.reach - self.latest.size
+        return (self.window.size - self.latest.size) / grown if grown > 0 else 1.0
 
     def leave_one_out(self, own: Tensor) -> Means:
         """Mean accumulators without each text of this rank, and with all.

@@ -56,8 +56,8 @@ class DFTRolloutConfig(Block):
         "plain text) or a .jsonl, .json or .txt file of prompts or texts. Give such as the deployed model will be "
         "asked: what is matched becomes like people's after contexts like these, after others in part or too far "
         "(benchmarks/LOG.md, 25). Of several in a list, acting steps take one after the other, and each is matched by "
-        "itself, given steps enough (27); contexts of two kinds in one file are matched only on the whole, one too far "
-        "and the other too little (26)",
+        "itself, given steps enough (27, 29); contexts of two kinds in one file are matched only on the whole, one too "
+        "far and the other too little (26)",
     )
 
     @property

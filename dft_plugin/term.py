@@ -219,8 +219,10 @@ class DistributionTerm:
     def _shares(self, ratios: Ratios, means: Means, human: Tensor, floors: Floors) -> Mapping[str, float]:
         """statistic -> its share of the gradient."""
         matched, accumulation = self.objective.matched, self.objective.accumulation
-        ahead = None if self.lead is None else outlook(accumulation, matched, means, human, floors, self.lead)
-        return shares(self.balance, ratios, ahead)
+        if self.lead is None:
+            return shares(self.balance, ratios)
+        lead = self.lead * self.objective.shortening
+        return shares(self.balance, ratios, outlook(accumulation, matched, means, human, floors, lead))
 
     def _balanced(self, states: RolloutStates, derivative: Tensor, share: Mapping[str, float]) -> Tensor:
         """D' (B, A), each statistic's part brought to one gradient norm times its share."""

@@ -16,7 +16,7 @@ from tests import tiny
 from tests.training import Run, term_options, train, trainer_of
 
 STEPS, HALFWAY = 8, 4
-TERM = term_options(weight="auto", credit=0.5, window=18)
+TERM = term_options(weight="auto", credit=0.5, window=18, window_growth=0.75)
 
 
 def run(folder: Path, callbacks: list[Any], *, resume: bool = False, **options: Any) -> Run:
@@ -46,6 +46,7 @@ def test_resumed_hidden_states_are_the_uninterrupted_ones(options: dict[str, Any
     assert all(torch.equal(whole.weights[name], resumed.weights[name]) for name in whole.weights)
     assert before.term is not None
     assert after.term is not None
+    assert before.term.objective.window.reach > before.term.objective.window.size, "the window has grown"
     expected, found = before.term.state_dict(), after.term.state_dict()
     assert any(name.startswith("hidden_state/") for name in expected)
     assert expected.keys() == found.keys()

@@ -56,7 +56,7 @@ def term_of(folder: Path, prompts: str | list[str]) -> DistributionTerm:
     documents = [Document(tokens, 0, len(tokens), False) for tokens in tokenized]
     rows = [json.dumps({"text": paragraph}) for paragraph in tiny.paragraphs()[40:80]]
     (folder / "others.jsonl").write_text("\n".join(rows), encoding="utf-8")
-    options = term_options(weight="auto", statistics=["token_frequency", "sentence_length"])
+    options = term_options(weight="auto", statistics=["token_frequency", "sentence_length"], window_growth=0.5)
     options["rollout"] = {**options["rollout"], "prompts": prompts, "steps_per_generation": 3}
     setting = Setting(tiny.model("llama"), tokenizer, None, Processes(), documents=documents)
     return assemble(parse(options), setting)
@@ -73,6 +73,8 @@ def test_each_kind_has_windows_of_its_own(tmp_path: Path) -> None:
     both.evaluate(first, 0)
     texts = both.rollout(1)
     second, fresh = both.evaluate(texts, 1), alone.evaluate(texts, 1)
+    assert [objective.window.growth for objective in both.objectives] == [0.5, 0.5]
+    assert [objective.window.seen for objective in both.objectives] == [len(first), len(texts)]
     assert torch.equal(second.distances.loss, fresh.distances.loss)
     assert torch.equal(second.derivative, fresh.derivative)
     assert second.floors == fresh.floors

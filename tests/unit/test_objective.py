@@ -31,12 +31,14 @@ def make(
     reduce: Any = identity,
     weights: tuple[float, ...] = (1.0, 1.0),
     derivative_window: int | None = None,
+    window_growth: float = 0.0,
 ) -> Objective:
     tables = vocabulary()
     token = TokenFrequency(tables, NoOptions())
     sentence = SentenceLength(tables, IntervalOptions(longest=4))
     matched = [Matched(token, jensen_shannon, weights[0]), Matched(sentence, energy, weights[1])]
-    return Objective(matched, Accumulation([token, sentence], len(TOKENS)), window, reduce, derivative_window)
+    accumulation = Accumulation([token, sentence], len(TOKENS))
+    return Objective(matched, accumulation, window, reduce, derivative_window, window_growth)
 
 
 def sample(count: int, seed: int = 0) -> Texts:
@@ -174,6 +176,37 @@ def test_effective_sample_size() -> None:
         assert forgetful.sample_size(5) == 5
 
 
+def test_a_growing_window_runs_over_a_share_of_all_texts_once_that_is_more() -> None:
+    """By lists of texts and of their weights."""
+    objective = make(window=10, derivative_window=4, window_growth=0.5)
+    generator = torch.Generator().manual_seed(0)
+    texts: list[Tensor] = []
+    weights: list[float] = []
+    reaches = []
+    for batch in (4, 6, 4, 8, 6):
+        own = torch.rand(batch, 14, generator=generator, dtype=torch.float64)
+        texts += list(own)
+        weights += [1.0] * batch
+        means = objective.leave_one_out(own)
+        expected = sum(weight * text for weight, text in zip(weights, texts, strict=True)) / sum(weights)
+        torch.testing.assert_close(means.mean, expected)
+        assert objective.sample_size(batch) == pytest.approx(sum(weights) ** 2 / sum(w * w for w in weights))
+        objective.remember(means.total, means.texts)
+        reaches.append(objective.window.reach)
+        weights = [weight * (1 - batch / reaches[-1]) for weight in weights]
+        assert objective.latest.reach == 4
+        assert objective.shortening == pytest.approx((10 - 4) / (reaches[-1] - 4))
+    assert reaches == [10, 10, 10, 11, 14]
+
+
+def test_a_lead_is_as_it_was_set_where_no_window_grows() -> None:
+    for latest in (None, 4, 100):
+        objective = make(window=10, derivative_window=latest)
+        for _ in range(20):
+            objective.remember(torch.zeros(14), 8)
+        assert objective.shortening == 1
+
+
 @pytest.mark.parametrize("batch", [2, 16, 64])
 def test_the_window_holds_as_many_texts_whatever_the_batch(batch: int) -> None:
     """In the long run 2 window - batch, by the geometric series; of one batch of the window's size, that."""
@@ -289,18 +322,23 @@ def test_accumulation_parts_and_summaries() -> None:
         objective.accumulation.part(TokenFrequency(vocabulary(), NoOptions()))
 
 
-def test_state_round_trip() -> None:
+@pytest.mark.parametrize("growth", [0.0, 1.0])
+def test_state_round_trip(growth: float) -> None:
     """A new objective with the state goes on exactly as the old one."""
-    old = make(window=12, derivative_window=6)
+    old = make(window=8, derivative_window=6, window_growth=growth)
     for seed in range(3):
         means = old.leave_one_out(accumulated(old, sample(4, seed)))
         old.remember(means.total, means.texts)
-    new = make(window=12, derivative_window=6)
+    new = make(window=8, derivative_window=6, window_growth=growth)
     new.load_state_dict({name: tensor.clone() for name, tensor in old.state_dict().items()})
-    own = accumulated(old, sample(4, 9))
-    for mine, theirs in zip(old.leave_one_out(own)[:3], new.leave_one_out(own)[:3], strict=True):
-        assert torch.equal(mine, theirs)
-    assert new.sample_size(4) == old.sample_size(4)
+    for seed in (9, 10):
+        own = accumulated(old, sample(4, seed))
+        for mine, theirs in zip(old.leave_one_out(own)[:3], new.leave_one_out(own)[:3], strict=True):
+            assert torch.equal(mine, theirs)
+        assert new.sample_size(4) == old.sample_size(4)
+        for objective in (old, new):
+            objective.remember(own.sum(0), 4)
+    assert new.window.reach == old.window.reach == (8 if growth == 0 else 20)
     fresh = make(window=12)
     fresh.load_state_dict(make(window=12).state_dict())
     assert fresh.window.total is None

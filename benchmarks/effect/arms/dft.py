@@ -29,9 +29,17 @@ train = at_defaults_but()
 """DFT at its default options."""
 
 
-def train_on_human_contexts(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
+def on_human_contexts(**changed: Any) -> Callable[[Task, int, SamplerBlock], Trained]:
     """The same with rollouts that continue the reference's texts (`rollout.prompts`), not the training texts."""
-    return run(task, seed, task.config(sampler, seed, rollout={"prompts": human_contexts(task, sampler, seed)}))
+
+    def train(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
+        prompts = human_contexts(task, sampler, seed)
+        return run(task, seed, task.config(sampler, seed, rollout={"prompts": prompts}, **changed))
+
+    return train
+
+
+train_on_human_contexts = on_human_contexts()
 
 
 def train_on_both_contexts(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
