@@ -13,6 +13,7 @@ penalised (the U-statistic of MMD, for every distance).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from statistics import fmean
 from typing import NamedTuple
@@ -134,13 +135,14 @@ class Objective:
         self.matched = tuple(matched)
         self.accumulation = accumulation
         self.window = Window(window, window_growth)
-        self.latest = Window(min(window, derivative_window or window))
+        self.latest = Window(min(window, derivative_window)) if derivative_window else Window(window, window_growth)
         self.reduce = reduce
 
     def another(self) -> Objective:
         """The same with windows of its own, still empty."""
-        size, latest, growth = self.window.size, self.latest.size, self.window.growth
-        return Objective(self.matched, self.accumulation, size, self.reduce, latest, growth)
+        made = copy(self)
+        made.window, made.latest = self.window.empty(), self.latest.empty()
+        return made
 
     def sample_size(self, texts: int) -> float:
         """Effective number of texts behind the distances once `texts` more arrive."""
@@ -152,7 +154,7 @@ class Objective:
 
         A lead of so many steps is that much less in multiples of the latter.
         """
-        grown = self.window.reach - self.latest.size
+        grown = self.window.reach - self.latest.reach
         return (self.window.size - self.latest.size) / grown if grown > 0 else 1.0
 
     def leave_one_out(self, own: Tensor) -> Means:

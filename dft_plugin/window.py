@@ -29,6 +29,10 @@ class Window:
         """Sum of their weights, and of these squared."""
         self.squared = 0.0
 
+    def empty(self) -> Window:
+        """Another of the same size and growth."""
+        return Window(self.size, self.growth)
+
     @property
     def reach(self) -> float:
         """Over how many texts it runs by now."""

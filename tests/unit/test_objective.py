@@ -176,9 +176,10 @@ def test_effective_sample_size() -> None:
         assert forgetful.sample_size(5) == 5
 
 
-def test_a_growing_window_runs_over_a_share_of_all_texts_once_that_is_more() -> None:
-    """By lists of texts and of their weights."""
-    objective = make(window=10, derivative_window=4, window_growth=0.5)
+@pytest.mark.parametrize("latest", [4, None])
+def test_a_growing_window_runs_over_a_share_of_all_texts_once_that_is_more(latest: int | None) -> None:
+    """By lists of texts and of their weights. The latest texts are as many as ever; without a number, the window's."""
+    objective = make(window=10, derivative_window=latest, window_growth=0.5).another()
     generator = torch.Generator().manual_seed(0)
     texts: list[Tensor] = []
     weights: list[float] = []
@@ -194,8 +195,9 @@ def test_a_growing_window_runs_over_a_share_of_all_texts_once_that_is_more() -> 
         objective.remember(means.total, means.texts)
         reaches.append(objective.window.reach)
         weights = [weight * (1 - batch / reaches[-1]) for weight in weights]
-        assert objective.latest.reach == 4
-        assert objective.shortening == pytest.approx((10 - 4) / (reaches[-1] - 4))
+        assert objective.latest.reach == (latest or reaches[-1])
+        assert objective.shortening == pytest.approx((10 - latest) / (reaches[-1] - latest) if latest else 1)
+        assert latest or torch.equal(means.latest, means.mean)
     assert reaches == [10, 10, 10, 11, 14]
 
 
