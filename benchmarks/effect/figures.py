@@ -20,8 +20,10 @@ DFT, EQUAL = "dft", "dft_equal_rollouts"
 """DFT at its default options, and with as many texts a step as REINFORCE, drawn at each."""
 HUMAN_CONTEXTS = "dft_human_contexts"
 """DFT with rollouts on the reference's contexts."""
+GROWING = "dft_human_contexts_growing_window"
+"""The same with distances over a share of all texts, `window_growth`."""
 BOTH_CONTEXTS = "dft_both_contexts"
-"""DFT with rollouts on these and on the training set's, in turn."""
+"""DFT with rollouts on the reference's contexts and on the training set's, in turn."""
 LATER = ("mattr", "unknown words")
 """Measures that runs of earlier versions lack: sums of runs are compared without them."""
 
@@ -84,7 +86,7 @@ class Collected:
         """DFT's arms that overviews show: at its defaults; with rollouts on the reference's contexts, where texts
         continue these; with rollouts on both kinds.
         """
-        elsewhere = [HUMAN_CONTEXTS] if self.contexts(sampler) == "human" else []
+        elsewhere = [HUMAN_CONTEXTS, GROWING] if self.contexts(sampler) == "human" else []
         return [self.dft_arm(sampler), *(arm for arm in [*elsewhere, BOTH_CONTEXTS] if self.of(arm, sampler))]
 
     def grid(self, sampler: str) -> dict[tuple[str, str], list[Run]]:

@@ -11,6 +11,7 @@ from benchmarks.effect.figures import (
     BOTH_CONTEXTS,
     DFT,
     EQUAL,
+    GROWING,
     HUMAN_CONTEXTS,
     Collected,
     Run,
@@ -76,7 +77,11 @@ GROUPS = {
     ),
 }
 
-ROLLOUTS = {HUMAN_CONTEXTS: ", rollouts there", BOTH_CONTEXTS: ", rollouts on both"}
+ROLLOUTS = {
+    HUMAN_CONTEXTS: ", rollouts there",
+    GROWING: ", rollouts there, growing window",
+    BOTH_CONTEXTS: ", rollouts on both",
+}
 """Where an arm's are, if not where the default's are."""
 
 INSTEAD = {
@@ -131,7 +136,7 @@ def _row(name: str, collected: Collected, sampler: str, dft: str, group: Group) 
         corpus = f"{corpus} (domain)"
     return [
         f"[`{name}`]({PAGES}/{name}.md)" + ("\\*" if dft == EQUAL else ""),
-        f"{corpus}, {collected.model}, {scenario['steps']}",
+        f"{corpus}, {collected.model}, {scenario['steps']}{_fewer_seeds(pair, scenario['seeds'])}",
         _both(pair, measure("distinct-3"), _human(pair, "distinct-3"), ".3f"),
         _both(pair, measure("sentence length, variance"), _human(pair, "sentence length, variance"), ".0f"),
         _both(pair, distance, [mean(people, distance)], ".1f"),
@@ -142,6 +147,10 @@ def _row(name: str, collected: Collected, sampler: str, dft: str, group: Group) 
         score.met,
         score.met_of_peoples,
     ]
+
+
+def _fewer_seeds(pair: Sequence[Sequence[Run]], seeds: Sequence[int]) -> str:
+    return f" ({len(pair[0])} of {len(seeds)} seeds)" if len(pair[0]) < len(seeds) else ""
 
 
 def _human(pair: Sequence[Sequence[Run]], name: str) -> list[float]:

@@ -240,10 +240,11 @@ def test_what_peoples_training_text_misses_is_told_beside_what_dft_misses() -> N
 def test_overviews_show_dft_on_human_contexts_where_texts_continue_these_and_on_both_kinds() -> None:
     found = collected_of([measured_run()], [measured_run()])
     (dft,) = found.of("dft", "t1-p1")
-    others = [{**dft, "arm": arm} for arm in ("dft_both_contexts", "dft_human_contexts")]
+    elsewhere = ["dft_human_contexts", "dft_human_contexts_growing_window", "dft_both_contexts"]
+    others = [{**dft, "arm": arm} for arm in reversed(elsewhere)]
     there = figures.Collected(found.scenario, [*found.runs, *others])
     assert found.overview_arms("t1-p1") == ["dft"]
-    assert there.overview_arms("t1-p1") == ["dft", "dft_human_contexts", "dft_both_contexts"]
+    assert there.overview_arms("t1-p1") == ["dft", *elsewhere]
     assert bar.Score.of(there, "t1-p1", "dft_human_contexts").met == bar.Score.of(there, "t1-p1").met
     task = {"temperature": 1.0, "contexts": "task"}
     runs = [{**run, "sampler": task} for run in there.runs]
