@@ -135,7 +135,7 @@ class Objective:
         self.matched = tuple(matched)
         self.accumulation = accumulation
         self.window = Window(window, window_growth)
-        self.latest = Window(min(window, derivative_window)) if derivative_window else Window(window, window_growth)
+        self.latest = Window(min(window, derivative_window)) if derivative_window else self.window.empty()
         self.reduce = reduce
 
     def another(self) -> Objective:

@@ -22,6 +22,8 @@ HUMAN_CONTEXTS = "dft_human_contexts"
 """DFT with rollouts on the reference's contexts."""
 GROWING = "dft_human_contexts_growing_window"
 """The same with distances over a share of all texts, `window_growth`."""
+THERE = (HUMAN_CONTEXTS, GROWING)
+"""DFT's arms whose rollouts are on the reference's contexts alone."""
 BOTH_CONTEXTS = "dft_both_contexts"
 """DFT with rollouts on the reference's contexts and on the training set's, in turn."""
 LATER = ("mattr", "unknown words")
@@ -86,8 +88,8 @@ class Collected:
         """DFT's arms that overviews show: at its defaults; with rollouts on the reference's contexts, where texts
         continue these; with rollouts on both kinds.
         """
-        elsewhere = [HUMAN_CONTEXTS, GROWING] if self.contexts(sampler) == "human" else []
-        return [self.dft_arm(sampler), *(arm for arm in [*elsewhere, BOTH_CONTEXTS] if self.of(arm, sampler))]
+        others = (*THERE, BOTH_CONTEXTS) if self.contexts(sampler) == "human" else (BOTH_CONTEXTS,)
+        return [self.dft_arm(sampler), *(arm for arm in others if self.of(arm, sampler))]
 
     def grid(self, sampler: str) -> dict[tuple[str, str], list[Run]]:
         """(learning rate, sampler) -> runs of each point of the super-baseline, on the contexts of `sampler`."""

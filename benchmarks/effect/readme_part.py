@@ -79,10 +79,10 @@ GROUPS = {
 
 ROLLOUTS = {
     HUMAN_CONTEXTS: ", rollouts there",
-    GROWING: ", rollouts there, growing window",
+    GROWING: ", rollouts there, `window_growth: 0.25`",
     BOTH_CONTEXTS: ", rollouts on both",
 }
-"""Where an arm's are, if not where the default's are."""
+"""Where an arm's rollouts are, if not where the default's are, and what else differs."""
 
 INSTEAD = {
     "a": "Beside what one could do instead: A (`a`; `entropy` is GEM with beta 0.7)",

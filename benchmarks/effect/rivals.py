@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from benchmarks.effect.figures import (
     EQUAL,
-    HUMAN_CONTEXTS,
+    THERE,
     Collected,
     Run,
     floor_ratios,
@@ -55,7 +55,7 @@ def reinforce(collected: Collected, dft: Sequence[Run], sampler: str) -> Line:
     such contexts as the arm's.
     """
     what = "better than REINFORCE at equal rollouts on every statistic, or at a quarter of them on most"
-    elsewhere = dft[0]["arm"].startswith(HUMAN_CONTEXTS)
+    elsewhere = dft[0]["arm"] in THERE
     named, at_size = ((ON_HUMAN_CONTEXTS,), ()) if elsewhere else (REINFORCE, AT_SIZE)
     there = (collected.of(arm, sampler) for arm in named)
     rivals = [runs for runs in there if of_common_seeds(runs, dft)[0]]
