@@ -137,7 +137,8 @@ class DFTConfig(Block):
         le=1,
         description="over which share of all texts so far the distances run, once that is more than `window`, as at "
         "0.25 after 1,024 texts (64 acting steps of 16): the longer the run, the smaller the distances that are told "
-        "from chance and still act, at more cost; 0: over `window` (benchmarks/LOG.md, 29)",
+        "from chance and still act, at more cost; for a reference of another corpus, where rollouts begin as its texts "
+        "do: little is gained elsewhere. 0: over `window` (benchmarks/LOG.md, 29 and 30)",
     )
     derivative_window: int | None = Field(
         default=32,

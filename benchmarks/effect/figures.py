@@ -20,12 +20,12 @@ DFT, EQUAL = "dft", "dft_equal_rollouts"
 """DFT at its default options, and with as many texts a step as REINFORCE, drawn at each."""
 HUMAN_CONTEXTS = "dft_human_contexts"
 """DFT with rollouts on the reference's contexts."""
-GROWING = "dft_human_contexts_growing_window"
-"""The same with distances over a share of all texts, `window_growth`."""
-THERE = (HUMAN_CONTEXTS, GROWING)
-"""DFT's arms whose rollouts are on the reference's contexts alone."""
 BOTH_CONTEXTS = "dft_both_contexts"
 """DFT with rollouts on the reference's contexts and on the training set's, in turn."""
+GROWING = "_growing_window"
+"""Behind an arm's name: the same with distances over a share of all texts, `window_growth`."""
+THERE = (HUMAN_CONTEXTS, HUMAN_CONTEXTS + GROWING)
+"""DFT's arms whose rollouts are on the reference's contexts alone."""
 LATER = ("mattr", "unknown words")
 """Measures that runs of earlier versions lack: sums of runs are compared without them."""
 
@@ -86,10 +86,11 @@ class Collected:
 
     def overview_arms(self, sampler: str) -> list[str]:
         """DFT's arms that overviews show: at its defaults; with rollouts on the reference's contexts, where texts
-        continue these; with rollouts on both kinds.
+        continue these; with rollouts on both kinds; each with a growing window too.
         """
-        others = (*THERE, BOTH_CONTEXTS) if self.contexts(sampler) == "human" else (BOTH_CONTEXTS,)
-        return [self.dft_arm(sampler), *(arm for arm in others if self.of(arm, sampler))]
+        kinds = [HUMAN_CONTEXTS, BOTH_CONTEXTS] if self.contexts(sampler) == "human" else [BOTH_CONTEXTS]
+        default, *others = (arm + window for arm in [self.dft_arm(sampler), *kinds] for window in ("", GROWING))
+        return [default, *(arm for arm in others if self.of(arm, sampler))]
 
     def grid(self, sampler: str) -> dict[tuple[str, str], list[Run]]:
         """(learning rate, sampler) -> runs of each point of the super-baseline, on the contexts of `sampler`."""

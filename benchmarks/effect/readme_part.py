@@ -67,22 +67,19 @@ GROUPS = {
     "c": Group(
         "C. Same data, temperature 1",
         "DFT mends little and costs little where the reference is the training text or its kind; with 28 million "
-        "parameters plain SFT's text is about as near to people's as their own training text is, and the term fades.",
+        "parameters, or after 1,000 steps, plain SFT's text is about as near to people's in words, and the term fades.",
         {"perplexity": perplexity("perplexity")},
     ),
     "d": Group(
         "D. Few data: 200 documents, LoRA of rank 8, temperature 1",
-        "Sentence lengths come nearer; the classifier tells as well as before.",
+        "Marks and sentence lengths come nearer, after 1,000 steps (one seed) as near as the 200 documents' own are; "
+        "the classifier tells about as well as before.",
         {"perplexity": perplexity("perplexity")},
     ),
 }
 
-ROLLOUTS = {
-    HUMAN_CONTEXTS: ", rollouts there",
-    GROWING: ", rollouts there, `window_growth: 0.25`",
-    BOTH_CONTEXTS: ", rollouts on both",
-}
-"""Where an arm's rollouts are, if not where the default's are, and what else differs."""
+ROLLOUTS = {HUMAN_CONTEXTS: ", rollouts there", BOTH_CONTEXTS: ", rollouts on both"}
+"""Where an arm's rollouts are, if not where the default's are."""
 
 INSTEAD = {
     "a": "Beside what one could do instead: A (`a`; `entropy` is GEM with beta 0.7)",
@@ -131,9 +128,10 @@ def _row(name: str, collected: Collected, sampler: str, dft: str, group: Group) 
     if corpus != scenario["corpus"]:
         corpus = f"{scenario['corpus']} for {corpus}"
         corpus += ", own contexts" if collected.contexts(sampler) == "task" else ""
-        corpus += ROLLOUTS.get(dft, "")
+        corpus += ROLLOUTS.get(dft.removesuffix(GROWING), "")
     elif scenario["reference"]["domain"]:
         corpus = f"{corpus} (domain)"
+    corpus += ", `window_growth: 0.25`" if dft.endswith(GROWING) else ""
     return [
         f"[`{name}`]({PAGES}/{name}.md)" + ("\\*" if dft == EQUAL else ""),
         f"{corpus}, {collected.model}, {scenario['steps']}{_fewer_seeds(pair, scenario['seeds'])}",

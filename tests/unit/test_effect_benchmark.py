@@ -237,10 +237,11 @@ def test_what_peoples_training_text_misses_is_told_beside_what_dft_misses() -> N
     assert alone.met_of_peoples == ""
 
 
-def test_overviews_show_dft_on_human_contexts_where_texts_continue_these_and_on_both_kinds() -> None:
+def test_overviews_show_dft_on_human_contexts_where_texts_continue_these_on_both_kinds_and_growing_windows() -> None:
     found = collected_of([measured_run()], [measured_run()])
     (dft,) = found.of("dft", "t1-p1")
-    elsewhere = ["dft_human_contexts", "dft_human_contexts_growing_window", "dft_both_contexts"]
+    kinds = ["dft_human_contexts", "dft_human_contexts_growing_window", "dft_both_contexts"]
+    elsewhere = ["dft_growing_window", *kinds, "dft_both_contexts_growing_window"]
     others = [{**dft, "arm": arm} for arm in reversed(elsewhere)]
     there = figures.Collected(found.scenario, [*found.runs, *others])
     assert found.overview_arms("t1-p1") == ["dft"]
@@ -249,7 +250,7 @@ def test_overviews_show_dft_on_human_contexts_where_texts_continue_these_and_on_
     task = {"temperature": 1.0, "contexts": "task"}
     runs = [{**run, "sampler": task} for run in there.runs]
     on_task = figures.Collected({**found.scenario, "samplers": [task]}, runs)
-    assert on_task.overview_arms("t1-p1-task") == ["dft", "dft_both_contexts"]
+    assert on_task.overview_arms("t1-p1-task") == ["dft", "dft_growing_window", *elsewhere[3:]]
 
 
 def test_super_baseline_takes_another_point_for_each_metric() -> None:
@@ -712,7 +713,8 @@ def test_human_contexts_are_the_references_held_in_texts(
     monkeypatch.setattr(arms, "run", lambda task, seed, config, *callback: config)
     task = two_corpora(tmp_path, "{corpus: fiction}")
     config: Any = arms.train_on_human_contexts(task, 0, task.scenario.samplers[0])
-    texts = [json.loads(line)["text"] for line in Path(config.rollout.prompts).read_text().splitlines()]
+    (prompts,) = config.rollout.kinds
+    texts = [json.loads(line)["text"] for line in Path(prompts).read_text().splitlines()]
     assert texts == list(task.reference or [])
     assert not set(texts) & set(task.human)
     usual = {dft: dft.train, reinforce: reinforce.train_at_defaults}[arms]
@@ -721,6 +723,19 @@ def test_human_contexts_are_the_references_held_in_texts(
     assert plain.model_copy(update={"rollout": config.rollout}) == config
     with pytest.raises(ValueError, match="two: contexts of the reference need a `reference"):
         arms.train_on_human_contexts(two_corpora(tmp_path, "{}"), 0, task.scenario.samplers[0])
+
+
+def test_both_contexts_are_the_training_sets_and_the_references_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dft, "run", lambda task, seed, config, *callback: config)
+    task = two_corpora(tmp_path, "{corpus: fiction}")
+    train = [ARMS[arm].train for arm in ("dft_both_contexts", "dft_both_contexts_growing_window")]
+    both, growing = (cast(Any, one(task, 0, task.scenario.samplers[0])) for one in train)
+    there: Any = dft.train_on_human_contexts(task, 0, task.scenario.samplers[0])
+    assert both.rollout.kinds == ["train", *there.rollout.kinds]
+    assert (both.window_growth, growing.window_growth) == (0, 0.25)
+    assert growing.model_copy(update={"window_growth": 0.0}) == both
 
 
 def test_the_arm_of_another_calibration_differs_from_dft_in_that_alone(

@@ -29,23 +29,17 @@ train = at_defaults_but()
 """DFT at its default options."""
 
 
-def on_human_contexts(**changed: Any) -> Callable[[Task, int, SamplerBlock], Trained]:
-    """The same with rollouts that continue the reference's texts (`rollout.prompts`), not the training texts."""
+def on_human_contexts(*others: str, **changed: Any) -> Callable[[Task, int, SamplerBlock], Trained]:
+    """The same with rollouts that continue the reference's texts (`rollout.prompts`), in turn with `others`."""
 
     def train(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
-        prompts = human_contexts(task, sampler, seed)
+        prompts = [*others, human_contexts(task, sampler, seed)]
         return run(task, seed, task.config(sampler, seed, rollout={"prompts": prompts}, **changed))
 
     return train
 
 
 train_on_human_contexts = on_human_contexts()
-
-
-def train_on_both_contexts(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
-    """The same with rollouts that continue training texts and the reference's, in turn."""
-    prompts = ["train", human_contexts(task, sampler, seed)]
-    return run(task, seed, task.config(sampler, seed, rollout={"prompts": prompts}))
 
 
 def human_contexts(task: Task, sampler: SamplerBlock, seed: int) -> str:
