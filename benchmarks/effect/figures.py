@@ -24,8 +24,6 @@ BOTH_CONTEXTS = "dft_both_contexts"
 """DFT with rollouts on the reference's contexts and on the training set's, in turn."""
 GROWING = "_growing_window"
 """Behind an arm's name: the same with distances over a share of all texts, `window_growth`."""
-THERE = (HUMAN_CONTEXTS, HUMAN_CONTEXTS + GROWING)
-"""DFT's arms whose rollouts are on the reference's contexts alone."""
 LATER = ("mattr", "unknown words")
 """Measures that runs of earlier versions lack: sums of runs are compared without them."""
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from benchmarks.effect.figures import (
     EQUAL,
-    THERE,
+    GROWING,
+    HUMAN_CONTEXTS,
     Collected,
     Run,
     floor_ratios,
@@ -55,7 +56,7 @@ def reinforce(collected: Collected, dft: Sequence[Run], sampler: str) -> Line:
     such contexts as the arm's.
     """
     what = "better than REINFORCE at equal rollouts on every statistic, or at a quarter of them on most"
-    elsewhere = dft[0]["arm"] in THERE
+    elsewhere = dft[0]["arm"].removesuffix(GROWING) == HUMAN_CONTEXTS
     named, at_size = ((ON_HUMAN_CONTEXTS,), ()) if elsewhere else (REINFORCE, AT_SIZE)
     there = (collected.of(arm, sampler) for arm in named)
     rivals = [runs for runs in there if of_common_seeds(runs, dft)[0]]
