@@ -64,7 +64,7 @@ def slim(run: dict[str, Any]) -> dict[str, Any]:
     """Without training logs and what a Result's label says; of the grid's many points only what tables read."""
     point = run["arm"].startswith(PREFIX)
     keys = ("value", "gap") if point else ("value", "human", "interval", "gap", "floor", "floor_ratio")
-    kept = {key: value for key, value in run.items() if not (point and key in ("notes", "cost"))}
+    kept = {key: value for key, value in run.items() if not (point and key in ("notes", "cost", "components"))}
     kept["measures"] = {
         name: {key: one[key] for key in keys if key in one} for name, one in run["measures"].items() if "value" in one
     }

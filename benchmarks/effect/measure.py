@@ -80,8 +80,13 @@ class Measures:
             unknown_words.counted([text.text for text in side], self.known_words, self.words) for side in (own, human)
         ]
         measures["unknown words"] = unknown_words.measured(*words)
-        matched = {key: measured.floor_ratio for key, measured in self.human.measure(texts).items()}
-        return {"measures": measures, "matched": matched, "empty": sum(not text.text for text in own)}
+        compared = self.human.measure(texts)
+        return {
+            "measures": measures,
+            "matched": {key: measured.floor_ratio for key, measured in compared.items()},
+            "components": {key: measured.components for key, measured in compared.items()},
+            "empty": sum(not text.text for text in own),
+        }
 
     def perplexity(self, model: Any, sampler: SamplerBlock) -> dict[str, Any]:
         """Of held-out human text, and of the training corpus's own held-out text (nats per token)."""

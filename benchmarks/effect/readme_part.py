@@ -102,7 +102,7 @@ def readme(everything: Mapping[str, Collected]) -> str:
             _row(name, one, sampler, arm, group)
             for name, one in named
             for sampler in one.samplers
-            for arm in one.overview_arms(sampler)
+            for arm in _shown(one, sampler)
         ]
         rows = [row for row in found if row]
         if rows:
@@ -114,6 +114,12 @@ def readme(everything: Mapping[str, Collected]) -> str:
         if name in everything:
             parts += [f"**{title}:**", _instead(everything[name])]
     return "\n\n".join(parts) + "\n"
+
+
+def _shown(collected: Collected, sampler: str) -> list[str]:
+    """The default, and what else has all of the scenario's seeds: one seed says nothing of an option."""
+    default, *options = collected.overview_arms(sampler)
+    return [default, *(arm for arm in options if len(collected.of(arm, sampler)) == len(collected.scenario["seeds"]))]
 
 
 def _row(name: str, collected: Collected, sampler: str, dft: str, group: Group) -> list[str]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -306,6 +307,19 @@ def test_the_readmes_row_of_a_scenario_is_what_its_runs_say() -> None:
     sft, dft = (mean(arm, lambda run: run["perplexity"]["perplexity"]["value"]) for arm in ("sft", "dft"))
     assert f" {100 * (dft / sft - 1):+.1f}&nbsp;% " in shown
     assert f"| `dft` | {mean('dft', lambda run: run['measures']['distinct-3']['value']):.3g} |" in shown
+
+
+def test_the_readme_shows_an_option_only_with_all_of_a_scenarios_seeds() -> None:
+    path = REPOSITORY / "benchmarks/effect/results/b-2m-1000.json"
+    found = figures.Collected.load(path)
+    option = "dft_human_contexts_growing_window"
+    fewer = replace(
+        found, runs=[run for run in found.runs if run["arm"] != option or run["seed"] == found.scenario["seeds"][0]]
+    )
+    assert option in fewer.overview_arms("t1-p1")
+    row = "rollouts there, `window_growth: 0.25`"
+    assert row in readme_part.readme({"b-2m-1000": found})
+    assert row not in readme_part.readme({"b-2m-1000": fewer})
 
 
 def test_cost_of_sft_by_hand() -> None:
@@ -642,6 +656,9 @@ seeds: [0]
     assert [len(found.of(arm, "t0.8-p1")) for arm in ("sft", "reinforce", "training_text")] == [1, 1, 1]
     (people,) = found.of("training_text", "t0.8-p1")
     assert set(people["matched"]) == set(dft["matched"])
+    assert set(dft["components"]["sentence_opening"]) == {"opening", "repeated"}
+    for name, ratio in dft["matched"].items():
+        assert ratio == pytest.approx(fmean(dft["components"][name].values()), rel=1e-4)
     assert people["measures"]["auc"]["value"] < dft["measures"]["auc"]["value"]
     told = {line.what: line for line in bar.lines(found, "t0.8-p1")}
     assert told["sum of log floor ratios below the super-baseline's"].met is not None
