@@ -29,6 +29,7 @@ from benchmarks.effect.figures import (
     values,
 )
 from benchmarks.effect.line import Line
+from benchmarks.effect.overview import overview
 from benchmarks.effect.readme_part import readme
 from benchmarks.effect.training_text import NAME as TRAINING_TEXT
 
@@ -186,6 +187,7 @@ def main(results: Path = RESULTS) -> None:
     for name, collected in everything.items():
         (results / f"{name}.md").write_text(scenario_page(collected), encoding="utf-8")
     (results / "effect.md").write_text(summary(everything), encoding="utf-8")
+    (results / "overview.md").write_text(overview(everything), encoding="utf-8")
     if "a" in everything:
         (results / "readme.md").write_text(readme(everything), encoding="utf-8")
     print(results / "effect.md")

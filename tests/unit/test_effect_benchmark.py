@@ -26,6 +26,7 @@ from benchmarks.effect import (
     corpora,
     cost,
     figures,
+    overview,
     plot,
     pretrain_on_gpu,
     probe,
@@ -284,10 +285,11 @@ def test_grids_floors_are_those_of_sft() -> None:
     assert figures.floor_ratios([point], floors=[sft]) == {"matched x": 2.0, "auc": 6.0}
 
 
-def test_the_readmes_row_of_a_scenario_is_what_its_runs_say() -> None:
+def test_the_overviews_row_of_a_scenario_is_what_its_runs_say() -> None:
     path = REPOSITORY / "benchmarks/effect/results/a.json"
     runs = json.loads(path.read_text(encoding="utf-8"))["runs"]
-    shown = readme_part.readme({"a": figures.Collected.load(path)})
+    found = {"a": figures.Collected.load(path)}
+    shown = overview.overview(found)
 
     def mean(arm: str, get: Callable[[dict[str, Any]], float]) -> float:
         found = [get(run) for run in runs if run["arm"] == arm]
@@ -306,7 +308,8 @@ def test_the_readmes_row_of_a_scenario_is_what_its_runs_say() -> None:
         assert f" {sft}&nbsp;→&nbsp;**{dft}** ({people}) " in shown
     sft, dft = (mean(arm, lambda run: run["perplexity"]["perplexity"]["value"]) for arm in ("sft", "dft"))
     assert f" {100 * (dft / sft - 1):+.1f}&nbsp;% " in shown
-    assert f"| `dft` | {mean('dft', lambda run: run['measures']['distinct-3']['value']):.3g} |" in shown
+    distinct = mean("dft", lambda run: run["measures"]["distinct-3"]["value"])
+    assert f"| `dft` | {distinct:.3g} |" in readme_part.readme(found)
 
 
 def test_the_readme_shows_an_option_only_with_all_of_a_scenarios_seeds() -> None:
@@ -320,6 +323,7 @@ def test_the_readme_shows_an_option_only_with_all_of_a_scenarios_seeds() -> None
     row = "rollouts there, `window_growth: 0.25`"
     assert row in readme_part.readme({"b-2m-1000": found})
     assert row not in readme_part.readme({"b-2m-1000": fewer})
+    assert row in overview.overview({"b-2m-1000": fewer})
 
 
 def test_cost_of_sft_by_hand() -> None:
