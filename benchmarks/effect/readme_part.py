@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from benchmarks.effect.columns import UNKNOWN, number, table
-from benchmarks.effect.figures import DFT, EQUAL, Collected, Run, distance, mean, measure, perplexity, text_sum
+from benchmarks.effect.figures import (
+    BOTH_CONTEXTS,
+    DFT,
+    EQUAL,
+    GROWING,
+    HUMAN_CONTEXTS,
+    Collected,
+    Run,
+    distance,
+    mean,
+    measure,
+    perplexity,
+    text_sum,
+)
 from benchmarks.effect.overview import headings, rows
 from benchmarks.effect.training_text import NAME as TRAINING_TEXT
 
@@ -25,6 +38,13 @@ PRICES = {
     "the task's loss": perplexity("validation loss"),
 }
 
+TWO_KINDS = "b-2m-1000"
+"""The scenario that is shown by kinds of contexts."""
+KINDS = {"human": "fairy tales", "task": "own contexts"}
+BY_CONTEXTS = (
+    TRAINING_TEXT, "sft", DFT, HUMAN_CONTEXTS, HUMAN_CONTEXTS + GROWING, BOTH_CONTEXTS, "sft_mixed",
+)  # fmt: skip
+
 INSTEAD = {
     "a": "Beside what one could do instead: A (`a`; `entropy` is GEM with beta 0.7)",
     "b-children": "and B (`b-children`)",
@@ -37,24 +57,40 @@ ARMS = (
 
 
 def readme(everything: Mapping[str, Collected]) -> str:
-    """SFT and DFT side by side in four scenarios, and the arms of two."""
+    """SFT and DFT side by side in four scenarios, one of them by kinds of contexts, and the arms of two."""
     found: list[list[str]] = []
     for name, asked in LARGEST.items():
         if name in everything:
-            found += [[asked, *row] for row in _rows(name, everything[name])]
+            sampler = everything[name].samplers[0]
+            default = everything[name].dft_arm(sampler)
+            found += [[asked, *row] for row in rows(name, everything[name], sampler, [default], PRICES, PAGES)]
     parts = [table(["", *headings(PRICES)], found)]
+    if TWO_KINDS in everything:
+        parts += [f"**B by what texts continue (`{TWO_KINDS}`):**", _by_contexts(everything[TWO_KINDS])]
     for name, title in INSTEAD.items():
         if name in everything:
             parts += [f"**{title}:**", _instead(everything[name])]
     return "\n\n".join(parts) + "\n"
 
 
-def _rows(name: str, collected: Collected) -> list[list[str]]:
-    """The default's, and those of options that were run with all of the scenario's seeds: one says nothing."""
-    sampler = collected.samplers[0]
-    default, *options = collected.overview_arms(sampler)
-    complete = [arm for arm in options if len(collected.of(arm, sampler)) == len(collected.scenario["seeds"])]
-    return rows(name, collected, sampler, [default, *complete], PRICES, PAGES)
+def _by_contexts(collected: Collected) -> str:
+    """A row for each of BY_CONTEXTS that was run with all of the scenario's seeds: one seed says nothing."""
+    where = {sampler: KINDS[collected.contexts(sampler)] for sampler in collected.samplers}
+    figures = {"distances": (distance, ".1f"), "other measures": (text_sum, ".0f"), "AUC": (measure("auc"), ".2f")}
+    loss = perplexity("validation loss")
+    plain = mean(collected.of("sft", collected.samplers[0]), loss)
+    found = []
+    for arm in BY_CONTEXTS:
+        by_sampler = [collected.of(arm, sampler) for sampler in where]
+        if all(len(runs) == len(collected.scenario["seeds"]) for runs in by_sampler):
+            row = [format(mean(runs, get), digits) for runs in by_sampler for get, digits in figures.values()]
+            price = "-" if arm == TRAINING_TEXT else f"{100 * (mean(by_sampler[0], loss) / plain - 1):+.1f} %"
+            found.append([_label(arm), *row, price])
+    return table(["arm", *(f"{name}, {of}" for of in where.values() for name in figures), "the task's loss"], found)
+
+
+def _label(arm: str) -> str:
+    return "people's training text" if arm == TRAINING_TEXT else f"`{arm}`"
 
 
 def _instead(collected: Collected) -> str:
@@ -72,9 +108,8 @@ def _instead(collected: Collected) -> str:
         "under the sampler": perplexity("sampler perplexity"),
         "the task's loss": perplexity("validation loss"),
     }
-    rows = []
+    found = []
     for arm in ARMS:
         if runs := collected.of(arm, sampler):
-            label = "people's training text" if arm == TRAINING_TEXT else f"`{arm}`"
-            rows.append([label, *(number(mean(runs, get)) for get in columns.values())])
-    return table(["arm", *columns], rows)
+            found.append([_label(arm), *(number(mean(runs, get)) for get in columns.values())])
+    return table(["arm", *columns], found)

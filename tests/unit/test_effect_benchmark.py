@@ -312,18 +312,17 @@ def test_the_overviews_row_of_a_scenario_is_what_its_runs_say() -> None:
     assert f"| `dft` | {distinct:.3g} |" in readme_part.readme(found)
 
 
-def test_the_readme_shows_an_option_only_with_all_of_a_scenarios_seeds() -> None:
-    path = REPOSITORY / "benchmarks/effect/results/b-2m-1000.json"
-    found = figures.Collected.load(path)
-    option = "dft_human_contexts_growing_window"
-    fewer = replace(
-        found, runs=[run for run in found.runs if run["arm"] != option or run["seed"] == found.scenario["seeds"][0]]
-    )
-    assert option in fewer.overview_arms("t1-p1")
-    row = "rollouts there, `window_growth: 0.25`"
-    assert row in readme_part.readme({"b-2m-1000": found})
-    assert row not in readme_part.readme({"b-2m-1000": fewer})
-    assert row in overview.overview({"b-2m-1000": fewer})
+def test_the_readme_shows_an_arm_by_contexts_only_with_all_of_a_scenarios_seeds() -> None:
+    found = figures.Collected.load(REPOSITORY / "benchmarks/effect/results/b-2m-1000.json")
+    arm, (first, *_) = "dft_both_contexts", found.scenario["seeds"]
+    fewer = replace(found, runs=[run for run in found.runs if run["arm"] != arm or run["seed"] == first])
+    losses = {
+        name: np.mean([run["perplexity"]["validation loss"]["value"] for run in found.of(name, "t1-p1")])
+        for name in ("sft", arm)
+    }
+    (row,) = (line for line in readme_part.readme({"b-2m-1000": found}).splitlines() if line.startswith(f"| `{arm}`"))
+    assert f"| {100 * (losses[arm] / losses['sft'] - 1):+.1f} % |" in row
+    assert f"| `{arm}`" not in readme_part.readme({"b-2m-1000": fewer})
 
 
 def test_cost_of_sft_by_hand() -> None:
