@@ -39,6 +39,7 @@ class Group:
     Attributes:
         title: what they ask.
         reading: what came out.
+        prices: what DFT may cost there.
     """
 
     title: str
@@ -94,13 +95,13 @@ def overview(everything: Mapping[str, Collected]) -> str:
     for letter, group in GROUPS.items():
         named = {name: one for name, one in everything.items() if name.startswith(letter)}
         found = [
-            row
+            row(name, one, sampler, arm, group.prices)
             for name, one in named.items()
             for sampler in one.samplers
-            for row in rows(name, one, sampler, one.overview_arms(sampler), group.prices)
+            for arm in one.overview_arms(sampler)
         ]
-        if found:
-            parts += [f"**{group.title}.** {group.reading}", table(headings(group.prices), found)]
+        if told := [cells for cells in found if cells]:
+            parts += [f"**{group.title}.** {group.reading}", table(headings(group.prices), told)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -108,20 +109,12 @@ def headings(prices: Prices) -> list[str]:
     return [*HEAD, *prices, "lines met", "of those people meet"]
 
 
-def rows(
-    name: str, collected: Collected, sampler: str, arms: Sequence[str], prices: Prices, pages: str = "."
-) -> list[list[str]]:
-    """A row for each of some arms of DFT's, where it and SFT were run.
+def row(name: str, collected: Collected, sampler: str, dft: str, prices: Prices, pages: str = ".") -> list[str]:
+    """SFT beside one arm of DFT's; [] where either was not run.
 
     Args:
-        pages: where the scenarios' pages are, as the links are to say.
+        pages: where the scenarios' pages are, as the link is to say.
     """
-    found = [_row(name, collected, sampler, arm, prices, pages) for arm in arms]
-    return [row for row in found if row]
-
-
-def _row(name: str, collected: Collected, sampler: str, dft: str, prices: Prices, pages: str) -> list[str]:
-    """[] where SFT or this arm of DFT's was not run."""
     scenario = collected.scenario
     score = Score.of(collected, sampler, dft)
     if not score.told:
@@ -144,8 +137,8 @@ def _row(name: str, collected: Collected, sampler: str, dft: str, prices: Prices
         _both(pair, distance, [mean(people, distance)], ".1f"),
         _both(pair, text_sum, [mean(people, text_sum)], ".0f"),
         _both(pair, measure("auc"), [mean(people, measure("auc"))], ".2f"),
-        _change(pair, measure("mmd")),
-        *(_change(pair, price, digits=1) for price in prices.values()),
+        change(pair, measure("mmd")),
+        *(change(pair, price, digits=1) for price in prices.values()),
         score.met,
         score.met_of_peoples,
     ]
@@ -168,6 +161,7 @@ def _both(
     return f"{before}{''.join(f' ({value})' for value in other)}&nbsp;→&nbsp;**{after}** ({human})"
 
 
-def _change(pair: Sequence[Sequence[Run]], figure: Callable[[Run], float | None], digits: int = 0) -> str:
+def change(pair: Sequence[Sequence[Run]], figure: Callable[[Run], float | None], digits: int = 0) -> str:
+    """How much higher a mean is over the second runs than over the first, in per cent."""
     before, after = (mean(runs, figure) for runs in pair)
     return f"{after / before - 1:+.{digits}%}".replace("%", "&nbsp;%")

@@ -19,7 +19,7 @@ from benchmarks.effect.figures import (
     perplexity,
     text_sum,
 )
-from benchmarks.effect.overview import headings, rows
+from benchmarks.effect.overview import change, headings, row
 from benchmarks.effect.training_text import NAME as TRAINING_TEXT
 
 PAGES = "benchmarks/effect/results"
@@ -61,9 +61,8 @@ def readme(everything: Mapping[str, Collected]) -> str:
     found: list[list[str]] = []
     for name, asked in LARGEST.items():
         if name in everything:
-            sampler = everything[name].samplers[0]
-            default = everything[name].dft_arm(sampler)
-            found += [[asked, *row] for row in rows(name, everything[name], sampler, [default], PRICES, PAGES)]
+            one, sampler = everything[name], everything[name].samplers[0]
+            found.append([asked, *row(name, one, sampler, one.dft_arm(sampler), PRICES, PAGES)])
     parts = [table(["", *headings(PRICES)], found)]
     if TWO_KINDS in everything:
         parts += [f"**B by what texts continue (`{TWO_KINDS}`):**", _by_contexts(everything[TWO_KINDS])]
@@ -77,15 +76,14 @@ def _by_contexts(collected: Collected) -> str:
     """A row for each of BY_CONTEXTS that was run with all of the scenario's seeds: one seed says nothing."""
     where = {sampler: KINDS[collected.contexts(sampler)] for sampler in collected.samplers}
     figures = {"distances": (distance, ".1f"), "other measures": (text_sum, ".0f"), "AUC": (measure("auc"), ".2f")}
-    loss = perplexity("validation loss")
-    plain = mean(collected.of("sft", collected.samplers[0]), loss)
+    sft, loss = collected.of("sft", collected.samplers[0]), perplexity("validation loss")
     found = []
     for arm in BY_CONTEXTS:
         by_sampler = [collected.of(arm, sampler) for sampler in where]
         if all(len(runs) == len(collected.scenario["seeds"]) for runs in by_sampler):
-            row = [format(mean(runs, get), digits) for runs in by_sampler for get, digits in figures.values()]
-            price = "-" if arm == TRAINING_TEXT else f"{100 * (mean(by_sampler[0], loss) / plain - 1):+.1f} %"
-            found.append([_label(arm), *row, price])
+            cells = [format(mean(runs, get), digits) for runs in by_sampler for get, digits in figures.values()]
+            price = "-" if arm == TRAINING_TEXT else change((sft, by_sampler[0]), loss, digits=1)
+            found.append([_label(arm), *cells, price])
     return table(["arm", *(f"{name}, {of}" for of in where.values() for name in figures), "the task's loss"], found)
 
 
@@ -108,8 +106,8 @@ def _instead(collected: Collected) -> str:
         "under the sampler": perplexity("sampler perplexity"),
         "the task's loss": perplexity("validation loss"),
     }
-    found = []
+    rows = []
     for arm in ARMS:
         if runs := collected.of(arm, sampler):
-            found.append([_label(arm), *(number(mean(runs, get)) for get in columns.values())])
-    return table(["arm", *columns], found)
+            rows.append([_label(arm), *(number(mean(runs, get)) for get in columns.values())])
+    return table(["arm", *columns], rows)

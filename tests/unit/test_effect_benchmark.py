@@ -321,7 +321,7 @@ def test_the_readme_shows_an_arm_by_contexts_only_with_all_of_a_scenarios_seeds(
         for name in ("sft", arm)
     }
     (row,) = (line for line in readme_part.readme({"b-2m-1000": found}).splitlines() if line.startswith(f"| `{arm}`"))
-    assert f"| {100 * (losses[arm] / losses['sft'] - 1):+.1f} % |" in row
+    assert f"| {100 * (losses[arm] / losses['sft'] - 1):+.1f}&nbsp;% |" in row
     assert f"| `{arm}`" not in readme_part.readme({"b-2m-1000": fewer})
 
 
