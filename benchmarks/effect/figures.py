@@ -22,6 +22,8 @@ HUMAN_CONTEXTS = "dft_human_contexts"
 """DFT with rollouts on the reference's contexts."""
 BOTH_CONTEXTS = "dft_both_contexts"
 """DFT with rollouts on the reference's contexts and on the training set's, in turn."""
+MIXED = "dft_mixed_eighth_both_contexts"
+"""The same where an eighth of the training rows are the reference's."""
 GROWING = "_growing_window"
 """Behind an arm's name: the same with distances over a share of all texts, `window_growth`."""
 LATER = ("mattr", "unknown words")
@@ -84,11 +86,12 @@ class Collected:
 
     def overview_arms(self, sampler: str) -> list[str]:
         """DFT's arms that overviews show: at its defaults; with rollouts on the reference's contexts, where texts
-        continue these; with rollouts on both kinds; each with a growing window too.
+        continue these; with rollouts on both kinds; each with a growing window too; and, rollouts on both kinds, with
+        some of the reference's text trained on.
         """
         kinds = [HUMAN_CONTEXTS, BOTH_CONTEXTS] if self.contexts(sampler) == "human" else [BOTH_CONTEXTS]
         default, *others = (arm + window for arm in [self.dft_arm(sampler), *kinds] for window in ("", GROWING))
-        return [default, *(arm for arm in others if self.of(arm, sampler))]
+        return [default, *(arm for arm in [*others, MIXED] if self.of(arm, sampler))]
 
     def grid(self, sampler: str) -> dict[tuple[str, str], list[Run]]:
         """(learning rate, sampler) -> runs of each point of the super-baseline, on the contexts of `sampler`."""

@@ -12,6 +12,7 @@ from benchmarks.effect.figures import (
     EQUAL,
     GROWING,
     HUMAN_CONTEXTS,
+    MIXED,
     Collected,
     Run,
     distance,
@@ -85,8 +86,12 @@ NOTE = (
     "columns are says the repository's README, which lines are not met [effect.md](effect.md)."
 )
 
-ROLLOUTS = {HUMAN_CONTEXTS: ", rollouts there", BOTH_CONTEXTS: ", rollouts on both"}
-"""Where an arm's rollouts are, if not where the default's are."""
+ROLLOUTS = {
+    HUMAN_CONTEXTS: ", rollouts there",
+    BOTH_CONTEXTS: ", rollouts on both",
+    MIXED: ", rollouts on both, an eighth of the rows human",
+}
+"""Where an arm's rollouts are, if not where the default's are, and whether it trains on the reference too."""
 
 
 def overview(everything: Mapping[str, Collected]) -> str:

@@ -11,6 +11,7 @@ from benchmarks.effect.figures import (
     EQUAL,
     GROWING,
     HUMAN_CONTEXTS,
+    MIXED,
     Collected,
     Run,
     distance,
@@ -43,6 +44,7 @@ TWO_KINDS = "b-2m-1000"
 KINDS = {"human": "fairy tales", "task": "own contexts"}
 BY_CONTEXTS = (
     TRAINING_TEXT, "sft", DFT, HUMAN_CONTEXTS, HUMAN_CONTEXTS + GROWING, BOTH_CONTEXTS, "sft_mixed",
+    "sft_mixed_eighth", MIXED,
 )  # fmt: skip
 
 INSTEAD = {
@@ -51,7 +53,8 @@ INSTEAD = {
 }
 """The scenarios whose arms are compared in the README."""
 ARMS = (
-    TRAINING_TEXT, "sft", DFT, "sft_wallclock", "sft_mixed", "entropy", "unlikelihood", "dpo", "reinforce",
+    TRAINING_TEXT, "sft", DFT, "sft_wallclock", "sft_mixed", "sft_mixed_eighth", "dft_mixed_eighth", "entropy",
+    "unlikelihood", "dpo", "reinforce",
     "reinforce_default", "reinforce_calibrated", EQUAL, "dft_uncalibrated", "dft_quarter", "dft_gamma1", "dft_hidden",
 )  # fmt: skip
 

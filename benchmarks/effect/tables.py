@@ -167,7 +167,8 @@ def summary(everything: dict[str, Collected]) -> str:
         "or was not run is not counted. † marks what people's own training text in the place of generated text does "
         "not meet either: it is of other documents than the held-out text. `dft_human_contexts` has its rollouts "
         "(`rollout.prompts`) on contexts of the reference, as texts are measured on, `dft_both_contexts` on these and "
-        "on the training set's in turn; those that end in `_growing_window` have `window_growth: 0.25` as well.",
+        "on the training set's in turn, `dft_mixed_eighth_both_contexts` likewise while an eighth of its rows are of "
+        "the reference; those that end in `_growing_window` have `window_growth: 0.25` as well.",
         "![Distances to human text in every scenario](all.png)",
         table(["scenario", "sampler", "arm", "lines of the bar met", "of those people meet", "not met"], rows),
         table(["scenario", "sampler", "arm", *(name for name, _ in QUOTED)], quoted),

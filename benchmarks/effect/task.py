@@ -136,11 +136,18 @@ class Task:
             return self.scenario.reference.domain
         if self.reference is None:
             return "train"
-        path = self.folder / f"reference-{self.scenario.reference.corpus}.jsonl"
+        return self._file(f"reference-{self.scenario.reference.corpus}.jsonl", self.reference)
+
+    def own_texts(self) -> str:
+        """A file of the training texts, for what takes them from one."""
+        return self._file(f"task-{self.scenario.corpus}.jsonl", self.train)
+
+    def _file(self, name: str, texts: Sequence[str]) -> str:
+        path = self.folder / name
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(f".{os.getpid()}")  # another process may be writing it too
-            partial.write_text("".join(json.dumps({"text": text}) + "\n" for text in self.reference), encoding="utf-8")
+            partial.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
             partial.replace(path)
         return str(path)
 

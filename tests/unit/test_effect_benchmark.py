@@ -37,7 +37,7 @@ from benchmarks.effect import (
     unknown_words,
 )
 from benchmarks.effect import scenario as scenarios
-from benchmarks.effect.arms import ARMS, Arm, dft, losses, reinforce
+from benchmarks.effect.arms import ARMS, Arm, dft, losses, mixture, reinforce
 from benchmarks.effect.arms.reinforce import ReinforceTerm, leave_one_out
 from benchmarks.effect.arms.unlikelihood import over_produced
 from benchmarks.effect.line import Line
@@ -756,6 +756,35 @@ def test_both_contexts_are_the_training_sets_and_the_references_in_turn(
     assert both.rollout.kinds == ["train", *there.rollout.kinds]
     assert (both.window_growth, growing.window_growth) == (0, 0.25)
     assert growing.model_copy(update={"window_growth": 0.0}) == both
+
+
+@pytest.mark.parametrize(("arm", "share"), [("sft_mixed", 1 / 2), ("sft_mixed_eighth", 1 / 8)])
+def test_a_mixture_holds_the_tasks_rows_and_a_share_of_the_references(
+    arm: str, share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mixture, "fine_tune", lambda task, seed, rows: rows)
+    task = two_corpora(tmp_path, "{corpus: fiction}")
+    mixed = cast(Any, ARMS[arm].train(task, 0, task.scenario.samplers[0]))
+    human = [row for row in mixed if "fiction" in task.tokenizer.decode(row)]
+    assert mixed[: len(task.rows)] == task.rows
+    assert len(human) == len(mixed) - len(task.rows) == round(share * len(mixed))
+    with pytest.raises(ValueError, match="here they are the same"):
+        ARMS[arm].train(two_corpora(tmp_path, "{}"), 0, task.scenario.samplers[0])
+
+
+def test_dft_on_a_mixture_has_its_rollouts_on_the_tasks_texts_and_in_turn_on_the_references(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dft, "run", lambda task, seed, config, rows: (config, rows))
+    task = two_corpora(tmp_path, "{corpus: fiction}")
+    arms = ("dft_mixed_eighth", "dft_mixed_eighth_both_contexts")
+    (own, rows), (both, same) = (cast(Any, ARMS[arm].train(task, 0, task.scenario.samplers[0])) for arm in arms)
+    (texts,) = own.rollout.kinds
+    assert [json.loads(line)["text"] for line in Path(texts).read_text().splitlines()] == list(task.train)
+    assert both.rollout.kinds == [texts, both.reference]
+    assert rows == same == mixture.rows(task, 1 / 8)
+    usual: Any = task.config(task.scenario.samplers[0], 0)
+    assert usual.model_copy(update={"rollout": own.rollout}) == own
 
 
 def test_the_arm_of_another_calibration_differs_from_dft_in_that_alone(

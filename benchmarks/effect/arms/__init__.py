@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.effect.arms import dft, dpo, entropy, reinforce, sft, unlikelihood
+from benchmarks.effect.arms import dft, dpo, entropy, mixture, reinforce, sft, unlikelihood
 from benchmarks.effect.scenario import SamplerBlock
 from benchmarks.effect.task import Task
 from benchmarks.effect.training import Trained
@@ -30,7 +30,8 @@ class Arm:
 ARMS: dict[str, Arm] = {
     "base": Arm(sft.untrained, per_sampler=False),
     "sft": Arm(sft.train, per_sampler=False),
-    "sft_mixed": Arm(sft.train_on_the_reference_too, per_sampler=False),
+    "sft_mixed": Arm(mixture.sft(share=0.5), per_sampler=False),
+    "sft_mixed_eighth": Arm(mixture.sft(share=0.125), per_sampler=False),
     "sft_wallclock": Arm(sft.train_for_dfts_seconds),
     "dft": Arm(dft.train),
     "dft_calibration_0.7": Arm(dft.at_defaults_but(calibration=0.7)),
@@ -39,6 +40,9 @@ ARMS: dict[str, Arm] = {
     "dft_human_contexts_growing_window": Arm(dft.on_human_contexts(window_growth=0.25)),
     "dft_both_contexts": Arm(dft.on_human_contexts("train")),
     "dft_both_contexts_growing_window": Arm(dft.on_human_contexts("train", window_growth=0.25)),
+    "dft_mixed": Arm(mixture.with_dft(share=0.5)),
+    "dft_mixed_eighth": Arm(mixture.with_dft(share=0.125)),
+    "dft_mixed_eighth_both_contexts": Arm(mixture.with_dft(share=0.125, both_contexts=True)),
     "dft_equal_rollouts": Arm(dft.with_options("dft_equal_rollouts")),
     "dft_uncalibrated": Arm(dft.with_options("dft_uncalibrated", calibration=0.0)),
     "dft_calibrated": Arm(dft.with_options("dft_calibrated", calibration=1.0)),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 
-from benchmarks.effect import corpora
 from benchmarks.effect.result_files import run_path
 from benchmarks.effect.scenario import SamplerBlock
 from benchmarks.effect.task import Task
@@ -19,19 +17,6 @@ def untrained(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
 
 def train(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
     return sft_model(task, seed)
-
-
-def train_on_the_reference_too(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
-    """SFT on as many rows of the human reference as of the task: what one could do instead where the text is at hand.
-
-    Raises:
-        ValueError: where the reference is the training text itself.
-    """
-    if task.reference is None:
-        raise ValueError("sft_mixed trains on the human reference beside the task's texts: here they are the same")
-    own = task.rows
-    human = corpora.rows(task.reference, task.tokenizer, task.scenario.max_length)
-    return fine_tune(task, seed, rows=[*own, *itertools.islice(itertools.cycle(human), len(own))])
 
 
 def train_for_dfts_seconds(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
