@@ -243,7 +243,8 @@ def test_overviews_show_dft_on_human_contexts_where_texts_continue_these_on_both
     found = collected_of([measured_run()], [measured_run()])
     (dft,) = found.of("dft", "t1-p1")
     kinds = ["dft_human_contexts", "dft_human_contexts_growing_window", "dft_both_contexts"]
-    elsewhere = ["dft_growing_window", *kinds, "dft_both_contexts_growing_window"]
+    both = ["dft_both_contexts_growing_window", figures.MIXED]
+    elsewhere = ["dft_growing_window", *kinds, *both]
     others = [{**dft, "arm": arm} for arm in reversed(elsewhere)]
     there = figures.Collected(found.scenario, [*found.runs, *others])
     assert found.overview_arms("t1-p1") == ["dft"]

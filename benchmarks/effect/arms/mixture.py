@@ -38,11 +38,11 @@ def sft(share: float) -> Callable[[Task, int, SamplerBlock], Trained]:
 
 
 def with_dft(share: float, *, both_contexts: bool = False) -> Callable[[Task, int, SamplerBlock], Trained]:
-    """The same with DFT at its default options, whose rollouts continue the task's texts, in turn with the reference's.
+    """The same with DFT at its default options, whose rollouts continue the task's texts, or these and the reference's.
 
     Args:
         share: of the rows, the reference's.
-        both_contexts: whether rollouts continue the reference's texts too.
+        both_contexts: whether rollouts continue the reference's texts too, in turn with the task's.
     """
 
     def train(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
