@@ -54,8 +54,8 @@ INSTEAD = {
 """The scenarios whose arms are compared in the README."""
 ARMS = (
     TRAINING_TEXT, "sft", DFT, "sft_wallclock", "sft_mixed", "sft_mixed_eighth", "dft_mixed_eighth", "entropy",
-    "unlikelihood", "dpo", "reinforce",
-    "reinforce_default", "reinforce_calibrated", EQUAL, "dft_uncalibrated", "dft_quarter", "dft_gamma1", "dft_hidden",
+    "unlikelihood", "dpo", "reinforce", "reinforce_default", "reinforce_calibrated", EQUAL, "dft_uncalibrated",
+    "dft_quarter", "dft_gamma1", "dft_hidden",
 )  # fmt: skip
 
 
