@@ -1,6 +1,6 @@
-"""Writes the generated parts of the README: the option table and the measured tables.
+"""Writes the generated parts of the README and of the effect benchmark's findings: options and measured tables.
 
-    python benchmarks/update_readme.py          # or --check: exit 1 when the README is not up to date
+    python benchmarks/update_readme.py          # or --check: exit 1 when one of them is not up to date
 
 Each part stands between `<!-- name:begin -->` and `<!-- name:end -->`.
 """
@@ -14,8 +14,11 @@ from pathlib import Path
 from dft_plugin.schema import option_table
 
 ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = (ROOT / "README.md", ROOT / "benchmarks/effect/FINDINGS.md")
 RESULTS = {
     "results": ROOT / "benchmarks/effect/results/readme.md",
+    "by-contexts": ROOT / "benchmarks/effect/results/by-contexts.md",
+    "by-calibration": ROOT / "benchmarks/effect/results/by-calibration.md",
     "variance": ROOT / "benchmarks/estimator/results/variance.md",
     "balance": ROOT / "benchmarks/estimator/results/balance.md",
     "domains": ROOT / "benchmarks/domains/results.md",
@@ -30,22 +33,22 @@ def parts() -> dict[str, str]:
     return found
 
 
-def filled(readme: str) -> str:
-    """The README with every generated part in its place."""
+def filled(document: str) -> str:
+    """A document with every generated part that it has a place for."""
     for name, text in parts().items():
         pattern = re.compile(rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
         replacement = text.strip() + "\n"
-        readme = pattern.sub(lambda match, new=replacement: match.group(1) + new + match.group(2), readme)
-    return readme
+        document = pattern.sub(lambda match, new=replacement: match.group(1) + new + match.group(2), document)
+    return document
 
 
 def main() -> None:
-    path = ROOT / "README.md"
-    before = path.read_text(encoding="utf-8")
-    after = filled(before)
+    before = {path: path.read_text(encoding="utf-8") for path in DOCUMENTS}
+    after = {path: filled(text) for path, text in before.items()}
     if "--check" in sys.argv:
         sys.exit(before != after)
-    path.write_text(after, encoding="utf-8")
+    for path, text in after.items():
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -74,8 +74,8 @@ GROUPS = {
     ),
     "d": Group(
         "D. Few data: 200 documents, LoRA of rank 8, temperature 1",
-        "Marks and sentence lengths come nearer, after 1,000 steps (two seeds) not quite as near as the 200 documents' "
-        "own are; the classifier tells about as well as before.",
+        "Marks and sentence lengths come nearer, after 1,000 steps not quite as near as the 200 documents' own are; "
+        "the classifier tells about as well as before.",
         {"perplexity": perplexity("perplexity")},
     ),
 }

@@ -1,14 +1,16 @@
-"""The README's part of the results: results/readme.md, which benchmarks/update_readme.py puts into it."""
+"""The generated parts of the README (results/readme.md) and of FINDINGS.md (results/by-*.md).
+
+`benchmarks/update_readme.py` puts them into these.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks.effect.columns import UNKNOWN, number, table
+from benchmarks.effect.columns import table
 from benchmarks.effect.figures import (
     BOTH_CONTEXTS,
     DFT,
-    EQUAL,
     GROWING,
     HUMAN_CONTEXTS,
     MIXED,
@@ -17,6 +19,7 @@ from benchmarks.effect.figures import (
     distance,
     mean,
     measure,
+    of_common_seeds,
     perplexity,
     text_sum,
 )
@@ -33,10 +36,11 @@ LARGEST = {
 }
 """Of each question the largest model that ran at the present default, in its longest run, and what is asked."""
 
+LOSS = "the task's loss"
 PRICES = {
     "perplexity at 1": perplexity("perplexity"),
     "under the sampler": perplexity("sampler perplexity"),
-    "the task's loss": perplexity("validation loss"),
+    LOSS: perplexity("validation loss"),
 }
 
 TWO_KINDS = "b-2m-1000"
@@ -47,70 +51,104 @@ BY_CONTEXTS = (
     "sft_mixed_eighth", MIXED,
 )  # fmt: skip
 
-INSTEAD = {
-    "a": "Beside what one could do instead: A (`a`; `entropy` is GEM with beta 0.7)",
-    "b-children": "and B (`b-children`)",
+INSTEAD = {"a": ("A", "perplexity at 1"), "b-children": ("B", LOSS)}
+"""The scenarios whose arms are compared, what the README calls them, and what an arm may cost there."""
+ARMS = {
+    TRAINING_TEXT: "people's training text",
+    "sft": "SFT",
+    DFT: "**DFT**",
+    "dft_calibration_0": "DFT without calibration",
+    "sft_calibrated": "calibration without rollouts",
+    "reinforce_default": "REINFORCE on DFT's statistics and rollouts",
+    "reinforce_default_calibrated": "REINFORCE and calibration",
+    "entropy": "GEM, beta 0.7",
+    "unlikelihood": "unlikelihood of over-used tokens",
+    "dpo": "DPO, human text chosen (SPIN)",
+    "sft_wallclock": "SFT for DFT's seconds and more",
+    "sft_mixed": "SFT, half of the rows from the reference",
 }
-"""The scenarios whose arms are compared in the README."""
-ARMS = (
-    TRAINING_TEXT, "sft", DFT, "sft_wallclock", "sft_mixed", "sft_mixed_eighth", "dft_mixed_eighth", "entropy",
-    "unlikelihood", "dpo", "reinforce", "reinforce_default", "reinforce_calibrated", EQUAL, "dft_uncalibrated",
-    "dft_quarter", "dft_gamma1", "dft_hidden",
-)  # fmt: skip
+"""Arms, and what the README calls them."""
+
+CALIBRATION = ("sft", "dft_calibration_0", "sft_calibrated", "reinforce_default_calibrated", DFT, TRAINING_TEXT)
+"""Arms with and without calibration and rollouts."""
+
+FIGURES: Mapping[str, tuple[Callable[[Run], float | None], str]] = {
+    "distances": (distance, ".1f"),
+    "other measures": (text_sum, ".0f"),
+    "AUC": (measure("auc"), ".2f"),
+}
+"""What arms are compared by, and with how many digits."""
 
 
 def readme(everything: Mapping[str, Collected]) -> str:
-    """SFT and DFT side by side in four scenarios, one of them by kinds of contexts, and the arms of two."""
-    found: list[list[str]] = []
+    """SFT and DFT side by side in four scenarios, and the arms of two."""
+    columns = [["", *headings(PRICES)]]
     for name, asked in LARGEST.items():
-        if name in everything:
-            one, sampler = everything[name], everything[name].samplers[0]
-            found.append([asked, *row(name, one, sampler, one.dft_arm(sampler), PRICES, PAGES)])
-    parts = [table(["", *headings(PRICES)], found)]
-    if TWO_KINDS in everything:
-        parts += [f"**B by what texts continue (`{TWO_KINDS}`):**", _by_contexts(everything[TWO_KINDS])]
-    for name, title in INSTEAD.items():
-        if name in everything:
-            parts += [f"**{title}:**", _instead(everything[name])]
+        if one := everything.get(name):
+            for sampler in one.samplers:
+                columns.append([asked, *row(name, one, sampler, one.dft_arm(sampler), PRICES, PAGES)])
+    head, *rows = zip(*columns, strict=True)
+    parts = [table(head, rows)]
+    if there := {name: everything[name] for name in INSTEAD if name in everything}:
+        parts += ["**Beside what one could do instead:**", _instead(there)]
     return "\n\n".join(parts) + "\n"
 
 
-def _by_contexts(collected: Collected) -> str:
-    """A row for each of BY_CONTEXTS that was run with all of the scenario's seeds: one seed says nothing."""
+def by_contexts(everything: Mapping[str, Collected]) -> str:
+    """The arms of one scenario by what their texts continue; "" where it was not run.
+
+    A row for each of BY_CONTEXTS that was run with all of the scenario's seeds: one seed says nothing.
+    """
+    if TWO_KINDS not in everything:
+        return ""
+    collected = everything[TWO_KINDS]
     where = {sampler: KINDS[collected.contexts(sampler)] for sampler in collected.samplers}
-    figures = {"distances": (distance, ".1f"), "other measures": (text_sum, ".0f"), "AUC": (measure("auc"), ".2f")}
-    sft, loss = collected.of("sft", collected.samplers[0]), perplexity("validation loss")
-    found = []
+    rows = []
     for arm in BY_CONTEXTS:
         by_sampler = [collected.of(arm, sampler) for sampler in where]
         if all(len(runs) == len(collected.scenario["seeds"]) for runs in by_sampler):
-            cells = [format(mean(runs, get), digits) for runs in by_sampler for get, digits in figures.values()]
-            price = "-" if arm == TRAINING_TEXT else change((sft, by_sampler[0]), loss, digits=1)
-            found.append([_label(arm), *cells, price])
-    return table(["arm", *(f"{name}, {of}" for of in where.values() for name in figures), "the task's loss"], found)
+            cells = [cell for runs in by_sampler for cell in _cells(runs)]
+            label = ARMS[arm] if arm == TRAINING_TEXT else f"`{arm}`"
+            rows.append([label, *cells, _price(collected, arm, collected.samplers[0], LOSS)])
+    return table(["arm", *(f"{name}, {of}" for of in where.values() for name in FIGURES), LOSS], rows) + "\n"
 
 
-def _label(arm: str) -> str:
-    return "people's training text" if arm == TRAINING_TEXT else f"`{arm}`"
+def by_calibration(everything: Mapping[str, Collected]) -> str:
+    """Figures of CALIBRATION's arms, a row for each scenario that has calibration by itself; "" where none has.
 
-
-def _instead(collected: Collected) -> str:
-    """A row for each of ARMS; means over seeds."""
-    sampler = collected.samplers[0]
-    columns: dict[str, Callable[[Run], float | None]] = {
-        "distinct-3": measure("distinct-3"),
-        "sentence-length variance": measure("sentence length, variance"),
-        "distances, floors": distance,
-        "other measures": text_sum,
-        "AUC": measure("auc"),
-        "MMD² x 10⁴": lambda run: 1e4 * run["measures"]["mmd"]["value"],
-        UNKNOWN[0]: UNKNOWN[1],
-        "perplexity at 1": perplexity("perplexity"),
-        "under the sampler": perplexity("sampler perplexity"),
-        "the task's loss": perplexity("validation loss"),
-    }
+    Over the seeds that all of its arms have.
+    """
     rows = []
-    for arm in ARMS:
-        if runs := collected.of(arm, sampler):
-            rows.append([_label(arm), *(number(mean(runs, get)) for get in columns.values())])
-    return table(["arm", *columns], rows)
+    for name, collected in everything.items():
+        sampler = collected.samplers[0]
+        if collected.of("sft_calibrated", sampler):
+            there = {arm: runs for arm in CALIBRATION if (runs := collected.of(arm, sampler))}
+            common = dict(zip(there, of_common_seeds(*there.values()), strict=True))
+            seeds = str(len(common["sft"]))
+            rows.append(
+                [f"`{name}`", seeds, *(", ".join(_cells(common[arm])) if arm in common else "" for arm in CALIBRATION)]
+            )
+    return table(["scenario", "seeds", *(ARMS[arm] for arm in CALIBRATION)], rows) + "\n" if rows else ""
+
+
+def _instead(everything: Mapping[str, Collected]) -> str:
+    """A row for each of ARMS that was run, the scenarios' columns beside each other; means over seeds."""
+    head = ["arm"]
+    rows = {arm: [label] for arm, label in ARMS.items()}
+    for name, collected in everything.items():
+        (question, price), sampler = INSTEAD[name], collected.samplers[0]
+        head += [f"{question}: {figure}" for figure in (*FIGURES, price)]
+        for arm, cells in rows.items():
+            runs = collected.of(arm, sampler)
+            cells += [*_cells(runs), _price(collected, arm, sampler, price)] if runs else [""] * (len(FIGURES) + 1)
+    return table(head, [cells for cells in rows.values() if any(cells[1:])])
+
+
+def _cells(runs: Sequence[Run]) -> list[str]:
+    return [format(mean(runs, get), digits) for get, digits in FIGURES.values()]
+
+
+def _price(collected: Collected, arm: str, sampler: str, name: str) -> str:
+    """What an arm costs beside SFT; people's text is no model's."""
+    pair = (collected.of("sft", sampler), collected.of(arm, sampler))
+    return "" if arm in ("sft", TRAINING_TEXT) else change(pair, PRICES[name], digits=1)

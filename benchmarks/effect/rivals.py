@@ -26,6 +26,8 @@ AT_SIZE = (EQUAL, "dft_quarter")
 """DFT's arms that are compared with REINFORCE, beside the one that is asked."""
 REINFORCE = ("reinforce", "reinforce_default")
 """At the options of `dft_equal_rollouts`, and at DFT's defaults."""
+CALIBRATED = tuple(f"{options}_calibrated" for options in REINFORCE)
+"""The same beside DFT's calibration, which is no part of REINFORCE."""
 ON_HUMAN_CONTEXTS = "reinforce_human_contexts"
 """At DFT's defaults with rollouts on the reference's contexts."""
 
@@ -69,10 +71,10 @@ def reinforce(collected: Collected, dft: Sequence[Run], sampler: str) -> Line:
         found = [_beside(theirs, arm, own) for arm, (theirs, own) in pairs.items() if own]
         met = met and any(wins for wins, _ in found)
         figures += [shown for _, shown in found]
-    calibrated = collected.of("reinforce_calibrated", sampler)
-    if calibrated and not elsewhere:
-        wins, names, shown = _wins(*of_common_seeds(dft, calibrated))
-        figures.append(f"beside REINFORCE with a calibration of 0.7, which is not asked, {wins} of {names}: {shown}")
+    for arm in () if elsewhere else CALIBRATED:
+        if calibrated := collected.of(arm, sampler):
+            wins, names, shown = _wins(*of_common_seeds(dft, calibrated))
+            figures.append(f"beside {arm}, which is not asked, {wins} of {names}: {shown}")
     return Line(what, "; ".join(figures), met)
 
 

@@ -37,7 +37,7 @@ from benchmarks.effect import (
     unknown_words,
 )
 from benchmarks.effect import scenario as scenarios
-from benchmarks.effect.arms import ARMS, Arm, dft, losses, mixture, reinforce
+from benchmarks.effect.arms import ARMS, Arm, dft, losses, mixture, reinforce, sft
 from benchmarks.effect.arms.reinforce import ReinforceTerm, leave_one_out
 from benchmarks.effect.arms.unlikelihood import over_produced
 from benchmarks.effect.line import Line
@@ -160,9 +160,11 @@ def test_each_reinforce_there_is_must_be_beaten(theirs: float, met: bool) -> Non
     own = {**dft, "cost": {"rollout_tokens_per_step": 16}}
     usual = {**dft, "arm": "reinforce", "matched": {"a": 3.0, "b": 3.0}, "cost": {"rollout_tokens_per_step": 32}}
     default = {**own, "arm": "reinforce_default", "matched": {"a": 3.0, "b": theirs}}
-    everything = figures.Collected(found.scenario, [*found.of("sft", "t1-p1"), own, usual, default])
+    calibrated = {**own, "arm": "reinforce_default_calibrated", "matched": {"a": 1.0, "b": 3.0}}
+    everything = figures.Collected(found.scenario, [*found.of("sft", "t1-p1"), own, usual, default, calibrated])
     (line,) = (line for line in bar.lines(everything, "t1-p1") if "REINFORCE" in line.what)
     assert line.met is met
+    assert "beside reinforce_default_calibrated, which is not asked, 1 of 2: a 2.00/1.00, b 2.00/3.00" in line.figure
     assert "dft, with 0.5 of its rollouts, 2 of 2" in line.figure
     assert f"dft, with 1 of reinforce_default's rollouts, {1 + met} of 2" in line.figure
 
@@ -309,11 +311,14 @@ def test_the_overviews_row_of_a_scenario_is_what_its_runs_say() -> None:
         assert f" {sft}&nbsp;→&nbsp;**{dft}** ({people}) " in shown
     sft, dft = (mean(arm, lambda run: run["perplexity"]["perplexity"]["value"]) for arm in ("sft", "dft"))
     assert f" {100 * (dft / sft - 1):+.1f}&nbsp;% " in shown
-    distinct = mean("dft", lambda run: run["measures"]["distinct-3"]["value"])
-    assert f"| `dft` | {distinct:.3g} |" in readme_part.readme(found)
+    auc = mean("dft", lambda run: run["measures"]["auc"]["value"])
+    cells = (
+        f"{mean('dft', distance):.1f} | {mean('dft', over_text):.0f} | {auc:.2f} | {100 * (dft / sft - 1):+.1f}&nbsp;%"
+    )
+    assert f"| **DFT** | {cells} |" in readme_part.readme(found)
 
 
-def test_the_readme_shows_an_arm_by_contexts_only_with_all_of_a_scenarios_seeds() -> None:
+def test_an_arm_is_shown_by_contexts_only_with_all_of_a_scenarios_seeds() -> None:
     found = figures.Collected.load(REPOSITORY / "benchmarks/effect/results/b-2m-1000.json")
     arm, (first, *_) = "dft_both_contexts", found.scenario["seeds"]
     fewer = replace(found, runs=[run for run in found.runs if run["arm"] != arm or run["seed"] == first])
@@ -321,9 +326,23 @@ def test_the_readme_shows_an_arm_by_contexts_only_with_all_of_a_scenarios_seeds(
         name: np.mean([run["perplexity"]["validation loss"]["value"] for run in found.of(name, "t1-p1")])
         for name in ("sft", arm)
     }
-    (row,) = (line for line in readme_part.readme({"b-2m-1000": found}).splitlines() if line.startswith(f"| `{arm}`"))
+    (row,) = (one for one in readme_part.by_contexts({"b-2m-1000": found}).splitlines() if one.startswith(f"| `{arm}`"))
     assert f"| {100 * (losses[arm] / losses['sft'] - 1):+.1f}&nbsp;% |" in row
-    assert f"| `{arm}`" not in readme_part.readme({"b-2m-1000": fewer})
+    assert f"| `{arm}`" not in readme_part.by_contexts({"b-2m-1000": fewer})
+
+
+def test_calibration_by_itself_stands_beside_dft_over_the_seeds_of_all_arms() -> None:
+    found = figures.Collected.load(REPOSITORY / "benchmarks/effect/results/a.json")
+    alone = [run for run in found.of("sft_calibrated", "t0.7-p1") if run["seed"] != 0]
+    fewer = replace(found, runs=[*alone, *(run for run in found.runs if run["arm"] != "sft_calibrated")])
+    without = collected_of([measured_run()], [measured_run()])
+    head, _, row = readme_part.by_calibration({"a": fewer, "b": without}).splitlines()
+    cells = dict(zip(head.split(" | "), row.split(" | "), strict=True))
+    assert cells["seeds"] == "2"
+    for arm in ("sft", "sft_calibrated", "dft"):
+        auc = np.mean([run["measures"]["auc"]["value"] for run in found.of(arm, "t0.7-p1") if run["seed"] != 0])
+        assert cells[readme_part.ARMS[arm]].endswith(f", {auc:.2f}")
+    assert readme_part.by_calibration({"b": without}) == ""
 
 
 def test_cost_of_sft_by_hand() -> None:
@@ -797,6 +816,37 @@ def test_the_arm_of_another_calibration_differs_from_dft_in_that_alone(
     usual, other = (cast(Any, ARMS[name].train(task, 0, task.scenario.samplers[0])) for name in names)
     assert (usual.calibration, other.calibration) == (0.85, 0.7)
     assert usual.model_copy(update={"calibration": 0.7}) == other
+
+
+def test_sft_calibrated_divides_what_training_sees_and_nothing_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests import tiny
+
+    monkeypatch.setattr(sft, "fine_tune", lambda task, seed, callbacks: SimpleNamespace(callbacks=callbacks, notes={}))
+    task = two_corpora(tmp_path, "{}")
+    sampler = task.scenario.samplers[0].model_copy(update={"temperature": 0.7})
+    trained: Any = ARMS["sft_calibrated"].train(task, 0, sampler)
+    assert trained.notes == {"prediction_temperature": pytest.approx(0.7**0.85)}
+    (callback,) = trained.callbacks
+    model, tokens = tiny.model().train(), torch.tensor([[1, 2, 3]])
+    plain = model(tokens).logits
+    callback.on_train_begin(None, None, None, model=model)
+    torch.testing.assert_close(model(tokens).logits, plain / 0.7**0.85)
+    callback.on_train_end(None, None, None)
+    torch.testing.assert_close(model(tokens).logits, plain)
+
+
+def test_reinforce_at_the_defaults_and_calibrated_has_dfts_own_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for arm in (dft, reinforce):
+        monkeypatch.setattr(arm, "run", lambda task, seed, config, *callback: config)
+    task = two_corpora(tmp_path, "{}")
+    names = ("dft", "reinforce_default_calibrated", "reinforce_default")
+    own, calibrated, plain = (cast(Any, ARMS[name].train(task, 0, task.scenario.samplers[0])) for name in names)
+    assert calibrated == own
+    assert plain == own.model_copy(update={"calibration": 0.0})
 
 
 # ---- on a GPU -----------------------------------------------------------------------------------------------

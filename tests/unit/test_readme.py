@@ -1,4 +1,4 @@
-"""The README's generated parts are what the code and the results say."""
+"""The generated parts of the README and of the findings are what the code and the results say."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ def test_generated_parts_are_up_to_date() -> None:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert module.filled(readme) == readme, "run python benchmarks/update_readme.py"
+    for path in module.DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        assert module.filled(text) == text, f"{path.name}: run python benchmarks/update_readme.py"
+    everything = "".join(path.read_text(encoding="utf-8") for path in module.DOCUMENTS)
+    assert [name for name in module.parts() if f"<!-- {name}:begin -->" not in everything] == []
 
 
 def test_code_by_line_20() -> None:

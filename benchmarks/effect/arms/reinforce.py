@@ -86,16 +86,22 @@ def train_calibrated(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
 
 def train_at_defaults(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
     """At DFT's default options and rollouts, next-token prediction at temperature 1."""
+    return _at_defaults(task, seed, sampler, calibration=0.0)
+
+
+def train_at_defaults_calibrated(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
+    """With DFT's calibration as well: only the estimator of the gradient differs from that of `dft`."""
     return _at_defaults(task, seed, sampler)
 
 
 def train_on_human_contexts(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
     """The same with the rollouts of `dft_human_contexts`."""
-    return _at_defaults(task, seed, sampler, rollout={"prompts": human_contexts(task, sampler, seed)})
+    rollout = {"prompts": human_contexts(task, sampler, seed)}
+    return _at_defaults(task, seed, sampler, calibration=0.0, rollout=rollout)
 
 
 def _at_defaults(task: Task, seed: int, sampler: SamplerBlock, **fixed: Any) -> Trained:
-    options = {**task.scenario.options.get("dft", {}), **fixed, "calibration": 0.0, "credit": 0.0}
+    options = {**task.scenario.options.get("dft", {}), **fixed, "credit": 0.0}
     return run(task, seed, task.config(sampler, seed, **options), ReinforceCallback)
 
 
