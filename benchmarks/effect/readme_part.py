@@ -85,8 +85,8 @@ def readme(everything: Mapping[str, Collected]) -> str:
     columns = [["", *headings(PRICES)]]
     for name, asked in LARGEST.items():
         if one := everything.get(name):
-            for sampler in one.samplers:
-                columns.append([asked, *row(name, one, sampler, one.dft_arm(sampler), PRICES, PAGES)])
+            found = (row(name, one, sampler, one.dft_arm(sampler), PRICES, PAGES) for sampler in one.samplers)
+            columns += [[asked, *cells] for cells in found if cells]
     head, *rows = zip(*columns, strict=True)
     parts = [table(head, rows)]
     if there := {name: everything[name] for name in INSTEAD if name in everything}:
@@ -124,10 +124,8 @@ def by_calibration(everything: Mapping[str, Collected]) -> str:
         if collected.of("sft_calibrated", sampler):
             there = {arm: runs for arm in CALIBRATION if (runs := collected.of(arm, sampler))}
             common = dict(zip(there, of_common_seeds(*there.values()), strict=True))
-            seeds = str(len(common["sft"]))
-            rows.append(
-                [f"`{name}`", seeds, *(", ".join(_cells(common[arm])) if arm in common else "" for arm in CALIBRATION)]
-            )
+            shown = [", ".join(_cells(common[arm])) if arm in common else "" for arm in CALIBRATION]
+            rows.append([f"`{name}`", str(len(common["sft_calibrated"])), *shown])
     return table(["scenario", "seeds", *(ARMS[arm] for arm in CALIBRATION)], rows) + "\n" if rows else ""
 
 

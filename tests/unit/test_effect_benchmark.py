@@ -345,6 +345,15 @@ def test_calibration_by_itself_stands_beside_dft_over_the_seeds_of_all_arms() ->
     assert readme_part.by_calibration({"b": without}) == ""
 
 
+def test_the_readme_leaves_out_what_was_not_run() -> None:
+    path = REPOSITORY / "benchmarks/effect/results/b-2m-1000.json"
+    found = figures.Collected.load(path)
+    alone = replace(found, runs=[run for run in found.runs if run["arm"] == "sft"])
+    head = "|  | A. Deployed at 0.7 |"
+    a = figures.Collected.load(path.with_name("a-2m-1000.json"))
+    assert readme_part.readme({"a-2m-1000": a, "b-2m-1000": alone}).splitlines()[0] == head
+
+
 def test_cost_of_sft_by_hand() -> None:
     # 6 x 8.03e9 x 32,768 operations at 400e12 a second, 1,000 times.
     sft, dft = (one for one in cost.costs() if one.arm in ("SFT", "DFT"))
