@@ -30,6 +30,7 @@ ARMS = {
     SUPER_BASELINE: ("s", "tab:orange", "SFT, each metric's best sampler"),
     "entropy": ("v", "tab:green", "GEM"),
     "reinforce": ("^", "tab:purple", "REINFORCE"),
+    "sft_calibrated": ("<", "tab:pink", "calibration without rollouts"),
     DFT: ("D", "tab:blue", "DFT"),
     HUMAN_CONTEXTS: ("P", "tab:cyan", "DFT, rollouts on the reference"),
     BOTH_CONTEXTS: ("*", "tab:olive", "DFT, rollouts on both"),
