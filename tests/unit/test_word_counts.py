@@ -150,7 +150,7 @@ documents = st.lists(st.text("abcdef .\n", max_size=30), max_size=12)
 
 
 @given(documents, st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @pytest.mark.usefixtures("little_room")
 def test_parts_in_any_order_and_grouping_add_up_to_the_whole(texts: list[str], order: random.Random) -> None:
     whole = count(texts)
@@ -167,7 +167,7 @@ def test_parts_in_any_order_and_grouping_add_up_to_the_whole(texts: list[str], o
 
 
 @given(documents, st.integers(1, 5))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @pytest.mark.usefixtures("little_room")
 def test_limits_already_known_change_nothing(texts: list[str], size: int) -> None:
     total = count(texts[:size])

@@ -77,7 +77,7 @@ def assert_equal(name: str, written: Written, group: np.ndarray, groups: int) ->
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(made=windows(), groups=st.integers(1, 3))
 def test_counts_equal_terms(name: str, made: list[Window], groups: int) -> None:
     assert_equal(name, Written.of(made), np.arange(len(made)) % groups, groups)
