@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+)
 
 
 class Block(BaseModel):
@@ -19,6 +26,16 @@ class Block(BaseModel):
             null = " or null" if type(None) in kinds else ""
             raise ValueError(f"takes {number}{null}, not true or false (given: {value})")
         return value
+
+    @model_serializer(mode="wrap")
+    def _null_that_says_something(self, dump: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        """Axolotl dumps a configuration without None, by which `lead: null` would become the default again."""
+        dumped: dict[str, Any] = dump(self)
+        if info.exclude_none:
+            for name, field in type(self).model_fields.items():
+                if getattr(self, name) is None and field.get_default(call_default_factory=True) is not None:
+                    dumped[name] = None
+        return dumped
 
 
 def _kinds(annotation: Any) -> set[Any]:

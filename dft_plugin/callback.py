@@ -12,7 +12,7 @@ from typing import Any
 from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
-from dft_plugin import host, run_report
+from dft_plugin import announcement, host, run_report
 from dft_plugin.assembly import Setting, assemble
 from dft_plugin.backward import Attachment, OwnBackward, choose_backward
 from dft_plugin.calibration import Calibration, prediction_temperature
@@ -78,7 +78,6 @@ class DFTCallback(TrainerCallback, ExportableState):
         host.add_to_logs(trainer, self.metrics.drain)
         host.before_clipping(trainer, self._on_gradients_ready)
         model = kwargs["model"]
-        self.backward = choose_backward(trainer.accelerator, self.config)
         accelerator = trainer.accelerator
         processes = host.processes(accelerator)
         dataloader = kwargs["train_dataloader"]
@@ -89,11 +88,15 @@ class DFTCallback(TrainerCallback, ExportableState):
             processes,
             accelerator.autocast,
         )
-        self.own = OwnBackward(trainable(model), self.config) if self.backward == "own" else None
-        self.attachment = Attachment(decoder_of(model)) if self.backward == "attached" else None
+        if self.config.statistics:
+            self.backward = choose_backward(accelerator, self.config)
+            self.own = OwnBackward(trainable(model), self.config) if self.backward == "own" else None
+            self.attachment = Attachment(decoder_of(model)) if self.backward == "attached" else None
         self.calibration = self._calibrated(model)
         self.guard.begin(model, state.global_step, stored(state, type(self).__name__).get("guards", {}))
-        if can_be_read_once(dataloader.dataset):
+        if not self.config.statistics:
+            self._begin_without_term(state)
+        elif can_be_read_once(dataloader.dataset):
             self.gathering = Gathering(self.config, processes, partial(host.on_inputs, trainer))
             self._say(f"dft: the data set can be read only once: the term acts after {self.gathering.wanted} windows")
         else:
@@ -106,6 +109,16 @@ class DFTCallback(TrainerCallback, ExportableState):
             self._say("dft: calibration is left out: the model's head has a bias or soft-capping")
         return None if temperature == 1 else Calibration(model, temperature)
 
+    def _begin_without_term(self, state: Any) -> None:
+        """Nothing is matched: calibration acts by itself."""
+        if self.calibration is None:
+            raise DistributionTermError(
+                "statistics is empty, so that nothing is matched, and calibration cannot act: the model's head has a "
+                "bias or soft-capping. The run would be plain SFT; name statistics, or leave the callback out"
+            )
+        self._restore(state)
+        self._say(announcement.calibration_alone(self.calibration.temperature))
+
     def _assemble(self, state: Any) -> None:
         started = time.perf_counter()
         with forked_rng(next(self.setting.model.parameters()).device, seed_of(self.config.seed)):
@@ -113,7 +126,10 @@ class DFTCallback(TrainerCallback, ExportableState):
         self.term.drift = self.guard.drift
         self._restore(state)
         self.report = run_report.begin(self.config, self.setting, self.term, self._trainer, state)
-        self._say(self._active_line(time.perf_counter() - started, state.max_steps))
+        names = [entry.name for entry in self.term.objective.matched]
+        at = 1.0 if self.calibration is None else self.calibration.temperature
+        line = announcement.with_term(self.config, names, self.schedule.start, state.max_steps, at, self.backward)
+        self._say(f"{line} (prepared in {time.perf_counter() - started:.1f} s)")
 
     def _say(self, line: str) -> None:
         if self.setting.processes.rank == 0:
@@ -127,23 +143,6 @@ class DFTCallback(TrainerCallback, ExportableState):
             self._assemble(state)
         return self.gathering is None
 
-    def _active_line(self, seconds: float, steps: int) -> str:
-        config = self.config
-        assert self.term is not None
-        names = ", ".join(entry.name for entry in self.term.objective.matched)
-        together = config.rollout.steps_per_generation
-        at_once = "" if together == 1 else f", {together} steps' texts at once"
-        kinds = len(config.rollout.kinds)
-        in_turn = "" if kinds == 1 else f", {kinds} kinds of contexts in turn"
-        return (
-            f"dft: Distribution Fine-Tuning is active: {names}; reference {config.reference}; weight "
-            f"{config.weight}; {config.rollout.batch_size} texts of up to {config.rollout.max_new_tokens} tokens "
-            f"per process every {config.rollout.interval} step(s) from step {self.schedule.start} of {steps} at "
-            f"temperature {config.rollout.temperature}{at_once}{in_turn}; "
-            f"{'' if self.calibration is None else f'next-token prediction at {self.calibration.temperature:.3g}; '}"
-            f"{self.backward} backward (prepared in {seconds:.1f} s)"
-        )
-
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._seen = False
         if self.own is not None:
@@ -151,7 +150,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         factor = 1.0 if self.guard.loss_bound is None else self.guard.loss_bound.factor
         if self.calibration is not None:
             self.calibration.share = factor
-        if not self._gathered(state):
+        if not self.config.statistics or not self._gathered(state):
             return
         warm = self.schedule.warmed(state.global_step)
         if warm is not None and self.schedule.acts(state.global_step):
@@ -233,19 +232,12 @@ class DFTCallback(TrainerCallback, ExportableState):
         for hook in (self.attachment, self.calibration):
             if hook is not None:
                 hook.remove()
-        if self.progress.acted == 0:
-            raise DistributionTermError(
-                f"training ended after {state.global_step} steps without the distribution term having acted "
-                f"(start_step {self.schedule.start}, interval {self.config.rollout.interval}, "
-                f"{self.progress.skipped} steps skipped{self._waited()})"
+        if self.config.statistics:
+            self.progress.ended(
+                state.global_step, self.schedule, waited="" if self.gathering is None else self.gathering.waited()
             )
         if self.report is not None:
             self.report.finish(self._trainer, state)
-
-    def _waited(self) -> str:
-        if self.gathering is None:
-            return ""
-        return f"; {self.gathering.windows()} of {self.gathering.wanted} human windows had come by"
 
     # ---- checkpoints ---------------------------------------------------------------------------------
 
@@ -268,7 +260,11 @@ class DFTCallback(TrainerCallback, ExportableState):
         state.stateful_callbacks[name] = self.state()
         if state.global_step == 0 or not attributes.get("saved"):
             return
-        assert self.term is not None
+        if self.term is None:
+            raise ValueError(
+                "the checkpoint holds a term's state, and statistics is empty: resume with the `statistics` it was "
+                "written with"
+            )
         self.progress = Progress.restored(attributes)
         if self.own is not None:
             self.own.cross_entropy_norm = attributes["cross_entropy_norm"]

@@ -26,7 +26,9 @@ from dft_plugin.written import Written
 
 
 def check_files(config: Mapping[str, Any], parsed: DFTConfig, findings: Findings) -> None:
-    """Adds what is found to `findings`."""
+    """Adds what is found to `findings`; where nothing is matched nothing is read."""
+    if not parsed.statistics:
+        return
     name = tokenizer_name(config, findings.host)
     tokenizer, reason = load_tokenizer(config, name)
     if tokenizer is None:

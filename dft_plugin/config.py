@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from dft_plugin import statistic_config
+from dft_plugin import consistency, statistic_config
 from dft_plugin.block import Block
 from dft_plugin.explained import explain
 from dft_plugin.rollout_config import DFTRolloutConfig
@@ -97,8 +97,8 @@ class DFTConfig(Block):
         default_factory=lambda: [
             DFTStatisticConfig(name=name, weight=weight) for name, weight in DEFAULT_STATISTICS.items()
         ],
-        min_length=1,
-        description="what is matched: names, or a name with options (distance, weight and its own)",
+        description="what is matched: names, or a name with options (distance, weight and its own). []: nothing, so "
+        "that `calibration` acts by itself, without a reference, rollouts or a report, in the seconds of plain SFT",
     )
     rollout: DFTRolloutConfig = Field(default_factory=DFTRolloutConfig, description="how the model is sampled")
     start_step: int | float = Field(
@@ -208,25 +208,7 @@ class DFTConfig(Block):
 
     @model_validator(mode="after")
     def _consistent(self) -> DFTConfig:
-        from dft_plugin import plugins
-
-        names = [entry.name for entry in self.statistics]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise ValueError(f"statistics lists {', '.join(repeated)} more than once: give each one entry")
-        for entry in self.statistics:
-            statistic_config.check(entry)
-            if self.credit == 0 and self.weight != 0 and plugins.statistic(entry.name).needs_credit:
-                raise ValueError(
-                    f"statistics: {entry.name}: it acts through reward-to-go alone, and credit is 0, so it would have "
-                    "no gradient; set credit above 0, such as credit: 0.9 (1 is unbiased)"
-                )
-        start, end = self.start_step, self.end_step
-        # A share and a number of steps can only be compared once the run's length is known (schedule.never_acts).
-        if end is not None and (end < 1) == (start < 1) and end <= start:
-            raise ValueError(
-                f"end_step is {end} and start_step {start}: the term would never act; raise end_step or leave it out"
-            )
+        consistency.check(self)
         return self
 
     @classmethod

@@ -46,6 +46,10 @@ class Gathering:
         own = window_sampler(self.config, self.documents, from_start=False).pieces()
         return int(self.processes.reduce(torch.tensor(float(own))))
 
+    def waited(self) -> str:
+        """What came by while there were too few windows."""
+        return f"{self.windows()} of {self.wanted} human windows had come by"
+
     def finished(self) -> list[Document]:
         """The documents of all processes, in the same order on each."""
         self._release()

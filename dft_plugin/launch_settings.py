@@ -52,7 +52,7 @@ def launch_problems(config: Mapping[str, Any], parsed: DFTConfig | None) -> Iter
                 f"{launch.given} is DeepSpeed ZeRO stage {launch.stage}: each process then holds a part of every "
                 f"weight, and the term reads the language-modelling head's as a whole; use stage {LAST_STAGE}"
             )
-        if parsed is not None and parsed.weight == "auto":
+        if parsed is not None and parsed.statistics and parsed.weight == "auto":
             yield (
                 f"{launch.given} turns DeepSpeed on, and weight is auto, which measures the term's gradient alone: its "
                 "engine never shows that; give a number as `weight` in the dft block"

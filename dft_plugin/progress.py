@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from dft_plugin.schedule import Schedule
+
 logger = logging.getLogger("dft_plugin")
 
 MOST_SKIPPED_IN_A_ROW = 10
@@ -48,6 +50,19 @@ class Progress:
             raise DistributionTermError(
                 f"{reason}, {MOST_SKIPPED_IN_A_ROW} steps in a row (last: step {step}): lower the learning rate "
                 "or the term's weight, or train in bf16 instead of fp16"
+            )
+
+    def ended(self, steps: int, schedule: Schedule, waited: str) -> None:
+        """At the end of a run of so many optimizer steps; `waited` says what the term still waited for, if anything.
+
+        Raises:
+            DistributionTermError: when it never acted.
+        """
+        if self.acted == 0:
+            raise DistributionTermError(
+                f"training ended after {steps} steps without the distribution term having acted (start_step "
+                f"{schedule.start}, interval {schedule.interval}, {self.skipped} steps skipped"
+                f"{f'; {waited}' if waited else ''})"
             )
 
     def state(self) -> dict[str, int]:

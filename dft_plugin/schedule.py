@@ -47,7 +47,9 @@ def in_steps(given: float, steps: int) -> int:
 
 
 def never_acts(config: DFTConfig, steps: int) -> str | None:
-    """Why the term would act at no step of a run of so many, and the mend; None where it acts."""
+    """Why the term would act at no step of a run of so many, and the mend; None where it acts or nothing is matched."""
+    if not config.statistics:
+        return None
     schedule = Schedule.of(config, steps)
     if schedule.start >= steps:
         return (

@@ -172,6 +172,8 @@ def make_job(request: Request) -> Job:
     config = request.config
     # Statistics measured under the model have no human side without one; a run measures it at its beginning.
     entries = [entry for entry in config.statistics if not plugins.statistic(entry.name).needs_model]
+    if not config.statistics:
+        raise ReferenceError("statistics is empty: there is nothing to build; name what to count")
     if not entries:
         raise ReferenceError("every statistic is measured under the model: there is nothing to build")
     for entry in entries:

@@ -40,10 +40,12 @@ def check(cfg: Any) -> None:
 def announce(cfg: Any) -> None:
     """Prints one line, on the first process only."""
     if int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0:
-        names = ", ".join(entry.name for entry in configuration(cfg).statistics)
+        config = configuration(cfg)
+        names = ", ".join(entry.name for entry in config.statistics)
+        matched = f"{names}; reference {config.reference}; weight {config.weight}"
         print(
-            f"dft: Distribution Fine-Tuning (dft-plugin {dft_plugin.__version__}) is on: {names}; "
-            f"reference {configuration(cfg).reference}; weight {configuration(cfg).weight}",
+            f"dft: Distribution Fine-Tuning (dft-plugin {dft_plugin.__version__}) is on: "
+            f"{matched if names else 'nothing is matched (statistics: []), calibration alone'}",
             file=sys.stderr,
             flush=True,
         )

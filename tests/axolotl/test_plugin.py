@@ -32,6 +32,11 @@ def test_register_says_that_the_term_is_on(capsys: pytest.CaptureFixture[str]) -
     assert said[0].endswith("is on: novelty; reference train; weight 0.5")
 
 
+def test_register_says_that_calibration_is_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    DFTPlugin().register(config(dft={"statistics": [], "rollout": {"temperature": 0.7}}))
+    assert capsys.readouterr().err.endswith(") is on: nothing is matched (statistics: []), calibration alone\n")
+
+
 def test_an_empty_block_takes_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     DFTPlugin().register(config(dft=None))
     assert "weight auto" in capsys.readouterr().err
@@ -54,6 +59,7 @@ def test_only_the_first_process_says_it(capsys: pytest.CaptureFixture[str], monk
         ({"dft": {}, "sequence_parallel_degree": 2}, UnsupportedRunError, "sequence parallelism"),
         ({"dft": {}, "fsdp_version": 2, "fsdp_config": {"a": 1}}, UnsupportedRunError, "FSDP"),
         ({"dft": {}, "deepspeed": {"zero_optimization": {"stage": 2}}}, UnsupportedRunError, "weight is auto"),
+        ({"dft": {"statistics": []}}, ConfigError, "the run would be plain SFT"),
         ({"dft": {"weight": 1}, "deepspeed": {"zero_optimization": {"stage": 3}}}, UnsupportedRunError, "stage 3"),
     ],
 )
@@ -75,7 +81,8 @@ def test_the_block_survives_axolotl_own_classes(monkeypatch: pytest.MonkeyPatch)
     manager = PluginManager.get_instance()
     monkeypatch.setattr(manager, "plugins", {PLUGIN: DFTPlugin()})
     merged = merge_input_args()[1]
-    block = {"weight": "0.25", "statistics": ["entropy", {"ngram_frequency": {"n": [2, 3], "size": 64}}], **BLOCK}
+    statistics = ["entropy", {"ngram_frequency": {"n": [2, 3], "size": 64}}]
+    block = {"weight": "0.25", "statistics": statistics, "lead": None, "derivative_window": None, **BLOCK}
     read = merged.model_fields["dft"]
     assert read.annotation == DFTConfig | None
     # What Axolotl does with a configuration: validated, dumped without None, wrapped.
@@ -83,6 +90,19 @@ def test_the_block_survives_axolotl_own_classes(monkeypatch: pytest.MonkeyPatch)
     (callback,) = DFTPlugin().add_callbacks_post_trainer(dumped, trainer=None)
     assert callback.config == DFTConfig.model_validate(block)
     assert callback.config.weight == 0.25
+    assert callback.config.lead is callback.config.derivative_window is None
+
+
+def test_null_is_not_the_default_where_axolotl_reads_the_file(tmp_path: Path) -> None:
+    from axolotl.cli.config import load_cfg
+
+    from dft_plugin_axolotl.register import configuration as block_of
+
+    make_inputs(tmp_path)
+    block = {**BLOCK, "lead": None, "derivative_window": None}
+    cfg = load_cfg(str(write(tmp_path, "null", configuration(tmp_path, "out", plugins=[PLUGIN], dft=block))))
+    assert block_of(cfg) == DFTConfig.model_validate(block)
+    assert block_of(cfg).lead is block_of(cfg).derivative_window is None
 
 
 def test_dft_check_is_a_command_of_axolotl(tmp_path: Path) -> None:

@@ -81,6 +81,17 @@ def test_lora_on_instructions(folder: Path) -> None:
     assert (folder / "lora" / "adapter_model.safetensors").is_file()
 
 
+def test_calibration_alone(folder: Path) -> None:
+    """`statistics: []` survives Axolotl's own reading of the file, and acts from the first step on."""
+    block = {"statistics": [], "calibration": 1, "rollout": {"temperature": 0.5}}
+    ran = train(write(folder, "alone", configuration(folder, "alone", plugins=[PLUGIN], dft=block)))
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    assert "dft: nothing is matched (statistics: []): next-token prediction at 0.5, and no rollouts" in ran.stderr
+    lines = history(folder / "alone")
+    assert len(lines) == 4
+    assert not any(key.startswith("dft/") for line in lines for key in line)
+
+
 def test_sample_packing_with_accumulation(folder: Path) -> None:
     options = {
         "sample_packing": True,

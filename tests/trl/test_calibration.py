@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from dft_plugin import DFTCallback
 from dft_plugin.calibration import Calibration, prediction_temperature
+from dft_plugin.callback import DistributionTermError
 from dft_plugin.config import DFTConfig
 from tests import tiny
 from tests.training import At, Gradient, combined, norm_squared, relative_error, term_options, train
@@ -88,6 +89,51 @@ def test_part_of_the_way() -> None:
 def test_before_the_term_acts() -> None:
     """It slows nothing down, so it does not wait for `start_step`, nor for the warm-up."""
     check("llama", "full", "plain", term={"start_step": 1, "warmup_steps": 4}, options={"max_steps": 2})
+
+
+@pytest.mark.parametrize("data", ["plain", "completion"])
+def test_alone(data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is matched: every step is cross-entropy's at T and nothing more, and no text is drawn."""
+    rows, needed = DATA[data]
+    model, rows = tiny.model("llama"), rows(48)
+    options = {**needed, "max_steps": 3, "learning_rate": 0.01}
+    expected = train(model, rows, compute_loss_func=cross_entropy_at(TEMPERATURE), loss_type="nll", **options)
+    plain = train(model, rows, loss_type="nll", **options)
+    callback = DFTCallback(statistics=[], calibration=1, rollout={"temperature": TEMPERATURE})
+    found = train(model, rows, callback, **options)
+    assert len(found.gradients) == len(expected.gradients) == 3
+    for step in range(3):
+        assert relative_error(found.gradients[step], expected.gradients[step]) <= EXACT * 10**step
+        assert relative_error(plain.gradients[step], expected.gradients[step]) > 0.01
+    assert callback.term is None
+    assert not any(key.startswith("dft/") for line in found.logs for key in line)
+    said = "dft: nothing is matched (statistics: []): next-token prediction at 0.7, and no rollouts\n"
+    assert said in capsys.readouterr().err
+
+
+def test_alone_with_a_head_that_it_cannot_divide() -> None:
+    model = tiny.model("llama")
+    model.config.final_logit_softcapping = 30.0
+    callback = DFTCallback(statistics=[], rollout={"temperature": TEMPERATURE})
+    with pytest.raises(DistributionTermError, match=r"bias or soft-capping\. The run would be plain SFT"):
+        train(model, tiny.plain_rows(8), callback)
+
+
+def test_alone_under_a_bound_on_held_out_loss() -> None:
+    """Calibration is what the bound holds back there: at half of the exponent after an evaluation that is too high."""
+    model, rows = tiny.model("llama"), tiny.plain_rows(48)
+    callback = DFTCallback(statistics=[], calibration=1, loss_bound=0.1, rollout={"temperature": TEMPERATURE})
+    evaluation = {"eval_strategy": "steps", "eval_steps": 1, "eval_rows": tiny.plain_rows(4)}
+    shares: list[float] = []
+
+    def worsen(state: Any, kwargs: Any) -> None:
+        assert callback.guard.loss_bound is not None
+        assert callback.calibration is not None
+        callback.guard.loss_bound.lowest = 0.1
+        shares.append(callback.calibration.share)
+
+    train(model, rows, callback, At(1, worsen), At(2, worsen), max_steps=3, **evaluation)
+    assert shares == [1.0, 0.5]
 
 
 def test_nothing_else_is_touched() -> None:

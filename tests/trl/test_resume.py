@@ -120,6 +120,23 @@ def test_checkpoint_of_other_statistics_is_refused(tmp_path: Path) -> None:
         run(tmp_path, [other], resume=True)
 
 
+ALONE = {"statistics": [], "rollout": {"temperature": 0.7}}
+
+
+def test_calibration_alone_goes_on(tmp_path: Path) -> None:
+    whole = run(tmp_path, [DFTCallback(**ALONE)])
+    resumed = run(tmp_path, [DFTCallback(**ALONE)], resume=True)
+    plain = run(tmp_path / "plain", [])
+    assert all(torch.equal(whole.weights[name], resumed.weights[name]) for name in whole.weights)
+    assert any(not torch.equal(whole.weights[name], plain.weights[name]) for name in whole.weights)
+
+
+def test_a_term_is_not_lost_where_a_run_goes_on_without_statistics(tmp_path: Path) -> None:
+    run(tmp_path, [DFTCallback(**TERM)])
+    with pytest.raises(ValueError, match=r"statistics is empty: resume with the `statistics`"):
+        run(tmp_path, [DFTCallback(**ALONE)], resume=True)
+
+
 def test_training_twice_with_one_trainer() -> None:
     """The hooks of the first `train()` are replaced, not doubled."""
     once, twice = DFTCallback(**TERM), DFTCallback(**TERM)

@@ -10,6 +10,8 @@ import pytest
 from dft_plugin.config import ConfigError, DFTConfig, parse
 from dft_plugin.statistic_config import DEFAULT_STATISTICS
 
+COOL = {"rollout": {"temperature": 0.7}}
+
 
 def message(block: Any) -> str:
     with pytest.raises(ConfigError) as error:
@@ -31,6 +33,19 @@ def test_a_dump_is_read_back() -> None:
     assert parse(config.model_dump(mode="json")) == config
     # Axolotl drops the keys that are None.
     assert parse(config.model_dump(mode="json", exclude_none=True)) == config
+
+
+@pytest.mark.parametrize("block", [{"lead": None}, {"derivative_window": None}, {"statistics": [], **COOL}])
+def test_a_dump_without_none_keeps_what_differs_from_the_default(block: dict[str, Any]) -> None:
+    config = parse(block)
+    dumped = config.model_dump(mode="json", exclude_none=True)
+    assert parse(dumped) == config != DFTConfig()
+    assert "loss_bound" not in dumped
+
+
+def test_calibration_needs_nothing_to_be_matched() -> None:
+    config = parse({"statistics": [], **COOL})
+    assert config.prediction_temperature == pytest.approx(0.7**0.85)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +106,11 @@ def test_each_unknown_key_is_compared_with_its_own_block() -> None:
         ({"weight": float("nan")}, "weight: takes a number of at least 0"),
         ({"weight": True}, "weight: takes a number of at least 0"),
         ({"weight": None}, "weight: takes a number of at least 0"),
-        ({"statistics": []}, "statistics: "),
+        ({"statistics": []}, "(rollout.temperature 1, calibration 0.85, weight auto): the run would be plain SFT"),
+        ({"statistics": [], "weight": 0, **COOL}, "calibration 0.85, weight 0.0): the run would be plain SFT"),
+        ({"statistics": [], "calibration": 0, **COOL}, "calibration 0, weight auto): the run would be plain SFT"),
+        ({"statistics": [], "kl_weight": 0.5, **COOL}, "kl_weight is 0.5 and statistics is empty"),
+        ({"statistics": [], "report": True, **COOL}, "report is True and statistics is empty"),
         ({"statistics": ["novelty", "novelty"]}, "statistics lists novelty more than once"),
         ({"statistics": [{"name": "novelty", "weight": 0}]}, "statistics.0.weight: "),
         ({"statistics": [{"ngram_frequency": {"size": 2}}]}, "statistics: ngram_frequency: size: "),

@@ -37,7 +37,7 @@ from benchmarks.effect import (
     unknown_words,
 )
 from benchmarks.effect import scenario as scenarios
-from benchmarks.effect.arms import ARMS, Arm, dft, losses, mixture, reinforce, sft
+from benchmarks.effect.arms import ARMS, Arm, dft, losses, mixture, reinforce
 from benchmarks.effect.arms.reinforce import ReinforceTerm, leave_one_out
 from benchmarks.effect.arms.unlikelihood import over_produced
 from benchmarks.effect.line import Line
@@ -816,34 +816,18 @@ def test_dft_on_a_mixture_has_its_rollouts_on_the_tasks_texts_and_in_turn_on_the
     assert usual.model_copy(update={"rollout": own.rollout}) == own
 
 
-def test_the_arm_of_another_calibration_differs_from_dft_in_that_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("arm", "changed"), [("dft_calibration_0.7", {"calibration": 0.7}), ("sft_calibrated", {"statistics": []})]
+)
+def test_an_arm_differs_from_dft_in_one_option_alone(
+    arm: str, changed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dft, "run", lambda task, seed, config, *callback: config)
     task = two_corpora(tmp_path, "{}")
-    names = ("dft", "dft_calibration_0.7")
-    usual, other = (cast(Any, ARMS[name].train(task, 0, task.scenario.samplers[0])) for name in names)
-    assert (usual.calibration, other.calibration) == (0.85, 0.7)
-    assert usual.model_copy(update={"calibration": 0.7}) == other
-
-
-def test_sft_calibrated_divides_what_training_sees_and_nothing_afterwards(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from tests import tiny
-
-    monkeypatch.setattr(sft, "fine_tune", lambda task, seed, callbacks: SimpleNamespace(callbacks=callbacks, notes={}))
-    task = two_corpora(tmp_path, "{}")
     sampler = task.scenario.samplers[0].model_copy(update={"temperature": 0.7})
-    trained: Any = ARMS["sft_calibrated"].train(task, 0, sampler)
-    assert trained.notes == {"prediction_temperature": pytest.approx(0.7**0.85)}
-    (callback,) = trained.callbacks
-    model, tokens = tiny.model().train(), torch.tensor([[1, 2, 3]])
-    plain = model(tokens).logits
-    callback.on_train_begin(None, None, None, model=model)
-    torch.testing.assert_close(model(tokens).logits, plain / 0.7**0.85)
-    callback.on_train_end(None, None, None)
-    torch.testing.assert_close(model(tokens).logits, plain)
+    usual, other = (cast(Any, ARMS[name].train(task, 0, sampler)) for name in ("dft", arm))
+    assert (usual.calibration, len(usual.statistics)) == (0.85, 6)
+    assert usual.model_copy(update=changed) == other != usual
 
 
 def test_reinforce_at_the_defaults_and_calibrated_has_dfts_own_options(

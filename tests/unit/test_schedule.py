@@ -45,6 +45,10 @@ def test_a_term_that_would_never_act_is_told(block: dict[str, float], steps: int
     assert (never_acts(parse(block), steps) or "").startswith(expected)
 
 
+def test_where_nothing_is_matched_nothing_has_to_act() -> None:
+    assert never_acts(parse({"statistics": [], "start_step": 10, "rollout": {"temperature": 0.7}}), 10) is None
+
+
 def test_a_step_and_a_half_is_no_step() -> None:
     with pytest.raises(ConfigError, match=r"start_step: takes a number of steps, or a share of them below 1 .*1\.5"):
         parse({"start_step": 1.5})

@@ -33,7 +33,7 @@ ARMS: dict[str, Arm] = {
     "sft_mixed": Arm(mixture.sft(share=0.5), per_sampler=False),
     "sft_mixed_eighth": Arm(mixture.sft(share=0.125), per_sampler=False),
     "sft_wallclock": Arm(sft.train_for_dfts_seconds),
-    "sft_calibrated": Arm(sft.train_calibrated),
+    "sft_calibrated": Arm(dft.at_defaults_but(statistics=[])),
     "dft": Arm(dft.train),
     "dft_calibration_0": Arm(dft.at_defaults_but(calibration=0.0)),
     "dft_calibration_0.7": Arm(dft.at_defaults_but(calibration=0.7)),

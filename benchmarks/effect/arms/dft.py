@@ -65,7 +65,8 @@ def with_options(name: str, **fixed: Any) -> Callable[[Task, int, SamplerBlock],
 def run(task: Task, seed: int, config: DFTConfig, callback: type[DFTCallback] = DFTCallback, **options: Any) -> Trained:
     trained = fine_tune(task, seed, callbacks=[callback(config)], **options)
     rollout = config.rollout
-    trained.cost["rollout_tokens_per_step"] = rollout.batch_size * rollout.max_new_tokens / rollout.interval
+    if config.statistics:
+        trained.cost["rollout_tokens_per_step"] = rollout.batch_size * rollout.max_new_tokens / rollout.interval
     noted = config.model_dump(mode="json", exclude={"reference"})
     noted["rollout"]["prompts"] = [Path(prompts).name for prompts in rollout.kinds]  # the folder is this machine's
     trained.notes["config"] = noted

@@ -1,0 +1,63 @@
+"""What options of a `dft:` block contradict each other, each valid by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from dft_plugin import statistic_config
+
+if TYPE_CHECKING:
+    from dft_plugin.config import DFTConfig
+
+
+def check(config: DFTConfig) -> None:
+    """Refuses a block in which something would be silent.
+
+    Raises:
+        ValueError: naming what was given and the mend.
+    """
+    for entry in config.statistics:
+        statistic_config.check(entry)
+    for contradiction in (*_of_statistics(config), *_without_statistics(config), *_of_steps(config)):
+        raise ValueError(contradiction)
+
+
+def _of_statistics(config: DFTConfig) -> Iterator[str]:
+    from dft_plugin import plugins
+
+    names = [entry.name for entry in config.statistics]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        yield f"statistics lists {', '.join(repeated)} more than once: give each one entry"
+    for name in names:
+        if config.credit == 0 and config.weight != 0 and plugins.statistic(name).needs_credit:
+            yield (
+                f"statistics: {name}: it acts through reward-to-go alone, and credit is 0, so it would have no "
+                "gradient; set credit above 0, such as credit: 0.9 (1 is unbiased)"
+            )
+
+
+def _without_statistics(config: DFTConfig) -> Iterator[str]:
+    if config.statistics:
+        return
+    if config.prediction_temperature == 1:
+        yield (
+            "statistics is empty, so that nothing is matched, and next-token prediction stays at temperature 1 "
+            f"(rollout.temperature {config.rollout.temperature:g}, calibration {config.calibration:g}, weight "
+            f"{config.weight}): the run would be plain SFT. Set rollout.temperature to the one you deploy with, or "
+            "name what to match"
+        )
+    for name, wanted in {"kl_weight": config.kl_weight > 0, "report": config.report is True}.items():
+        if wanted:
+            yield (
+                f"{name} is {getattr(config, name)} and statistics is empty: it is measured on rollouts, and there are "
+                f"none; leave {name} out, or name what to match"
+            )
+
+
+def _of_steps(config: DFTConfig) -> Iterator[str]:
+    start, end = config.start_step, config.end_step
+    # A share and a number of steps can only be compared once the run's length is known (schedule.never_acts).
+    if end is not None and (end < 1) == (start < 1) and end <= start:
+        yield f"end_step is {end} and start_step {start}: the term would never act; raise end_step or leave it out"
