@@ -14,18 +14,18 @@ from dft_plugin import plugins
 from dft_plugin.accumulation import Accumulation
 from dft_plugin.calibration import prediction_temperature
 from dft_plugin.config import DFTConfig
+from dft_plugin.contexts import context_windows
 from dft_plugin.documents import Document, from_dataloader
 from dft_plugin.human_reference import human_reference
-from dft_plugin.human_windows import cut_windows, window_sampler
 from dft_plugin.language_model import check_head, head_of
 from dft_plugin.objective import Matched, Objective
-from dft_plugin.reference import ReferenceError, read_documents
+from dft_plugin.reference import ReferenceError
 from dft_plugin.reference.human_floor import Curves
 from dft_plugin.reference.human_side import of_rows
-from dft_plugin.rollout import forked_rng, seed_of
+from dft_plugin.rollout import forked_rng
 from dft_plugin.sharing import Processes
 from dft_plugin.term import DistributionTerm
-from dft_plugin.texts import Window, stack
+from dft_plugin.texts import stack
 from dft_plugin.vocabulary import Vocabulary, end_of_text_ids
 
 SCORED_WINDOWS = 256
@@ -68,9 +68,7 @@ def assemble(config: DFTConfig, setting: Setting) -> DistributionTerm:
     vocabulary = Vocabulary.from_tokenizer(setting.tokenizer, size, end_of_text)
     trained_on = _training_documents(config, setting)
     prompted = bool(trained_on) and sum(document.prompted for document in trained_on) > len(trained_on) / 2
-    contexts = [
-        _context_windows(config, name, setting.tokenizer, trained_on, prompted) for name in config.rollout.kinds
-    ]
+    contexts = [context_windows(config, name, setting.tokenizer, trained_on, prompted) for name in config.rollout.kinds]
     first = contexts[0][0]
     if len(first.tokens) > 0:
         # Both sides in mixed precision: accelerate wraps the model's own forward pass in it.
@@ -149,20 +147,6 @@ def _training_documents(config: DFTConfig, setting: Setting) -> list[Document]:
             "no token of the training set is trained on (every label is -100): the term has no human text"
         )
     return documents
-
-
-def _context_windows(
-    config: DFTConfig, prompts: str, tokenizer: Any, trained_on: Sequence[Document], prompted: bool
-) -> list[Window]:
-    """Of one kind: `train` or a file."""
-    if prompts == "train":
-        return cut_windows(config, trained_on, from_start=False, name="the training set")
-    documents = read_documents(prompts, tokenizer)
-    generator = torch.Generator().manual_seed(seed_of(config.seed, 0))
-    sampler = window_sampler(config, documents, from_start=False)
-    if prompted:  # whole rows are prompts
-        return [Window(document.tokens, len(document.tokens), len(document.tokens), True) for document in documents]
-    return sampler.sample(min(config.reference_windows, max(1, sampler.pieces())), generator)
 
 
 @contextmanager

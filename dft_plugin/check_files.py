@@ -11,6 +11,7 @@ import torch
 from dft_plugin import plugins
 from dft_plugin.check import AXOLOTL, Findings
 from dft_plugin.config import DFTConfig
+from dft_plugin.contexts import read_prompts
 from dft_plugin.human_reference import check_path, not_held
 from dft_plugin.human_windows import cut_windows, sampling_record
 from dft_plugin.matched import make_statistic
@@ -19,6 +20,7 @@ from dft_plugin.reference import Reference, ReferenceError, read_documents
 from dft_plugin.reference.corpus import read_rows
 from dft_plugin.reference.domain import Domain
 from dft_plugin.reference.projection import project
+from dft_plugin.reference.rows import ReadOptions
 from dft_plugin.reference.tokenizer import end_of_text_of, rows_of_head
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.vocabulary import Vocabulary
@@ -49,7 +51,10 @@ def check_files(config: Mapping[str, Any], parsed: DFTConfig, findings: Findings
         if prompts == "train":
             continue
         try:
-            _read(prompts, tokenizer)
+            if tokenizer is None:
+                _check_rows(prompts, ReadOptions(prompts=True))
+            else:
+                read_prompts(prompts, tokenizer, whole=False)
             findings.checked.append(f"the prompts ({prompts})")
         except ReferenceError as error:
             nearest = plugins.nearest(prompts, ["train"])
@@ -135,15 +140,15 @@ def check_reference(
             projected = project(domain, tokenizer, vocabulary, statistics, sampling_record(parsed))
             not_held(parsed.reference, projected, parsed, statistics)
         return
-    documents = _read(check_path(parsed.reference), tokenizer)
-    if documents is not None:
+    path = check_path(parsed.reference)
+    if tokenizer is None:
+        _check_rows(path)
+    else:
+        documents = read_documents(path, tokenizer)
         cut_windows(parsed, documents, from_start=False, name=f"reference {parsed.reference}")
 
 
-def _read(path: str, tokenizer: Any) -> Any:
-    """Documents of a corpus; without a tokenizer it is read and thrown away."""
-    if tokenizer is not None:
-        return read_documents(path, tokenizer)
-    if sum(1 for _ in read_rows(path)) == 0:
+def _check_rows(path: str, options: ReadOptions | None = None) -> None:
+    """Without a tokenizer a corpus is read and thrown away."""
+    if sum(1 for _ in read_rows(path, options)) == 0:
         raise ReferenceError(f"{path}: holds no text")
-    return None

@@ -45,33 +45,40 @@ class Contexts:
     """Human windows whose contexts the report continues.
 
     Attributes:
-        windows: a context and what a human wrote after it.
-        held_out: whether they come from an evaluation set, which is not trained on.
+        windows: their contexts are continued.
+        human: a context and what a human wrote after it; `windows` themselves where every one has that.
+        note: what is to be known of them; "" where they come from an evaluation set, which is not trained on.
     """
 
     windows: Sequence[Window]
-    held_out: bool
+    human: Sequence[Window]
+    note: str
 
 
 def contexts(config: DFTConfig, term: DistributionTerm, evaluation: Any) -> Contexts:
-    """`report_texts` windows: of the evaluation set if there is one, else of the training set.
+    """`report_texts` windows: of the evaluation set if there is one, else those that rollouts go on with.
 
     Args:
         config: the `dft:` block.
-        term: whose contexts are those of the training set.
+        term: its contexts, and human text for those that no human went on with, as prompts alone.
         evaluation: the trainer's evaluation dataloader, or None.
     """
+    note = "the contexts are those of training: no evaluation set was given"
     if evaluation is not None:
         documents = from_dataloader(evaluation, limit=4 * config.report_texts)
         sampler = window_sampler(config, documents, from_start=False)
         count = min(config.report_texts, sampler.pieces())
         if count >= LEAST_TEXTS:
             generator = torch.Generator().manual_seed(seed_of(config.seed, SEED))
-            return Contexts(sampler.sample(count, generator), held_out=True)
+            windows = sampler.sample(count, generator)
+            return Contexts(windows, windows, note="")
+        note = f"the contexts are those of training: the evaluation set has {count} windows, fewer than {LEAST_TEXTS}"
     # The last ones: windows stand in random order.
     each = -(-config.report_texts // len(term.contexts))
-    windows = [window for kind in term.contexts for window in kind[-each:]]
-    return Contexts(windows[: config.report_texts], held_out=False)
+    windows = [window for kind in term.contexts for window in kind[-each:]][: config.report_texts]
+    if all(len(window.tokens) > window.first for window in windows):
+        return Contexts(windows, windows, note)
+    return Contexts(windows, term.human_text.scored, f"{note}; the human text is the reference's, after other contexts")
 
 
 def begin(config: DFTConfig, setting: Setting, term: DistributionTerm, trainer: Any, state: Any) -> RunReport | None:
@@ -86,6 +93,7 @@ def begin(config: DFTConfig, setting: Setting, term: DistributionTerm, trainer: 
         return None
     chosen = contexts(config, term, host.evaluation_dataloader(trainer))
     if len(chosen.windows) < LEAST_TEXTS:
+        logger.warning("dft: no report: there are %d contexts, and it takes %d", len(chosen.windows), LEAST_TEXTS)
         return None
     report = RunReport(config, term, setting.tokenizer, Path(trainer.args.output_dir), chosen)
     with forked_rng(term.device, config.seed):
@@ -163,10 +171,8 @@ class RunReport:
             "after training": texts("after training", self._sample()),
         }
         found = evaluate_together(columns, texts("human", self._human()), Options(seed=self.config.seed))
-        note = "" if self.chosen.held_out else "the contexts are of the training set: no evaluation set was given"
-        return [
-            result.model_copy(update={"notes": (*result.notes, *([note] if note else []))}) for result in found.values()
-        ]
+        notes = [self.chosen.note] if self.chosen.note else []
+        return [result.model_copy(update={"notes": (*result.notes, *notes)}) for result in found.values()]
 
     def _sample(self) -> list[dict[str, str]]:
         term, rows = self.term, []
@@ -183,9 +189,7 @@ class RunReport:
         return rows
 
     def _human(self) -> list[dict[str, str]]:
-        return [
-            self._row(window.tokens[: window.first], window.tokens[window.first :]) for window in self.chosen.windows
-        ]
+        return [self._row(window.tokens[: window.first], window.tokens[window.first :]) for window in self.chosen.human]
 
     def _row(self, prompt: Sequence[int], text: Sequence[int]) -> dict[str, str]:
         decode = self.tokenizer.decode

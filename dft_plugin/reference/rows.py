@@ -25,11 +25,14 @@ class ReadOptions:
         split: of a Hugging Face data set; files have none.
         text_column: the column that holds plain text, instead of those of `FORMATS`.
         max_bad: largest share of bad rows that is skipped.
+        prompts: whether a row may be a prompt that nothing answers: a column `prompt` alone, or a chat that ends with
+            another than the assistant. Its `text` is empty then.
     """
 
     split: str | None = None
     text_column: str | None = None
     max_bad: float = 0.001
+    prompts: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Row:
 
     Attributes:
         line: its line or row in the source, from 1.
-        text: what is counted: a plain text, a completion, or the last turn of a chat.
+        text: what is counted: a plain text, a completion, or the last turn of a chat; "" after a prompt alone.
         prompt: what comes before a completion; None for other rows.
         messages: the turns of a chat, that of `text` included; None for other rows.
     """
@@ -104,6 +107,7 @@ class Parsed:
 def columns(there: Collection[str], options: ReadOptions) -> list[str]:
     """Of the columns that are there, those that a row is read from; none if no format is complete."""
     formats = FORMATS if options.text_column is None else ((options.text_column,),)
+    formats = (*formats, ("prompt",)) if options.prompts else formats
     return [name for wanted in formats if set(wanted) <= set(there) for name in wanted]
 
 
@@ -112,6 +116,8 @@ def missing_columns(there: Collection[str], options: ReadOptions) -> str:
     found = ", ".join(f'"{name}"' for name in there) or "none"
     if options.text_column is not None:
         return f'no column "{options.text_column}"; there are {found}.{plugins.nearest(options.text_column, there)}'
+    if options.prompts:
+        return f'rows need a column "prompt", "messages", "conversations" or "text"; there are {found}'
     return (
         'rows need a column "text" (or another with --text-column), "prompt" and "completion", "messages" or '
         f'"conversations"; there are {found}'
@@ -206,19 +212,30 @@ def _row_of_columns(number: int, row: Mapping[str, Any], options: ReadOptions) -
         text = _string(row[name], f'column "{name}"')
         return Row(number, text) if text.strip() else None
     if name == "prompt":
-        prompt, completion = row["prompt"], row["completion"]
-        if not isinstance(prompt, list) or not isinstance(completion, list):
-            prompt, completion = _string(prompt, 'column "prompt"'), _string(completion, 'column "completion"')
-            return Row(number, completion, prompt=prompt) if completion.strip() else None
-        return _chat(number, [*prompt, *completion], "completion")
-    return _chat(number, row[name], name)
+        return _prompted(number, row["prompt"], row["completion"] if "completion" in filled else None, options)
+    return _chat(number, row[name], name, options)
 
 
-def _chat(number: int, turns: Any, column: str) -> Row | None:
+def _prompted(number: int, prompt: Any, completion: Any, options: ReadOptions) -> Row | None:
+    """Of a prompt and what completes it: None where it stands alone."""
+    if isinstance(prompt, list) and (completion is None or isinstance(completion, list)):
+        return _chat(number, [*prompt, *(completion or ())], "prompt" if completion is None else "completion", options)
+    prompt = _string(prompt, 'column "prompt"')
+    if completion is None:
+        return Row(number, "", prompt=prompt) if prompt.strip() else None
+    completion = _string(completion, 'column "completion"')
+    if not completion.strip():
+        return Row(number, "", prompt=prompt) if options.prompts and prompt.strip() else None
+    return Row(number, completion, prompt=prompt)
+
+
+def _chat(number: int, turns: Any, column: str, options: ReadOptions) -> Row | None:
     """A chat counts its last turn if the assistant has it: that is what a rollout's prompt is completed with."""
     if not isinstance(turns, Sequence) or isinstance(turns, str | bytes):
         raise _BadRow(f'column "{column}" is {type(turns).__name__}, expected a list of messages')
     messages = tuple(_message(turn, column) for turn in turns)
+    if options.prompts and messages and messages[-1]["role"] != "assistant":
+        return Row(number, "", messages=messages)
     if not messages or messages[-1]["role"] != "assistant" or not messages[-1]["content"].strip():
         return None
     return Row(number, messages[-1]["content"], messages=messages)

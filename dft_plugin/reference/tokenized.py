@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
 
 def _plain(batch: Sequence[Row], tokenizer: Any, end: tuple[int, ...]) -> dict[int, Document]:
     at = [index for index, row in enumerate(batch) if row.prompt is None and row.messages is None]
-    tokens = [(*ids, *end) for ids in _ids(tokenizer, [batch[index].text for index in at])]
+    tokens = [_ended(ids, end) for ids in _ids(tokenizer, [batch[index].text for index in at])]
     return {index: Document(ids, 0, len(ids), False) for index, ids in zip(at, tokens, strict=True)}
 
 
@@ -69,26 +70,36 @@ def _completions(batch: Sequence[Row], tokenizer: Any, end: tuple[int, ...]) -> 
     at = [index for index, row in enumerate(batch) if row.prompt is not None]
     before = _ids(tokenizer, [batch[index].prompt or "" for index in at])
     after = _ids(tokenizer, [batch[index].text for index in at], add_special_tokens=False)
-    return {
-        index: Document((*prompt, *ids, *end), len(prompt), len(prompt) + len(ids) + len(end), True)
-        for index, prompt, ids in zip(at, before, after, strict=True)
-    }
+    found = {}
+    for index, prompt, ids in zip(at, before, after, strict=True):
+        tokens = (*prompt, *(_ended(ids, end) if ids else ()))
+        found[index] = Document(tokens, len(prompt), len(tokens), True)
+    return found
+
+
+def _ended(ids: Sequence[int], end: tuple[int, ...]) -> tuple[int, ...]:
+    """With the end-of-text token, once: a text may end with it as it was written."""
+    return (*ids,) if end and tuple(ids[-1:]) == end else (*ids, *end)
 
 
 def _chats(batch: Sequence[Row], tokenizer: Any, source: str) -> dict[int, Document]:
-    """Chats count their last turn, after the template's generation prompt."""
+    """Chats count their last turn, if that is the assistant's, after the template's generation prompt, or from where a
+    generation prompt says more than the template writes before an answer (as `<think>`)."""
     found = {}
     for index, row in enumerate(batch):
         if row.messages is None:
             continue
+        answered = row.messages[-1]["role"] == "assistant"
+        asked = row.messages[:-1] if answered else row.messages
         try:
-            before = _templated(tokenizer, row.messages[:-1], add_generation_prompt=True)
-            tokens = _templated(tokenizer, row.messages)
+            before = _templated(tokenizer, asked, add_generation_prompt=True)
+            tokens = _templated(tokenizer, row.messages) if answered else before
         except Exception as error:  # templates are programs: they raise what they like
             raise ReferenceError(
                 f"{source}, line {row.line}: the tokenizer's chat template does not take this chat ({error})"
             ) from error
-        found[index] = Document(tuple(tokens), len(before), len(tokens), True)
+        start = len([*takewhile(lambda pair: pair[0] == pair[1], zip(before, tokens, strict=False))])
+        found[index] = Document(tuple(tokens), start, len(tokens), True)
     return found
 
 

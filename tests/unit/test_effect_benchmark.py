@@ -315,7 +315,8 @@ def test_the_overviews_row_of_a_scenario_is_what_its_runs_say() -> None:
     cells = (
         f"{mean('dft', distance):.1f} | {mean('dft', over_text):.0f} | {auc:.2f} | {100 * (dft / sft - 1):+.1f}&nbsp;%"
     )
-    assert f"| **DFT** | {cells} |" in readme_part.readme(found)
+    assert f"| **DFT** | {cells} |" in readme_part.smaller(found)
+    assert readme_part.smaller({"elsewhere": found["a"]}) == ""
 
 
 def test_an_arm_is_shown_by_contexts_only_with_all_of_a_scenarios_seeds() -> None:

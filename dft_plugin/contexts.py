@@ -1,0 +1,86 @@
+"""What rollouts begin with: the training set's own contexts, or those of a file (`rollout.prompts`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from dft_plugin.config import DFTConfig
+from dft_plugin.documents import Document
+from dft_plugin.human_windows import cut_windows, window_sampler
+from dft_plugin.reference import ReferenceError
+from dft_plugin.reference.corpus import read
+from dft_plugin.reference.rows import Parsed, ReadOptions, Row
+from dft_plugin.reference.tokenized import tokenize
+from dft_plugin.rollout import seed_of
+from dft_plugin.texts import Window
+
+
+def context_windows(
+    config: DFTConfig, prompts: str, tokenizer: Any, trained_on: Sequence[Document], prompted: bool
+) -> list[Window]:
+    """Windows whose contexts are continued, of one kind.
+
+    Of a file's rows that have a prompt (`prompt`, with or without a completion, or a chat) that is the context. A plain
+    text is a prompt as a whole where the training set has prompts, and otherwise continued from random prefixes, as the
+    training texts are.
+
+    Args:
+        config: the `dft:` block.
+        prompts: `train` or a file.
+        tokenizer: of the model.
+        trained_on: documents of the training set.
+        prompted: whether most of them have a prompt.
+
+    Raises:
+        ReferenceError: when there are none, or the file cannot be read.
+    """
+    if prompts == "train":
+        return cut_windows(config, trained_on, from_start=False, name="the training set")
+    documents = read_prompts(prompts, tokenizer, whole=prompted)
+    plain = [document for document in documents if not document.prompted]
+    asked = [
+        Window(document.tokens[: document.start + config.rollout.max_new_tokens], document.start, document.start, True)
+        for document in documents
+        if document.prompted and document.start > 0
+    ]
+    if not plain:
+        return asked
+    generator = torch.Generator().manual_seed(seed_of(config.seed, 0))
+    sampler = window_sampler(config, plain, from_start=False)
+    return asked + sampler.sample(min(config.reference_windows, max(1, sampler.pieces())), generator)
+
+
+def read_prompts(path: str, tokenizer: Any, *, whole: bool) -> list[Document]:
+    """A file of prompts or texts, tokenized; what stands after a prompt is kept.
+
+    Args:
+        path: rows as in a corpus, or with a `prompt` alone, or chats that end with the user.
+        tokenizer: of the model.
+        whole: whether plain texts are prompts: each row, and each line of a .txt file.
+
+    Raises:
+        ReferenceError: as `read` and `tokenize`, and when it holds no text.
+    """
+    documents = []
+    for parsed in read(path, ReadOptions(prompts=True)):
+        rows = _as_prompts(parsed) if whole else parsed.rows
+        documents += [human.document for human in tokenize(rows, tokenizer, parsed.source)]
+    if not documents:
+        raise ReferenceError(f"{path}: holds no prompt and no text")
+    return documents
+
+
+def _as_prompts(parsed: Parsed) -> list[Row]:
+    by_line = parsed.source.endswith((".txt", ".txt.gz", ".txt.zst"))
+    found = []
+    for row in parsed.rows:
+        if row.prompt is not None or row.messages is not None:
+            found.append(row)
+            continue
+        lines = row.text.splitlines() if by_line else [row.text]
+        found += [replace(row, text="", prompt=line) for line in lines if line.strip()]
+    return found

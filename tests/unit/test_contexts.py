@@ -1,0 +1,137 @@
+"""What rollouts begin with: a file's prompts as they stand, never what ends or answers them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dft_plugin import run_report
+from dft_plugin.assembly import Setting, assemble
+from dft_plugin.config import parse
+from dft_plugin.contexts import context_windows
+from dft_plugin.documents import Document
+from dft_plugin.reference import ReferenceError, read_documents
+from dft_plugin.sharing import Processes
+from dft_plugin.texts import Window
+from tests import tiny
+from tests.training import term_options
+
+PROMPTS = [row["prompt"] for row in tiny.prompt_rows(80)[40:]]
+
+
+def chat(prompt: str, *more: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": prompt}, *({"role": "assistant", "content": said} for said in more)]
+
+
+ROWS: dict[str, Any] = {
+    "prompt alone": lambda prompt: {"prompt": prompt},
+    "prompt and null": lambda prompt: {"prompt": prompt, "completion": None},
+    "prompt and completion": lambda prompt: {"prompt": prompt, "completion": " and so on."},
+    "chat that ends with the user": lambda prompt: {"messages": chat(prompt)},
+    "chat with an answer": lambda prompt: {"messages": chat(prompt, "And so on.")},
+    "chat as prompt": lambda prompt: {"prompt": chat(prompt), "answer": "something of another's"},
+    "chat as prompt and completion": lambda prompt: {"prompt": chat(prompt), "completion": chat(prompt, "So.")[1:]},
+}
+
+
+def write(folder: Path, rows: list[dict[str, Any]]) -> str:
+    path = folder / "prompts.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def trained_on(prompted: bool) -> list[Document]:
+    tokenizer, found = tiny.tokenizer(), []
+    for row in tiny.prompt_rows(40):
+        before, after = (tuple(tokenizer(row[name])["input_ids"]) for name in ("prompt", "completion"))
+        found.append(Document((*before, *after, 0), len(before) if prompted else 0, len(before + after) + 1, prompted))
+    return found
+
+
+def contexts(prompts: str, *, prompted: bool) -> tuple[list[Window], list[str]]:
+    """The windows of a file, and what rollouts see of them as text."""
+    windows = context_windows(parse(term_options()), prompts, tiny.tokenizer(), trained_on(prompted), prompted=prompted)
+    return windows, [tiny.tokenizer().decode(window.tokens[: window.first]) for window in windows]
+
+
+@pytest.mark.parametrize("prompted", [True, False])
+@pytest.mark.parametrize("kind", ROWS)
+def test_a_prompt_is_the_context(kind: str, prompted: bool, tmp_path: Path) -> None:
+    windows, seen = contexts(write(tmp_path, [ROWS[kind](prompt) for prompt in PROMPTS]), prompted=prompted)
+    around = f"{tiny.USER}{{}}{tiny.ASSISTANT}" if "chat" in kind else "{}"
+    assert seen == [around.format(prompt) for prompt in PROMPTS]
+    assert all(window.begin == window.first and window.starts_at_begin for window in windows)
+    after = {tiny.tokenizer().decode(window.tokens[window.first :], skip_special_tokens=True) for window in windows}
+    answered = {"prompt and completion": " and so on.", "chat with an answer": "And so on."}
+    assert after == {answered.get(kind, "So." if kind.endswith("and completion") else "")}
+
+
+def test_a_plain_text_is_a_prompt_where_the_training_set_has_prompts(tmp_path: Path) -> None:
+    rows = [{"text": prompt} for prompt in PROMPTS]
+    _, seen = contexts(write(tmp_path, rows), prompted=True)
+    assert seen == PROMPTS
+    lines = tmp_path / "prompts.txt"
+    lines.write_text("\n\n".join(PROMPTS), encoding="utf-8")
+    assert contexts(str(lines), prompted=True)[1] == PROMPTS
+
+
+def test_a_plain_text_is_continued_from_a_random_place_where_it_has_none(tmp_path: Path) -> None:
+    rows = [{"text": text} for text in tiny.paragraphs()[40:80]]
+    windows, seen = contexts(write(tmp_path, rows), prompted=False)
+    assert all(any(text in row["text"] for row in rows) for text in seen)
+    assert all(len(window.tokens) > window.first for window in windows)
+
+
+def test_both_in_one_file(tmp_path: Path) -> None:
+    rows = [{"prompt": prompt} for prompt in PROMPTS[:10]] + [{"text": text} for text in tiny.paragraphs()[80:120]]
+    _, seen = contexts(write(tmp_path, rows), prompted=False)
+    assert seen[:10] == PROMPTS[:10]
+    assert len(seen) > 10
+
+
+def test_a_file_without_prompts(tmp_path: Path) -> None:
+    with pytest.raises(ReferenceError, match="holds no prompt and no text"):
+        contexts(write(tmp_path, [{"prompt": " "}]), prompted=True)
+    with pytest.raises(ReferenceError, match='need a column "prompt", "messages", "conversations" or "text"'):
+        contexts(write(tmp_path, [{"question": "Why?"}]), prompted=True)
+
+
+def test_a_prompt_alone_is_no_human_text(tmp_path: Path) -> None:
+    with pytest.raises(ReferenceError, match='rows need a column "text"'):
+        read_documents(write(tmp_path, [{"prompt": prompt} for prompt in PROMPTS]), tiny.tokenizer())
+
+
+def test_a_generation_prompt_that_says_more_than_stands_before_an_answer(tmp_path: Path) -> None:
+    tokenizer = tiny.tokenizer()
+    usual = read_documents(write(tmp_path, [{"messages": chat("Why?", "Because.")}]), tokenizer)
+    said = "{% if add_generation_prompt %}<|assistant|>"
+    tokenizer.chat_template = tiny.CHAT_TEMPLATE.replace(said, said + "Let me think. ")
+    assert read_documents(write(tmp_path, [{"messages": chat("Why?", "Because.")}]), tokenizer) == usual
+
+
+def test_a_text_that_ends_with_end_of_text_ends_once(tmp_path: Path) -> None:
+    rows = [{"text": "Once."}, {"text": f"Once.{tiny.END}"}]
+    plain, ended = read_documents(write(tmp_path, rows), tiny.tokenizer())
+    assert plain == ended
+    rows = [{"prompt": "Once", "completion": end} for end in ("upon", f"upon{tiny.END}")]
+    plain, ended = read_documents(write(tmp_path, rows), tiny.tokenizer())
+    assert plain == ended
+
+
+def test_the_report_has_human_text_where_nothing_answers_the_prompts(tmp_path: Path) -> None:
+    prompts = write(tmp_path, [{"prompt": prompt} for prompt in PROMPTS])
+    config = parse(term_options(rollout={"prompts": prompts}))
+    setting = Setting(tiny.model(), tiny.tokenizer(), None, Processes(), documents=trained_on(prompted=True))
+    term = assemble(config, setting)
+    chosen = run_report.contexts(config, term, evaluation=None)
+    assert len(chosen.windows) == len(PROMPTS)
+    assert chosen.human == term.human_text.scored
+    assert "the human text is the reference's, after other contexts" in chosen.note
+    texts = term.rollout(0)
+    contexts = {tuple(window.tokens) for window in chosen.windows}
+    assert all(tuple(texts.tokens[row, : int(texts.first[row])].tolist()) in contexts for row in range(len(texts)))
+    assert torch.equal(texts.begin, texts.first)
