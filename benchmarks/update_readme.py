@@ -19,6 +19,7 @@ RESULTS = {
     "results": ROOT / "benchmarks/effect/results/readme.md",
     "by-contexts": ROOT / "benchmarks/effect/results/by-contexts.md",
     "by-calibration": ROOT / "benchmarks/effect/results/by-calibration.md",
+    "smaller-models": ROOT / "benchmarks/effect/results/smaller-models.md",
     "variance": ROOT / "benchmarks/estimator/results/variance.md",
     "balance": ROOT / "benchmarks/estimator/results/balance.md",
     "domains": ROOT / "benchmarks/domains/results.md",

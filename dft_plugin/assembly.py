@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -15,7 +17,8 @@ from dft_plugin.accumulation import Accumulation
 from dft_plugin.calibration import prediction_temperature
 from dft_plugin.config import DFTConfig
 from dft_plugin.contexts import context_windows
-from dft_plugin.documents import Document, from_dataloader
+from dft_plugin.documents import Document, from_dataloader, is_stream
+from dft_plugin.gathering import of_all_processes
 from dft_plugin.human_reference import human_reference
 from dft_plugin.language_model import check_head, head_of
 from dft_plugin.objective import Matched, Objective
@@ -27,6 +30,8 @@ from dft_plugin.sharing import Processes
 from dft_plugin.term import DistributionTerm
 from dft_plugin.texts import stack
 from dft_plugin.vocabulary import Vocabulary, end_of_text_ids
+
+logger = logging.getLogger("dft_plugin")
 
 SCORED_WINDOWS = 256
 """Human windows kept for the statistics measured under the model."""
@@ -68,6 +73,8 @@ def assemble(config: DFTConfig, setting: Setting) -> DistributionTerm:
     vocabulary = Vocabulary.from_tokenizer(setting.tokenizer, size, end_of_text)
     trained_on = _training_documents(config, setting)
     prompted = bool(trained_on) and sum(document.prompted for document in trained_on) > len(trained_on) / 2
+    if prompted:
+        _warn_of_other_ends(trained_on, end_of_text, setting.tokenizer)
     contexts = [context_windows(config, name, setting.tokenizer, trained_on, prompted) for name in config.rollout.kinds]
     first = contexts[0][0]
     if len(first.tokens) > 0:
@@ -142,11 +149,28 @@ def _training_documents(config: DFTConfig, setting: Setting) -> list[Document]:
         return []
     # Rows enough for every window, were each row as short as one.
     documents = from_dataloader(setting.dataloader, limit=4 * config.reference_windows)
+    if is_stream(setting.dataloader.dataset):
+        documents = of_all_processes(documents, setting.processes)
     if not documents:
         raise ReferenceError(
             "no token of the training set is trained on (every label is -100): the term has no human text"
         )
     return documents
+
+
+def _warn_of_other_ends(trained_on: Sequence[Document], end_of_text: Sequence[int], tokenizer: Any) -> None:
+    """Where answers end with a special token that ends no generated text, as an Axolotl `eot_tokens` alone does."""
+    ends = Counter(document.tokens[document.stop - 1] for document in trained_on if document.prompted)
+    token, count = ends.most_common(1)[0]
+    added = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
+    if token in added and token not in end_of_text and 2 * count > ends.total():
+        written = tokenizer.convert_ids_to_tokens(token)
+        logger.warning(
+            "dft: %d of %d answers of the training set end with %s, which does not end a generated text: rollouts go "
+            "on after it. Make it the tokenizer's end-of-text token (TRL: `eos_token: %s`, Axolotl: `special_tokens: "
+            "{eos_token: %s}`), or add it to the generation config's eos_token_id",
+            count, ends.total(), written, written, written,
+        )  # fmt: skip
 
 
 @contextmanager

@@ -35,6 +35,7 @@ class Block(BaseModel):
             for name, field in type(self).model_fields.items():
                 if getattr(self, name) is None and field.get_default(call_default_factory=True) is not None:
                     dumped[name] = None
+            dumped.update({name: None for name, value in (self.model_extra or {}).items() if value is None})
         return dumped
 
 

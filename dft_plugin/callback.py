@@ -16,7 +16,7 @@ from dft_plugin import announcement, host, run_report
 from dft_plugin.assembly import Setting, assemble
 from dft_plugin.backward import Attachment, OwnBackward, choose_backward
 from dft_plugin.calibration import Calibration, prediction_temperature
-from dft_plugin.checkpoints import decode, encode, stored
+from dft_plugin.checkpoints import check_same_human_text, decode, encode, stored
 from dft_plugin.config import DFTConfig, parse
 from dft_plugin.gathering import Gathering, can_be_read_once
 from dft_plugin.gradients import trainable
@@ -73,6 +73,7 @@ class DFTCallback(TrainerCallback, ExportableState):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._trainer = trainer = host.find_trainer(self)
+        self.progress = Progress()
         host.check_supported(trainer, state, self.config)
         self.schedule = Schedule.of(self.config, state.max_steps)
         host.add_to_logs(trainer, self.metrics.drain)
@@ -255,7 +256,7 @@ class DFTCallback(TrainerCallback, ExportableState):
 
     def _restore(self, state: Any) -> None:
         name = type(self).__name__
-        attributes = stored(state, name)
+        attributes, before = stored(state, name), stored(state, name, "args").get("config", {})
         # Without an entry the Trainer would raise KeyError at its next checkpoint.
         state.stateful_callbacks[name] = self.state()
         if state.global_step == 0 or not attributes.get("saved"):
@@ -265,6 +266,7 @@ class DFTCallback(TrainerCallback, ExportableState):
                 "the checkpoint holds a term's state, and statistics is empty: resume with the `statistics` it was "
                 "written with"
             )
+        check_same_human_text(self.config, before)
         self.progress = Progress.restored(attributes)
         if self.own is not None:
             self.own.cross_entropy_norm = attributes["cross_entropy_norm"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dft_plugin import yaml_text
 from dft_plugin.config import ConfigError, DFTConfig, parse
 from dft_plugin.host_settings import AXOLOTL, TRL, never_evaluated, number, unsupported_settings
 from dft_plugin.missing_paths import missing_paths
@@ -46,7 +47,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     import yaml
 
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml_text.read(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -9,14 +9,43 @@ from typing import Any
 
 from torch import Tensor
 
+from dft_plugin.config import DFTConfig
 
-def stored(state: Any, name: str) -> dict[str, Any]:
-    """The attributes a trainer's state keeps of the callback of this name; empty when there are none."""
+
+def stored(state: Any, name: str, part: str = "attributes") -> dict[str, Any]:
+    """What a trainer's state keeps of the callback of this name, "attributes" or "args"; empty where it has none."""
     entry = state.stateful_callbacks.get(name)
     if isinstance(entry, list):
         entry = entry[-1] if entry else None
-    attributes: dict[str, Any] = (entry or {}).get("attributes", {})
-    return attributes
+    found: dict[str, Any] = (entry or {}).get(part, {})
+    return found
+
+
+def check_same_human_text(config: DFTConfig, kept: Mapping[str, Any]) -> None:
+    """Refuses to go on with the human text of another run, which a checkpoint holds counted.
+
+    Args:
+        config: of this run.
+        kept: the checkpoint's `dft:` block, dumped; an empty one tells nothing.
+
+    Raises:
+        ValueError: naming the options that differ.
+    """
+    own = config.model_dump(mode="json")
+    differing = [
+        f"{where}{name} {block[name]!r}, here {ours[name]!r}"
+        for where, block, ours, names in (
+            ("", kept, own, ("reference",)),
+            ("rollout.", kept.get("rollout", {}), own["rollout"], ("max_new_tokens", "context_tokens")),
+        )
+        for name in names
+        if name in block and block[name] != ours[name]
+    ]
+    if differing:
+        raise ValueError(
+            f"the checkpoint's human text was counted with {'; '.join(differing)}: resume with what it was written "
+            "with, or begin a new run from its weights"
+        )
 
 
 def encode(tensors: Mapping[str, Tensor]) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from dft_plugin import consistency, statistic_config
+from dft_plugin import consistency, statistic_config, yaml_text
 from dft_plugin.block import Block
 from dft_plugin.explained import explain
 from dft_plugin.rollout_config import DFTRolloutConfig
@@ -193,7 +193,7 @@ class DFTConfig(Block):
     def _whole_or_share(cls, value: float | None) -> float | None:
         if value is None or value < 1:
             return value
-        if value != int(value):
+        if value == math.inf or value != int(value):
             raise ValueError(f"takes a number of steps, or a share of them below 1 (given: {value})")
         return int(value)
 
@@ -222,7 +222,10 @@ class DFTConfig(Block):
         import yaml
 
         text = Path(path).read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
+        try:
+            content = yaml_text.read(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{path} is not YAML that can be read: {' '.join(str(error).split())}") from error
         if not isinstance(content, dict):
             raise ConfigError(f"{path}: expected keys and values, found {type(content).__name__}")
         block = content.get("dft", content)

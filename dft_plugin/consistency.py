@@ -1,4 +1,4 @@
-"""What options of a `dft:` block contradict each other, each valid by itself."""
+"""What a `dft:` block cannot mean: options that contradict each other, each valid by itself, and empty paths."""
 
 from __future__ import annotations
 
@@ -19,8 +19,21 @@ def check(config: DFTConfig) -> None:
     """
     for entry in config.statistics:
         statistic_config.check(entry)
-    for contradiction in (*_of_statistics(config), *_without_statistics(config), *_of_steps(config)):
+    for contradiction in (
+        *_of_files(config),
+        *_of_statistics(config),
+        *_without_statistics(config),
+        *_of_steps(config),
+    ):
         raise ValueError(contradiction)
+
+
+def _of_files(config: DFTConfig) -> Iterator[str]:
+    # An empty path is the working directory.
+    if not config.reference:
+        yield "reference is empty: give `train`, a file or folder of human text, or a shipped domain"
+    if "" in config.rollout.kinds:
+        yield "rollout.prompts has an empty entry: give `train` or a file of prompts or texts"
 
 
 def _of_statistics(config: DFTConfig) -> Iterator[str]:

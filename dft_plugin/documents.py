@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -110,15 +111,20 @@ def from_dataloader(dataloader: Any, limit: int) -> list[Document]:
     return documents
 
 
-def _rows(dataset: Any, limit: int) -> Iterator[Any]:
+def is_stream(dataset: Any) -> bool:
+    """Whether a data set has no length: it is read from its beginning, and each process may be given a part of it."""
     try:
-        count = len(dataset)
+        len(dataset)
     except TypeError:
-        for number, row in enumerate(iter(dataset)):
-            if number >= limit:
-                return
-            yield row
+        return True
+    return False
+
+
+def _rows(dataset: Any, limit: int) -> Iterator[Any]:
+    if is_stream(dataset):
+        yield from islice(iter(dataset), limit)
         return
+    count = len(dataset)
     for number in range(min(count, limit)):
         yield dataset[number * count // min(count, limit)]
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from dft_plugin.config import DFTConfig
-from dft_plugin.documents import Document, from_batch
+from dft_plugin.documents import Document, from_batch, is_stream
 from dft_plugin.human_windows import window_sampler
 from dft_plugin.sharing import Processes
 
@@ -17,7 +17,9 @@ ENOUGH_WINDOWS = 512
 
 def can_be_read_once(dataset: Any) -> bool:
     """Whether reading a data set before training would take its rows away from training: it is its own iterator."""
-    return not hasattr(dataset, "__len__") and iter(dataset) is dataset
+    while type(dataset).__name__ == "IterableDatasetShard":  # accelerate's, one process's part
+        dataset = dataset.dataset
+    return is_stream(dataset) and iter(dataset) is dataset
 
 
 class Gathering:
@@ -53,9 +55,16 @@ class Gathering:
     def finished(self) -> list[Document]:
         """The documents of all processes, in the same order on each."""
         self._release()
-        if self.processes.count == 1:
-            return self.documents
-        from accelerate.utils import gather_object
+        return of_all_processes(self.documents, self.processes)
 
-        found: list[Document] = gather_object(self.documents)
-        return found
+
+def of_all_processes(documents: list[Document], processes: Processes) -> list[Document]:
+    """The first process's documents, the second's, ..., in the same order on each; once, where all read the same."""
+    if processes.count == 1:
+        return documents
+    from accelerate.utils import gather_object
+
+    parts: list[list[Document]] = gather_object([documents])
+    if all(part == parts[0] for part in parts):
+        return parts[0]
+    return [document for part in parts for document in part]

@@ -95,8 +95,14 @@ def _effective_linear(layer: Any) -> tuple[Tensor, Tensor | None]:
         if not layer.merged and not layer.disable_adapters:
             for adapter in layer.active_adapters:
                 if adapter in layer.lora_A:
+                    if layer.use_dora.get(adapter) or layer.lora_bias.get(adapter):
+                        raise _no_plain_lora("DoRA" if layer.use_dora.get(adapter) else "LoRA with a bias")
                     weight = weight + layer.get_delta_weight(adapter).to(weight.dtype)
         return weight, bias
+    if hasattr(layer, "get_base_layer") and hasattr(layer, "merged") and not hasattr(layer, "token_adapter"):
+        if layer.disable_adapters or layer.merged:
+            return _effective_linear(layer.get_base_layer())
+        raise _no_plain_lora(type(layer).__module__.split(".")[-2])  # peft.tuners.ia3.layer
     found: Any = getattr(layer, "weight", None)
     if found is None or not found.is_floating_point() or found.dim() != 2:
         raise UnsupportedModelError(
@@ -104,6 +110,13 @@ def _effective_linear(layer: Any) -> tuple[Tensor, Tensor | None]:
             "leave it out of quantization"
         )
     return found, getattr(layer, "bias", None)
+
+
+def _no_plain_lora(kind: str) -> UnsupportedModelError:
+    return UnsupportedModelError(
+        f"the language-modelling head has an adapter of the kind {kind}, whose part in the logits is not read: leave "
+        "lm_head out of target_modules, use plain LoRA for it, or train it as a whole (modules_to_save)"
+    )
 
 
 def hidden_rows(decoder: nn.Module, texts: Texts) -> Tensor:

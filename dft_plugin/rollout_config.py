@@ -52,13 +52,14 @@ class DFTRolloutConfig(Block):
     min_p: float = Field(default=0.0, ge=0, lt=1, description="deployment min-p; 0 is off")
     prompts: str | Annotated[list[str], Field(min_length=1)] = Field(
         default="train",
-        description="where contexts come from: `train` (the training set's prompts, or random prefixes of its "
-        "plain text) or a .jsonl, .json or .txt file: rows with a `prompt`, answered or not, chats, or plain texts, which "
-        "are prompts as a whole where the training set has prompts (of a .txt file each line), and otherwise continued "
-        "from random prefixes. Give such as the deployed model will be asked: what is matched becomes like people's after contexts like these, after others in part or too far "
-        "(benchmarks/LOG.md, 25). Of several in a list, acting steps take one after the other, and each is matched by "
-        "itself, given steps enough (27, 29); contexts of two kinds in one file are matched only on the whole, one too "
-        "far and the other too little (26)",
+        description="where contexts come from: `train` (the training set's prompts, or random prefixes of its plain "
+        "text) or a .jsonl, .json or .txt file: rows with a `prompt`, answered or not, chats, or plain "
+        "texts, which are prompts as a whole where the training set has prompts (of a .txt file each "
+        "line), and otherwise continued from random prefixes. Give such as the deployed model will be "
+        "asked: what is matched becomes like people's after contexts like these, after others in part or "
+        "too far (benchmarks/LOG.md, 25). Of several in a list, acting steps take one after the other, "
+        "and each is matched by itself, given steps enough (27, 29); contexts of two kinds in one file "
+        "are matched only on the whole, one too far and the other too little (26)",
     )
 
     @property

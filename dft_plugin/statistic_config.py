@@ -62,6 +62,8 @@ def with_name(entry: Any) -> Any:
         if options is None:
             return {"name": name}
         if isinstance(options, Mapping):
+            if "name" in options:
+                raise ValueError(f"{name} has an option `name`: {options['name']!r}; give one name")
             return {"name": name, **options}
     return entry
 

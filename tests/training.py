@@ -171,14 +171,14 @@ def trainer_of(
     compute_loss_func: Callable[..., Tensor] | None = None,
     **options: Any,
 ) -> SFTTrainer:
-    """A trainer on a copy of the model."""
-    from datasets import Dataset
+    """A trainer on a copy of the model; of `rows`, or a stream of them."""
+    from datasets import Dataset, IterableDataset
 
     torch.manual_seed(11)  # of LoRA's initial weights
     return SFTTrainer(
         copy.deepcopy(model),
         args=arguments(**options),
-        train_dataset=Dataset.from_list(list(rows)),
+        train_dataset=rows if isinstance(rows, IterableDataset) else Dataset.from_list(list(rows)),
         eval_dataset=None if eval_rows is None else Dataset.from_list(list(eval_rows)),
         processing_class=tokenizer or tiny.tokenizer(),
         peft_config=peft_config,

@@ -29,7 +29,7 @@ ARMS = {
     "sft": ("o", "tab:red", "SFT"),
     SUPER_BASELINE: ("s", "tab:orange", "SFT, each metric's best sampler"),
     "entropy": ("v", "tab:green", "GEM"),
-    "reinforce": ("^", "tab:purple", "REINFORCE"),
+    "reinforce_default": ("^", "tab:purple", "REINFORCE on DFT's rollouts"),
     "sft_calibrated": ("<", "tab:pink", "calibration without rollouts"),
     DFT: ("D", "tab:blue", "DFT"),
     HUMAN_CONTEXTS: ("P", "tab:cyan", "DFT, rollouts on the reference"),
@@ -45,12 +45,12 @@ OTHERS = {
 }
 """What is drawn below the matched statistics, and its label."""
 README = {
-    "a, t0.7-p1": "Fairy tales at temperature 0.7 (a)",
-    "a-2m-1000, t0.7-p1": "With 2.3 million parameters (a-2m-1000)",
-    "b-children-1000, t1-p1": "Machine-written training text (b-children-1000)",
+    "a-2m, t0.7-p1": "Fairy tales at temperature 0.7 (a-2m)",
+    "a-2m-1000, t0.7-p1": "The same, 1,000 steps (a-2m-1000)",
+    "b-2m, t1-p1": "Machine-written training text (b-2m)",
     "c-news-train, t1-p1": "News at temperature 1 (c-news-train)",
-    "b-2m-1000, t1-p1": "2.3 million parameters, on fairy tales (b-2m-1000)",
-    "b-2m-1000, t1-p1-task": "The same on machine-written text (b-2m-1000)",
+    "b-2m-1000, t1-p1": "Machine-written, 1,000 steps (b-2m-1000)",
+    "b-2m-1000, t1-p1-task": "The same after its own contexts (b-2m-1000)",
 }
 """The panels of the README's figure and their titles there."""
 

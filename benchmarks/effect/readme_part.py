@@ -1,4 +1,4 @@
-"""The generated parts of the README (results/readme.md) and of FINDINGS.md (results/by-*.md).
+"""The generated parts of the README (results/readme.md) and of FINDINGS.md (the other PARTS).
 
 `benchmarks/update_readme.py` puts them into these.
 """
@@ -51,8 +51,10 @@ BY_CONTEXTS = (
     "sft_mixed_eighth", MIXED,
 )  # fmt: skip
 
-INSTEAD = {"a": ("A", "perplexity at 1"), "b-children": ("B", LOSS)}
+INSTEAD = {"a-2m": ("A", "perplexity at 1"), "b-2m": ("B", LOSS)}
 """The scenarios whose arms are compared, what the README calls them, and what an arm may cost there."""
+SMALLER = {"a": INSTEAD["a-2m"], "b-children": INSTEAD["b-2m"]}
+"""The same with a smaller model."""
 ARMS = {
     TRAINING_TEXT: "people's training text",
     "sft": "SFT",
@@ -64,7 +66,7 @@ ARMS = {
     "entropy": "GEM, beta 0.7",
     "unlikelihood": "unlikelihood of over-used tokens",
     "dpo": "DPO, human text chosen (SPIN)",
-    "sft_wallclock": "SFT for DFT's seconds and more",
+    "sft_wallclock": "SFT for DFT's seconds",
     "sft_mixed": "SFT, half of the rows from the reference",
 }
 """Arms, and what the README calls them."""
@@ -89,9 +91,15 @@ def readme(everything: Mapping[str, Collected]) -> str:
             columns += [[asked, *cells] for cells in found if cells]
     head, *rows = zip(*columns, strict=True)
     parts = [table(head, rows)]
-    if there := {name: everything[name] for name in INSTEAD if name in everything}:
-        parts += ["**Beside what one could do instead:**", _instead(there)]
+    if instead := _instead(everything, INSTEAD):
+        parts += ["**Beside what one could do instead:**", instead]
     return "\n\n".join(parts) + "\n"
+
+
+def smaller(everything: Mapping[str, Collected]) -> str:
+    """The arms of SMALLER's scenarios; "" where none was run."""
+    found = _instead(everything, SMALLER)
+    return found and found + "\n"
 
 
 def by_contexts(everything: Mapping[str, Collected]) -> str:
@@ -129,17 +137,19 @@ def by_calibration(everything: Mapping[str, Collected]) -> str:
     return table(["scenario", "seeds", *(ARMS[arm] for arm in CALIBRATION)], rows) + "\n" if rows else ""
 
 
-def _instead(everything: Mapping[str, Collected]) -> str:
+def _instead(everything: Mapping[str, Collected], scenarios: Mapping[str, tuple[str, str]]) -> str:
     """A row for each of ARMS that was run, the scenarios' columns beside each other; means over seeds."""
     head = ["arm"]
     rows = {arm: [label] for arm, label in ARMS.items()}
-    for name, collected in everything.items():
-        (question, price), sampler = INSTEAD[name], collected.samplers[0]
+    for name, (question, price) in scenarios.items():
+        if name not in everything:
+            continue
+        collected, sampler = everything[name], everything[name].samplers[0]
         head += [f"{question}: {figure}" for figure in (*FIGURES, price)]
         for arm, cells in rows.items():
             runs = collected.of(arm, sampler)
             cells += [*_cells(runs), _price(collected, arm, sampler, price)] if runs else [""] * (len(FIGURES) + 1)
-    return table(head, [cells for cells in rows.values() if any(cells[1:])])
+    return table(head, [cells for cells in rows.values() if any(cells[1:])]) if len(head) > 1 else ""
 
 
 def _cells(runs: Sequence[Run]) -> list[str]:
@@ -150,3 +160,12 @@ def _price(collected: Collected, arm: str, sampler: str, name: str) -> str:
     """What an arm costs beside SFT; people's text is no model's."""
     pair = (collected.of("sft", sampler), collected.of(arm, sampler))
     return "" if arm in ("sft", TRAINING_TEXT) else change(pair, PRICES[name], digits=1)
+
+
+PARTS: Mapping[str, Callable[[Mapping[str, Collected]], str]] = {
+    "readme": readme,
+    "by-contexts": by_contexts,
+    "by-calibration": by_calibration,
+    "smaller-models": smaller,
+}
+"""Each part by the name of its file."""

@@ -30,7 +30,7 @@ from benchmarks.effect.figures import (
 )
 from benchmarks.effect.line import Line
 from benchmarks.effect.overview import overview
-from benchmarks.effect.readme_part import by_calibration, by_contexts, readme
+from benchmarks.effect.readme_part import PARTS
 from benchmarks.effect.training_text import NAME as TRAINING_TEXT
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -189,7 +189,7 @@ def main(results: Path = RESULTS) -> None:
         (results / f"{name}.md").write_text(scenario_page(collected), encoding="utf-8")
     (results / "effect.md").write_text(summary(everything), encoding="utf-8")
     (results / "overview.md").write_text(overview(everything), encoding="utf-8")
-    for name, part in (("readme", readme), ("by-contexts", by_contexts), ("by-calibration", by_calibration)):
+    for name, part in PARTS.items():
         (results / f"{name}.md").write_text(part(everything), encoding="utf-8")
     print(results / "effect.md")
 

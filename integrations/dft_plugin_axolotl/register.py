@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 # Imported here so that an installation that lacks something fails now, not after the model is loaded.
@@ -32,9 +34,23 @@ def check(cfg: Any) -> None:
     """
     if "dft" not in cfg:
         raise ConfigError(checks.no_block(cfg))
+    lost = lost_options(sys.argv)
+    if lost:
+        raise ConfigError(
+            f"{', '.join(lost)} on the command line does not reach the dft block: put it into `dft:` in the file"
+        )
     unsupported = list(checks.unsupported_settings(cfg, checks.AXOLOTL, configuration(cfg)))
     if unsupported:
         raise UnsupportedRunError("; ".join(unsupported))
+
+
+def lost_options(command_line: Sequence[str]) -> list[str]:
+    """Options of the block that Axolotl's command line takes and passes on to nobody.
+
+    `python -m axolotl.cli.train` sets `--dft__weight`, as the program that its launchers start.
+    """
+    lost = ("--dft.", "--dft-") if Path(command_line[0]).stem == "train" else ("--dft.", "--dft-", "--dft__")
+    return [given.partition("=")[0] for given in command_line[1:] if given.startswith(lost)]
 
 
 def announce(cfg: Any) -> None:

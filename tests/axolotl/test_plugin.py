@@ -68,6 +68,27 @@ def test_register_refuses(options: dict[str, Any], error: type[Exception], said:
         DFTPlugin().register(config(**options))
 
 
+@pytest.mark.parametrize(
+    ("program", "given", "lost"),
+    [
+        ("/bin/axolotl", "--dft.weight=7", True),
+        ("/bin/axolotl", "--dft__weight=7", True),
+        ("axolotl/cli/train.py", "--dft.weight=7", True),
+        ("axolotl/cli/train.py", "--dft__weight=7", False),  # Fire sets it
+        ("/bin/axolotl", "--learning_rate=7", False),
+    ],
+)
+def test_options_on_the_command_line_that_nobody_reads(
+    program: str, given: str, lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [program, "c.yml", given])
+    if lost:
+        with pytest.raises(ConfigError, match=rf"{given.split('=')[0]} on the command line does not reach the dft"):
+            DFTPlugin().register(config(dft={}))
+    else:
+        DFTPlugin().register(config(dft={}))
+
+
 def test_an_import_error_is_no_import_error_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("dft_plugin.callback", "dft_plugin_axolotl.register"):
         monkeypatch.delitem(sys.modules, name, raising=False)

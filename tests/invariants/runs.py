@@ -19,7 +19,7 @@ from dft_plugin import DFTCallback
 from dft_plugin.rollout import RolloutEngine
 from dft_plugin.sampling import Sampler
 from tests import tiny
-from tests.training import registered, term_options, train
+from tests.training import registered, term_options, train, trainer_of
 
 TEXTS, ROWS_PER_STEP = 8, 4  # over all processes
 EVERYTHING = [
@@ -104,6 +104,18 @@ def run(
     return {"gradients": found.gradients, "logs": found.logs, "weights": found.weights}
 
 
+def stream() -> dict[str, Any]:
+    """The human side and the contexts of a run over a stream, of which each process is given its own part."""
+    from datasets import Dataset
+
+    callback = DFTCallback(**term_options(weight=0.5, statistics=["token_frequency"], reference_windows=128))
+    rows = Dataset.from_list(tiny.plain_rows(160)).to_iterable_dataset(num_shards=2)
+    trainer = trainer_of(tiny.model("llama"), rows, [callback], max_steps=1)
+    trainer.train()
+    assert callback.term is not None
+    return {"human": callback.term.human, "contexts": [window.tokens for window in callback.term.contexts[0]]}
+
+
 class OneBadProcess(DFTCallback):
     """The last process's derivative is not a number at step 1; every process must leave the step out."""
 
@@ -133,6 +145,7 @@ def main(output: Path) -> None:
         settings = {"statistics": ["token_frequency"], "weight": 0.5}
         sizes = {"engine": "hashed", "batch_size": TEXTS // count}
         bad = OneBadProcess(**term_options(rollout=sizes, **settings))
+    results["stream"] = stream()
     results["one bad process"] = run("gamma 0", count, callback=bad)
     torch.save(results, output.with_name(f"{output.stem}-{rank}.pt"))
 

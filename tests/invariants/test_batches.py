@@ -70,6 +70,13 @@ def test_two_processes_are_one(case: str, together: list[dict[str, Any]], alone:
         assert found == pytest.approx(expected, rel=1e-4)
 
 
+def test_a_streams_human_text_is_that_of_all_processes(together: list[dict[str, Any]]) -> None:
+    first, second = (process["stream"] for process in together)
+    assert torch.equal(first["human"], second["human"])
+    assert first["contexts"] == second["contexts"]
+    assert len(set(first["contexts"])) == 128
+
+
 def test_one_process_that_cannot_go_on_takes_the_others_along(together: list[dict[str, Any]]) -> None:
     for process in together:
         logs = process["one bad process"]["logs"]

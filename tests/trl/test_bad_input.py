@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -54,6 +55,30 @@ def test_two_callbacks() -> None:
 def test_start_step_beyond_the_run() -> None:
     message = refused([DFTCallback(**term_options(start_step=3))])
     assert "start_step is 3 and training has 3 steps" in message
+
+
+def test_one_text_at_a_step() -> None:
+    message = refused([DFTCallback(**term_options(rollout={"batch_size": 1}))])
+    assert "rollout.batch_size is 1 on one process" in message
+
+
+@pytest.mark.parametrize("options", [{}, {"statistics": [], "rollout": {"temperature": 0.7}}])
+def test_a_trainer_of_another_loss(options: dict[str, Any], tmp_path: Path) -> None:
+    """DPO's margins would be taken at two temperatures, and the term would act beside them."""
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer
+
+    rows = [{"prompt": "Once", "chosen": " upon a time.", "rejected": " more."}] * 8
+    trainer = DPOTrainer(
+        tiny.model("llama"),
+        ref_model=tiny.model("llama"),
+        args=DPOConfig(str(tmp_path), max_steps=1, use_cpu=True, bf16=False, report_to=[], disable_tqdm=True),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tiny.tokenizer(),
+        callbacks=[DFTCallback(**options)],
+    )
+    with pytest.raises(UnsupportedRunError, match=r"the trainer is a DPOTrainer.*use SFTTrainer"):
+        trainer.train()
 
 
 def test_model_without_language_modelling_head() -> None:
@@ -237,6 +262,13 @@ def test_auto_that_only_measured_never_acted() -> None:
     """`auto` needs cross-entropy's norm of an earlier step; a run of one step brings nothing in."""
     with pytest.raises(DistributionTermError, match="1 steps without the distribution term having acted"):
         train(tiny.model("llama"), ROWS, DFTCallback(**term_options(weight="auto")), max_steps=1)
+
+
+def test_what_another_run_did_does_not_count() -> None:
+    callback = DFTCallback(**term_options(weight="auto"))
+    train(tiny.model("llama"), ROWS, callback, max_steps=2)
+    with pytest.raises(DistributionTermError, match="1 steps without the distribution term having acted"):
+        train(tiny.model("llama"), ROWS, callback, max_steps=1)
 
 
 def test_config_and_options_at_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,25 @@ def test_a_term_is_not_lost_where_a_run_goes_on_without_statistics(tmp_path: Pat
     run(tmp_path, [DFTCallback(**TERM)])
     with pytest.raises(ValueError, match=r"statistics is empty: resume with the `statistics`"):
         run(tmp_path, [DFTCallback(**ALONE)], resume=True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"reference": "{other}"}, "reference 'train', here "),
+        ({"rollout": {**TERM["rollout"], "max_new_tokens": 24}}, "rollout.max_new_tokens 16, here 24"),
+        ({"rollout": {**TERM["rollout"], "context_tokens": 24}}, "rollout.context_tokens 32, here 24"),
+    ],
+)
+def test_other_human_text_than_the_checkpoints_is_refused(changed: dict[str, Any], said: str, tmp_path: Path) -> None:
+    """The checkpoint holds it counted: the run would go on with the old one and say nothing."""
+    run(tmp_path, [DFTCallback(**TERM)])
+    other = tmp_path / "other.txt"
+    other.write_text("\n\n".join(tiny.paragraphs()[80:160]), encoding="utf-8")
+    if "reference" in changed:
+        changed = {"reference": str(other)}
+    with pytest.raises(ValueError, match=re.escape(said)):
+        run(tmp_path, [DFTCallback(**{**TERM, **changed})], resume=True)
 
 
 def test_training_twice_with_one_trainer() -> None:

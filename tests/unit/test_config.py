@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dft_plugin.check import read_yaml
 from dft_plugin.config import ConfigError, DFTConfig, parse
 from dft_plugin.statistic_config import DEFAULT_STATISTICS
 
@@ -115,6 +116,11 @@ def test_each_unknown_key_is_compared_with_its_own_block() -> None:
         ({"statistics": [{"name": "novelty", "weight": 0}]}, "statistics.0.weight: "),
         ({"statistics": [{"ngram_frequency": {"size": 2}}]}, "statistics: ngram_frequency: size: "),
         ({"statistics": [{"token_frequency": {"distance": "wasserstein"}}]}, "use mmd, jensen_shannon, hellinger, l2"),
+        ({"statistics": [{"novelty": {"name": "entropy"}}]}, "novelty has an option `name`: 'entropy'; give one name"),
+        ({"start_step": float("inf")}, "start_step: takes a number of steps, or a share of them below 1 (given: inf)"),
+        ({"warmup_steps": float("inf")}, "warmup_steps: takes a number of steps"),
+        ({"reference": ""}, "reference is empty: give `train`"),
+        ({"rollout": {"prompts": ["train", ""]}}, "rollout.prompts has an empty entry"),
         ({"start_step": 5, "end_step": 5}, "end_step is 5 and start_step 5: the term would never act"),
         ({"rollout": {"temperature": 0}}, "rollout.temperature: "),
         ({"rollout": {"top_p": 1.5}}, "rollout.top_p: "),
@@ -189,3 +195,20 @@ def test_from_yaml_names_the_file(tmp_path: Path) -> None:
     path.write_text("- 1\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="expected keys and values, found list"):
         DFTConfig.from_yaml(path)
+
+
+def test_a_key_that_stands_twice(tmp_path: Path) -> None:
+    """YAML takes the last one: the temperature would be 1, and nobody would know."""
+    path = tmp_path / "twice.yaml"
+    path.write_text("dft:\n  rollout: {temperature: 0.7}\n  weight: 1\n  rollout: {top_p: 0.9}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r'the key "rollout" stands twice in one block, in lines 2 and 4'):
+        DFTConfig.from_yaml(path)
+    with pytest.raises(ConfigError, match=r'the key "rollout" stands twice'):
+        read_yaml(path)
+
+
+def test_a_merge_key_is_no_repetition(tmp_path: Path) -> None:
+    path = tmp_path / "merged.yaml"
+    path.write_text("a: &a {temperature: 0.7, top_p: 0.9}\ndft:\n  rollout: {<<: *a, top_p: 0.8}\n", encoding="utf-8")
+    rollout = DFTConfig.from_yaml(path).rollout
+    assert (rollout.temperature, rollout.top_p) == (0.7, 0.8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -135,3 +136,13 @@ def test_the_report_has_human_text_where_nothing_answers_the_prompts(tmp_path: P
     contexts = {tuple(window.tokens) for window in chosen.windows}
     assert all(tuple(texts.tokens[row, : int(texts.first[row])].tolist()) in contexts for row in range(len(texts)))
     assert torch.equal(texts.begin, texts.first)
+
+
+@pytest.mark.parametrize("end", [tiny.END, tiny.USER])
+def test_answers_that_end_with_what_ends_no_text(end: str, caplog: pytest.LogCaptureFixture) -> None:
+    """As Axolotl's `eot_tokens` alone do: a rollout would go on after the turn."""
+    last = tiny.tokenizer().convert_tokens_to_ids(end)
+    documents = [replace(one, tokens=(*one.tokens[:-1], last)) for one in trained_on(prompted=True)]
+    assemble(parse(term_options()), Setting(tiny.model(), tiny.tokenizer(), None, Processes(), documents=documents))
+    said = "40 of 40 answers of the training set end with <|user|>, which does not end a generated text"
+    assert (said in caplog.text) == (end == tiny.USER)

@@ -239,8 +239,31 @@ def test_a_bound_without_evaluations_is_refused() -> None:
     state = SimpleNamespace(max_steps=10)
     with pytest.raises(UnsupportedRunError, match=r"loss_bound is 0\.03 and eval_strategy is no"):
         check_supported(trainer, state, parse({"loss_bound": 0.03}))
-    trainer.args.eval_strategy = "steps"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "every", "epochs", "on_start", "acts"),
+    [
+        ("steps", 3, 1, False, True),
+        ("steps", 5, 1, False, False),
+        ("steps", 5, 1, True, True),
+        ("steps", 500, 1, False, False),
+        ("epoch", 500, 3, False, True),
+        ("epoch", 500, 2, False, False),
+    ],
+)
+def test_a_bound_that_no_evaluation_can_move_is_told(
+    strategy: str, every: int, epochs: int, on_start: bool, acts: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of ten steps' evaluations the first sets the lowest loss, and the one after the last step comes too late."""
+    trainer = SimpleNamespace(
+        args=SimpleNamespace(eval_strategy=strategy, eval_on_start=on_start),
+        accelerator=SimpleNamespace(distributed_type="NO"),
+        callback_handler=SimpleNamespace(callbacks=[]),
+    )
+    state = SimpleNamespace(max_steps=10, eval_steps=every, num_train_epochs=epochs)
     check_supported(trainer, state, parse({"loss_bound": 0.03}))
+    assert ("loss_bound cannot act: fewer than 2 evaluations" in caplog.text) != acts
 
 
 @pytest.mark.parametrize("block", [{"loss_bound": 0}, {"loss_bound": 11}, {"kl_weight": -1}])

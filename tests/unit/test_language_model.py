@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, PrefixTuningConfig, TaskType, get_peft_model
+from peft import IA3Config, LoHaConfig, LoraConfig, PrefixTuningConfig, TaskType, get_peft_model
 from torch import Tensor, nn
 
 from dft_plugin.language_model import (
@@ -85,6 +85,21 @@ def test_adapters(adapter: dict[str, Any]) -> None:
     torch.testing.assert_close(by_head(model), own_logits(model), rtol=1e-4, atol=1e-5)
     with model.disable_adapter():
         torch.testing.assert_close(by_head(model), own_logits(model), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "kind"),
+    [
+        (LoraConfig(r=4, target_modules=["lm_head"], use_dora=True), "DoRA"),
+        (LoraConfig(r=4, target_modules=["lm_head"], lora_bias=True), "LoRA with a bias"),
+        (IA3Config(target_modules=["lm_head"], feedforward_modules=[]), "ia3"),
+        (LoHaConfig(r=4, target_modules=["lm_head"]), "loha"),
+    ],
+)
+def test_adapters_on_the_head_that_are_not_read_are_refused(adapter: Any, kind: str) -> None:
+    """They begin without effect, so that `check_head` would find nothing."""
+    with pytest.raises(UnsupportedModelError, match=f"an adapter of the kind {kind}, whose part in the logits"):
+        head_of(get_peft_model(tiny.model("llama"), adapter))
 
 
 def test_gradients_reach_an_adapter_on_the_head() -> None:
