@@ -29,7 +29,7 @@ ARMS = {
     "sft": ("o", "tab:red", "SFT"),
     SUPER_BASELINE: ("s", "tab:orange", "SFT, each metric's best sampler"),
     "entropy": ("v", "tab:green", "GEM"),
-    "reinforce_default": ("^", "tab:purple", "REINFORCE on DFT's rollouts"),
+    "reinforce_default": ("^", "tab:purple", "REINFORCE"),
     "sft_calibrated": ("<", "tab:pink", "calibration without rollouts"),
     DFT: ("D", "tab:blue", "DFT"),
     HUMAN_CONTEXTS: ("P", "tab:cyan", "DFT, rollouts on the reference"),
