@@ -27,6 +27,7 @@ from dft_plugin.progress import DistributionTermError, Progress
 from dft_plugin.rollout import describe, forked_rng, seed_of
 from dft_plugin.run_report import RunReport
 from dft_plugin.schedule import Schedule
+from dft_plugin.supported_runs import check_supported
 from dft_plugin.term import DistributionTerm, Evaluation
 
 
@@ -74,7 +75,7 @@ class DFTCallback(TrainerCallback, ExportableState):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._trainer = trainer = host.find_trainer(self)
         self.progress = Progress()
-        host.check_supported(trainer, state, self.config)
+        check_supported(trainer, state, self.config)
         self.schedule = Schedule.of(self.config, state.max_steps)
         host.add_to_logs(trainer, self.metrics.drain)
         host.before_clipping(trainer, self._on_gradients_ready)

@@ -9,7 +9,7 @@ from dft_plugin.config import DFTConfig
 from dft_plugin.launch_settings import WITH_DEEPSPEED, launch_problems
 
 AXOLOTL, TRL = "Axolotl", "TRL"
-_OTHER_TRAINERS = ("rl", "reward_model", "process_reward_model")
+_OTHER_TRAINERS = ("rl", "reward_model", "process_reward_model", "kd_trainer")
 _ONE_AT_MOST = {
     "context_parallel_size": "context parallelism",
     "sequence_parallel_degree": "sequence parallelism",

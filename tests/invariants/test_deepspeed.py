@@ -20,7 +20,8 @@ from peft import LoraConfig
 
 from dft_plugin import DFTCallback
 from dft_plugin.config import parse
-from dft_plugin.host import UnsupportedRunError, check_supported, loss_scale
+from dft_plugin.host import UnsupportedRunError, loss_scale
+from dft_plugin.supported_runs import check_supported
 from tests import tiny
 from tests.invariants.runs import EVERYTHING, ROWS_PER_STEP, TEXTS, Hashed
 from tests.training import At, Gradient, combined, norm_squared, registered, relative_error, term_options, train

@@ -10,6 +10,7 @@ import pytest
 import torch
 from peft import PromptTuningConfig, TaskType
 from torch import Tensor, nn
+from transformers.training_args import OptimizerNames
 
 from dft_plugin import DFTCallback
 from dft_plugin.host import UnsupportedRunError
@@ -17,6 +18,7 @@ from dft_plugin.language_model import UnsupportedModelError
 from dft_plugin.progress import MOST_SKIPPED_IN_A_ROW, DistributionTermError, Progress
 from dft_plugin.reference import ReferenceError
 from dft_plugin.statistics.base import NoOptions, Statistic
+from dft_plugin.supported_runs import check_supported
 from dft_plugin.terms import Counts, Entropy, Term
 from dft_plugin.texts import Texts
 from tests import tiny
@@ -55,6 +57,17 @@ def test_two_callbacks() -> None:
 def test_start_step_beyond_the_run() -> None:
     message = refused([DFTCallback(**term_options(start_step=3))])
     assert "start_step is 3 and training has 3 steps" in message
+
+
+@pytest.mark.parametrize("optimizer", ["adalomo", "galore_adamw_layerwise"])
+def test_an_optimizer_that_steps_inside_the_backward_pass(optimizer: str) -> None:
+    trainer = trainer_of(tiny.model("llama"), ROWS, [DFTCallback(**term_options())])
+    trainer.args.optim, given = OptimizerNames(optimizer), trainer.args.optim
+    with pytest.raises(UnsupportedRunError, match=rf"optim is {optimizer}, which steps inside the backward pass"):
+        check_supported(trainer, trainer.state, DFTCallback(**term_options()).config)
+    trainer.args.optim = given
+    trainer.state.max_steps = 3
+    check_supported(trainer, trainer.state, DFTCallback(**term_options()).config)
 
 
 def test_one_text_at_a_step() -> None:

@@ -139,6 +139,7 @@ def test_misspelled_key_in_the_block(folder: Path) -> None:
     [
         ({"rl": "dpo"}, "rl is 'dpo'"),
         ({"reward_model": True}, "reward_model is True"),
+        ({"kd_trainer": True}, "kd_trainer is True"),
         ({"context_parallel_size": 2}, "with context parallelism no process"),
         ({"sequence_parallel_degree": 4}, "with sequence parallelism no process"),
         ({"tensor_parallel_size": 2}, "with tensor parallelism no process"),

@@ -1,0 +1,118 @@
+"""Runs in which the term would be inexact or inactive, refused before the first step."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from dft_plugin.config import DFTConfig
+from dft_plugin.host import UnsupportedRunError
+from dft_plugin.schedule import never_acts
+
+logger = logging.getLogger("dft_plugin")
+
+
+def check_supported(trainer: Any, state: Any, config: DFTConfig) -> None:
+    """Refuses what would make the term inexact or inactive, before the first step.
+
+    Raises:
+        UnsupportedRunError: naming what was given and the mend.
+    """
+    for problem in (*_of_trainer(trainer, config), *_of_processes(trainer.accelerator), *_of_config(trainer, config)):
+        raise UnsupportedRunError(problem)
+    if config.loss_bound is not None:
+        _check_evaluated(trainer.args, state, config.loss_bound)
+    never = never_acts(config, state.max_steps)
+    if never is not None:
+        raise UnsupportedRunError(never)
+
+
+def _of_trainer(trainer: Any, config: DFTConfig) -> Iterator[str]:
+    args = trainer.args
+    callbacks = [entry for entry in trainer.callback_handler.callbacks if type(entry).__name__ == "DFTCallback"]
+    if len(callbacks) > 1:
+        yield f"{len(callbacks)} DFTCallbacks are registered: keep one"
+    other = _other_trainer(trainer)
+    if other is not None:
+        yield (
+            f"the trainer is a {other}: the term and `calibration` are defined beside supervised fine-tuning's "
+            "cross-entropy; use SFTTrainer, or leave DFTCallback out"
+        )
+    optimizer = _named(args, "optim")
+    if config.statistics and ("lomo" in optimizer or optimizer.endswith("layerwise")):
+        yield (
+            f"optim is {optimizer}, which steps inside the backward pass: the term's gradient and cross-entropy's "
+            "would be two steps and not one; use another, such as adamw_torch"
+        )
+    if getattr(args, "label_smoothing_factor", 0):
+        yield (
+            f"label_smoothing_factor is {args.label_smoothing_factor}: the Trainer then takes the labels away before "
+            "the forward pass; set it to 0"
+        )
+    if getattr(trainer, "compute_loss_func", None) is not None:
+        yield (
+            "compute_loss_func is given: the term is defined beside the Trainer's own cross-entropy; leave "
+            "compute_loss_func out"
+        )
+
+
+def _other_trainer(trainer: Any) -> str | None:
+    """The class of TRL's whose loss is not SFTTrainer's, if the trainer is one, as DPOTrainer or GKDTrainer."""
+    names = (kind.__name__ for kind in type(trainer).__mro__ if kind.__module__.split(".")[0] == "trl")
+    known = ("SFTTrainer", "BaseTrainer", "_BaseTrainer")
+    return next((name for name in names if name.endswith("Trainer") and name not in known), None)
+
+
+def _of_processes(accelerator: Any) -> Iterator[str]:
+    parallel = getattr(accelerator, "parallelism_config", None)
+    for size, name in (("sp_size", "sequence"), ("cp_size", "context"), ("tp_size", "tensor")):
+        if (getattr(parallel, size, 1) or 1) > 1:
+            yield (
+                f"{name} parallelism is on ({size} {getattr(parallel, size)}): each process then holds a part of a "
+                "text only; use data parallelism"
+            )
+    kind = str(getattr(accelerator, "distributed_type", "NO")).rsplit(".", 1)[-1]
+    if kind not in ("NO", "MULTI_GPU", "MULTI_CPU", "DEEPSPEED"):
+        yield (
+            f"distributed type {kind} is not supported: the term was shown exact on one process, DDP and DeepSpeed; "
+            "use one of these"
+        )
+    stage = accelerator.state.deepspeed_plugin.zero_stage if kind == "DEEPSPEED" else 0
+    if stage > 2:
+        yield (
+            f"DeepSpeed ZeRO stage {stage} is on: each process then holds a part of every weight, and the term reads "
+            "the language-modelling head's as a whole; set zero_optimization.stage to 2"
+        )
+
+
+def _of_config(trainer: Any, config: DFTConfig) -> Iterator[str]:
+    if config.loss_bound is not None and _named(trainer.args, "eval_strategy") in ("no", ""):
+        yield (
+            f"loss_bound is {config.loss_bound} and eval_strategy is no: held-out loss is never measured; set "
+            "eval_strategy to steps or epoch, or leave loss_bound out"
+        )
+    if config.statistics and config.rollout.batch_size * getattr(trainer.accelerator, "num_processes", 1) < 2:
+        yield (
+            "rollout.batch_size is 1 on one process: a text's derivative is taken at the others of its step; set it "
+            "to 2 or more"
+        )
+
+
+def _check_evaluated(args: Any, state: Any, loss_bound: float) -> None:
+    """Says where a bound on held-out loss cannot act: the first evaluation only sets the lowest loss."""
+    by_epoch = _named(args, "eval_strategy") == "epoch"
+    between = state.num_train_epochs - 1 if by_epoch else (state.max_steps - 1) // max(1, state.eval_steps)
+    if between + bool(getattr(args, "eval_on_start", False)) < 2:
+        logger.warning(
+            "dft: loss_bound %g cannot act: fewer than 2 evaluations come before the last of %d steps; evaluate more "
+            "often",
+            loss_bound,
+            state.max_steps,
+        )
+
+
+def _named(args: Any, option: str) -> str:
+    """An option whose values have names, as a plain string; "" where there is none."""
+    value = getattr(args, option, "")
+    return str(getattr(value, "value", value))
