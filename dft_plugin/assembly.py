@@ -160,16 +160,21 @@ def _training_documents(config: DFTConfig, setting: Setting) -> list[Document]:
 
 def _warn_of_other_ends(trained_on: Sequence[Document], end_of_text: Sequence[int], tokenizer: Any) -> None:
     """Where answers end with a special token that ends no generated text, as an Axolotl `eot_tokens` alone does."""
-    ends = Counter(document.tokens[document.stop - 1] for document in trained_on if document.prompted)
-    token, count = ends.most_common(1)[0]
+    answers = [document for document in trained_on if document.prompted]
     added = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
-    if token in added and token not in end_of_text and 2 * count > ends.total():
+    ends: Counter[int] = Counter()
+    for document in answers:
+        last = document.tokens[max(document.start, document.stop - 2) : document.stop]  # a line break may come after it
+        if not set(last) & set(end_of_text):
+            ends.update(set(last) & added)
+    token, count = ends.most_common(1)[0] if ends else (0, 0)
+    if 2 * count > len(answers):
         written = tokenizer.convert_ids_to_tokens(token)
         logger.warning(
             "dft: %d of %d answers of the training set end with %s, which does not end a generated text: rollouts go "
             "on after it. Make it the tokenizer's end-of-text token (TRL: `eos_token: %s`, Axolotl: `special_tokens: "
             "{eos_token: %s}`), or add it to the generation config's eos_token_id",
-            count, ends.total(), written, written, written,
+            count, len(answers), written, written, written,
         )  # fmt: skip
 
 

@@ -33,7 +33,8 @@ class Block(BaseModel):
         dumped: dict[str, Any] = dump(self)
         if info.exclude_none:
             for name, field in type(self).model_fields.items():
-                if getattr(self, name) is None and field.get_default(call_default_factory=True) is not None:
+                wanted = name not in (info.exclude or ()) and (info.include is None or name in info.include)
+                if wanted and getattr(self, name) is None and field.get_default(call_default_factory=True) is not None:
                     dumped[name] = None
             dumped.update({name: None for name, value in (self.model_extra or {}).items() if value is None})
         return dumped

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
@@ -21,7 +22,7 @@ from dft_plugin.config import DFTConfig, parse
 from dft_plugin.gathering import Gathering, can_be_read_once
 from dft_plugin.gradients import trainable
 from dft_plugin.guards import Guards
-from dft_plugin.language_model import decoder_of
+from dft_plugin.language_model import check_head, decoder_of
 from dft_plugin.metrics import Metrics
 from dft_plugin.progress import DistributionTermError, Progress
 from dft_plugin.rollout import describe, forked_rng, seed_of
@@ -29,6 +30,9 @@ from dft_plugin.run_report import RunReport
 from dft_plugin.schedule import Schedule
 from dft_plugin.supported_runs import check_supported
 from dft_plugin.term import DistributionTerm, Evaluation
+
+ANY_TOKENS = 32
+"""Ids by which it is seen that dividing what the head reads divides its logits; any would do."""
 
 
 class DFTCallback(TrainerCallback, ExportableState):
@@ -118,6 +122,9 @@ class DFTCallback(TrainerCallback, ExportableState):
                 "statistics is empty, so that nothing is matched, and calibration cannot act: the model's head has a "
                 "bias or soft-capping. The run would be plain SFT; name statistics, or leave the callback out"
             )
+        device = next(self.setting.model.parameters()).device
+        with self.setting.autocast():
+            check_head(self.setting.model, torch.arange(ANY_TOKENS, device=device)[None])
         self._restore(state)
         self._say(announcement.calibration_alone(self.calibration.temperature))
 
@@ -263,7 +270,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         if state.global_step == 0 or not attributes.get("saved"):
             return
         if self.term is None:
-            raise ValueError(
+            raise host.UnsupportedRunError(
                 "the checkpoint holds a term's state, and statistics is empty: resume with the `statistics` it was "
                 "written with"
             )

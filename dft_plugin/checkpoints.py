@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from dft_plugin.config import DFTConfig
+from dft_plugin.host import UnsupportedRunError
 
 
 def stored(state: Any, name: str, part: str = "attributes") -> dict[str, Any]:
@@ -29,20 +31,18 @@ def check_same_human_text(config: DFTConfig, kept: Mapping[str, Any]) -> None:
         kept: the checkpoint's `dft:` block, dumped; an empty one tells nothing.
 
     Raises:
-        ValueError: naming the options that differ.
+        UnsupportedRunError: naming the options that differ.
     """
-    own = config.model_dump(mode="json")
-    differing = [
-        f"{where}{name} {block[name]!r}, here {ours[name]!r}"
-        for where, block, ours, names in (
-            ("", kept, own, ("reference",)),
-            ("rollout.", kept.get("rollout", {}), own["rollout"], ("max_new_tokens", "context_tokens")),
-        )
-        for name in names
-        if name in block and block[name] != ours[name]
-    ]
+    rollout, before = config.rollout, kept.get("rollout", {})
+    compared = {
+        # Its folder may have another name on another machine.
+        "reference": (Path(kept.get("reference", config.reference)).name, Path(config.reference).name),
+        "rollout.max_new_tokens": (before.get("max_new_tokens", rollout.max_new_tokens), rollout.max_new_tokens),
+        "rollout.context_tokens": (before.get("context_tokens", rollout.context_tokens), rollout.context_tokens),
+    }
+    differing = [f"{name} {then!r}, here {now!r}" for name, (then, now) in compared.items() if then != now]
     if differing:
-        raise ValueError(
+        raise UnsupportedRunError(
             f"the checkpoint's human text was counted with {'; '.join(differing)}: resume with what it was written "
             "with, or begin a new run from its weights"
         )

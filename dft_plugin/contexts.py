@@ -45,7 +45,7 @@ def context_windows(
     asked = [
         Window(document.tokens[: document.start + config.rollout.max_new_tokens], document.start, document.start, True)
         for document in documents
-        if document.prompted and document.start > 0
+        if document.prompted
     ]
     if not plain:
         return asked
@@ -63,12 +63,13 @@ def read_prompts(path: str, tokenizer: Any, *, whole: bool) -> list[Document]:
         whole: whether plain texts are prompts: each row, and each line of a .txt file.
 
     Raises:
-        ReferenceError: as `read` and `tokenize`, and when it holds no text.
+        ReferenceError: as `read` and `tokenize`, and when no row has a prompt of one token or a text.
     """
     documents = []
     for parsed in read(path, ReadOptions(prompts=True)):
         rows = _as_prompts(parsed) if whole else parsed.rows
-        documents += [human.document for human in tokenize(rows, tokenizer, parsed.source)]
+        found = [human.document for human in tokenize(rows, tokenizer, parsed.source)]
+        documents += [document for document in found if document.start > 0 or not document.prompted]
     if not documents:
         raise ReferenceError(f"{path}: holds no prompt and no text")
     return documents

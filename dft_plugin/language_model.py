@@ -115,7 +115,8 @@ def _effective_linear(layer: Any) -> tuple[Tensor, Tensor | None]:
 def _no_plain_lora(kind: str) -> UnsupportedModelError:
     return UnsupportedModelError(
         f"the language-modelling head has an adapter of the kind {kind}, whose part in the logits is not read: leave "
-        "lm_head out of target_modules, use plain LoRA for it, or train it as a whole (modules_to_save)"
+        "lm_head (and embed_tokens, where it is tied to it) out of target_modules, use plain LoRA for it, "
+        "LoraConfig(trainable_token_indices=...) for new tokens, or train it as a whole (modules_to_save)"
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from dft_plugin import host
+from dft_plugin import host, plugins
 from dft_plugin.assembly import Setting
 from dft_plugin.config import DFTConfig
 from dft_plugin.documents import from_dataloader
@@ -46,7 +46,8 @@ class Contexts:
 
     Attributes:
         windows: their contexts are continued.
-        human: a context and what a human wrote after it; `windows` themselves where every one has that.
+        human: a context and the text after it, of the reference or the training set; `windows` themselves where every
+            one has that.
         note: what is to be known of them; "" where they come from an evaluation set, which is not trained on.
     """
 
@@ -73,12 +74,19 @@ def contexts(config: DFTConfig, term: DistributionTerm, evaluation: Any) -> Cont
             windows = sampler.sample(count, generator)
             return Contexts(windows, windows, note="")
         note = f"the contexts are those of training: the evaluation set has {count} windows, fewer than {LEAST_TEXTS}"
-    # The last ones: windows stand in random order.
     each = -(-config.report_texts // len(term.contexts))
-    windows = [window for kind in term.contexts for window in kind[-each:]][: config.report_texts]
+    windows = [window for kind in term.contexts for window in _spread(kind, each)][: config.report_texts]
     if all(len(window.tokens) > window.first for window in windows):
         return Contexts(windows, windows, note)
-    return Contexts(windows, term.human_text.scored, f"{note}; the human text is the reference's, after other contexts")
+    counted_elsewhere = config.reference.endswith(".safetensors") or config.reference in plugins.references()
+    whose = "the training set's" if counted_elsewhere or config.reference == "train" else "the reference's"
+    return Contexts(windows, term.human_text.scored, f"{note}; the human text is {whose}, after other contexts")
+
+
+def _spread(windows: Sequence[Window], count: int) -> list[Window]:
+    """So many of them at most, at equal distances: the prompts of a file stand in its order."""
+    count = min(count, len(windows))
+    return [windows[number * len(windows) // count] for number in range(count)]
 
 
 def begin(config: DFTConfig, setting: Setting, term: DistributionTerm, trainer: Any, state: Any) -> RunReport | None:

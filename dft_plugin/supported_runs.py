@@ -12,6 +12,9 @@ from dft_plugin.schedule import never_acts
 
 logger = logging.getLogger("dft_plugin")
 
+OF_SFT = ("SFTTrainer", "BaseTrainer", "_BaseTrainer", "AxolotlTrainer", "AxolotlMambaTrainer")
+"""Trainers of TRL and Axolotl whose loss is supervised fine-tuning's, or that have none."""
+
 
 def check_supported(trainer: Any, state: Any, config: DFTConfig) -> None:
     """Refuses what would make the term inexact or inactive, before the first step.
@@ -58,10 +61,11 @@ def _of_trainer(trainer: Any, config: DFTConfig) -> Iterator[str]:
 
 
 def _other_trainer(trainer: Any) -> str | None:
-    """The class of TRL's whose loss is not SFTTrainer's, if the trainer is one, as DPOTrainer or GKDTrainer."""
-    names = (kind.__name__ for kind in type(trainer).__mro__ if kind.__module__.split(".")[0] == "trl")
-    known = ("SFTTrainer", "BaseTrainer", "_BaseTrainer")
-    return next((name for name in names if name.endswith("Trainer") and name not in known), None)
+    """The class of TRL's or Axolotl's whose loss is not SFTTrainer's, if the trainer is one, as DPOTrainer."""
+    hosts = [kind for kind in type(trainer).__mro__ if kind.__module__.split(".")[0] in ("trl", "axolotl")]
+    return next(
+        (kind.__name__ for kind in hosts if kind.__name__.endswith("Trainer") and kind.__name__ not in OF_SFT), None
+    )
 
 
 def _of_processes(accelerator: Any) -> Iterator[str]:

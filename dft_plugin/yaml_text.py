@@ -14,18 +14,19 @@ def read(text: str) -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            lines: dict[str, int] = {}
-            for key, _ in node.value:  # before merge keys bring in others
+        def compose_mapping_node(self, anchor: Any) -> Any:  # later merge keys bring in others
+            node = super().compose_mapping_node(anchor)
+            lines: dict[tuple[str, Any], int] = {}
+            for key, _ in node.value:
                 if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
                     continue
-                line = key.start_mark.line + 1
-                if key.value in lines:
+                line, before = key.start_mark.line + 1, lines.get((key.tag, key.value))
+                if before is not None:
                     raise yaml.YAMLError(
-                        f'the key "{key.value}" stands twice in one block, in lines {lines[key.value]} and {line}, and '
-                        "only the last would count: remove one"
+                        f'the key "{key.value}" stands twice in one block, in lines {before} and {line}, and only the '
+                        "last would count: remove one"
                     )
-                lines[key.value] = line
-            return super().construct_mapping(node, deep)
+                lines[key.tag, key.value] = line
+            return node
 
     return yaml.load(text, Loader)

@@ -26,7 +26,7 @@ class ReadOptions:
         text_column: the column that holds plain text, instead of those of `FORMATS`.
         max_bad: largest share of bad rows that is skipped.
         prompts: whether a row may be a prompt that nothing answers: a column `prompt` alone, or a chat that ends with
-            another than the assistant. Its `text` is empty then.
+            the user. Its `text` is empty then. A prompt goes before other columns.
     """
 
     split: str | None = None
@@ -95,7 +95,8 @@ class BadLine:
 class Parsed:
     """What a chunk holds: its lines are `len(rows) + len(bad) + empty`.
 
-    `empty` counts blank lines, blank texts, and chats that do not end with the assistant.
+    `empty` counts blank lines, blank texts, and chats that do not end with the assistant (nor, where prompts are read,
+    with the user).
     """
 
     source: str
@@ -107,7 +108,7 @@ class Parsed:
 def columns(there: Collection[str], options: ReadOptions) -> list[str]:
     """Of the columns that are there, those that a row is read from; none if no format is complete."""
     formats = FORMATS if options.text_column is None else ((options.text_column,),)
-    formats = (*formats, ("prompt",)) if options.prompts else formats
+    formats = (("prompt", "completion"), ("prompt",), *formats) if options.prompts else formats
     return [name for wanted in formats if set(wanted) <= set(there) for name in wanted]
 
 
@@ -234,7 +235,9 @@ def _chat(number: int, turns: Any, column: str, options: ReadOptions) -> Row | N
     if not isinstance(turns, Sequence) or isinstance(turns, str | bytes):
         raise _BadRow(f'column "{column}" is {type(turns).__name__}, expected a list of messages')
     messages = tuple(_message(turn, column) for turn in turns)
-    if options.prompts and messages and messages[-1]["role"] != "assistant":
+    if options.prompts and messages and messages[-1]["role"] == "assistant" and not messages[-1]["content"].strip():
+        messages = messages[:-1]
+    if options.prompts and messages and messages[-1]["role"] == "user":
         return Row(number, "", messages=messages)
     if not messages or messages[-1]["role"] != "assistant" or not messages[-1]["content"].strip():
         return None

@@ -99,6 +99,8 @@ def _chats(batch: Sequence[Row], tokenizer: Any, source: str) -> dict[int, Docum
                 f"{source}, line {row.line}: the tokenizer's chat template does not take this chat ({error})"
             ) from error
         start = len([*takewhile(lambda pair: pair[0] == pair[1], zip(before, tokens, strict=False))])
+        if start < len(before) and start < len(_templated(tokenizer, asked)):  # it writes what was asked otherwise
+            start = len(before)
         found[index] = Document(tuple(tokens), start, len(tokens), True)
     return found
 

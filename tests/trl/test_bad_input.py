@@ -11,6 +11,7 @@ import torch
 from peft import PromptTuningConfig, TaskType
 from torch import Tensor, nn
 from transformers.training_args import OptimizerNames
+from trl import SFTTrainer
 
 from dft_plugin import DFTCallback
 from dft_plugin.host import UnsupportedRunError
@@ -18,7 +19,7 @@ from dft_plugin.language_model import UnsupportedModelError
 from dft_plugin.progress import MOST_SKIPPED_IN_A_ROW, DistributionTermError, Progress
 from dft_plugin.reference import ReferenceError
 from dft_plugin.statistics.base import NoOptions, Statistic
-from dft_plugin.supported_runs import check_supported
+from dft_plugin.supported_runs import _other_trainer, check_supported
 from dft_plugin.terms import Counts, Entropy, Term
 from dft_plugin.texts import Texts
 from tests import tiny
@@ -68,6 +69,22 @@ def test_an_optimizer_that_steps_inside_the_backward_pass(optimizer: str) -> Non
     trainer.args.optim = given
     trainer.state.max_steps = 3
     check_supported(trainer, trainer.state, DFTCallback(**term_options()).config)
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "refused"),
+    [
+        ("AxolotlTrainer", object, False),
+        ("AxolotlMambaTrainer", object, False),
+        ("AxolotlKDTrainer", object, True),
+        ("DiffusionTrainer", object, True),
+        ("MySFTTrainer", SFTTrainer, False),
+    ],
+)
+def test_trainers_of_axolotl_and_ones_own(name: str, base: type, refused: bool) -> None:
+    of_axolotl = {} if base is SFTTrainer else {"__module__": "axolotl.core.trainers"}
+    trainer = type(name, (base,), of_axolotl).__new__(type(name, (base,), of_axolotl))
+    assert (_other_trainer(trainer) == name) == refused
 
 
 def test_one_text_at_a_step() -> None:

@@ -14,6 +14,7 @@ from dft_plugin import DFTCallback
 from dft_plugin.calibration import Calibration, prediction_temperature
 from dft_plugin.callback import DistributionTermError
 from dft_plugin.config import DFTConfig
+from dft_plugin.language_model import UnsupportedModelError
 from tests import tiny
 from tests.training import At, Gradient, combined, norm_squared, relative_error, term_options, train
 from tests.trl.test_gradient import ADAPTERS, DATA, FAMILIES
@@ -117,6 +118,13 @@ def test_alone_with_a_head_that_it_cannot_divide() -> None:
     callback = DFTCallback(statistics=[], rollout={"temperature": TEMPERATURE})
     with pytest.raises(DistributionTermError, match=r"bias or soft-capping\. The run would be plain SFT"):
         train(model, tiny.plain_rows(8), callback)
+
+
+def test_alone_with_a_head_that_no_configuration_tells_of() -> None:
+    model = tiny.model("llama")
+    model.lm_head.register_forward_hook(lambda module, args, output: 5 * torch.tanh(output / 5))
+    with pytest.raises(UnsupportedModelError, match="computes logits that decoder and head do not give"):
+        train(model, tiny.plain_rows(8), DFTCallback(statistics=[], rollout={"temperature": TEMPERATURE}))
 
 
 def test_alone_under_a_bound_on_held_out_loss() -> None:

@@ -157,6 +157,16 @@ def test_other_human_text_than_the_checkpoints_is_refused(changed: dict[str, Any
         run(tmp_path, [DFTCallback(**{**TERM, **changed})], resume=True)
 
 
+def test_a_reference_in_another_folder_is_the_same(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "moved"):
+        folder.mkdir(exist_ok=True)
+        (folder / "human.txt").write_text("\n\n".join(tiny.paragraphs()[80:160]), encoding="utf-8")
+    run(tmp_path, [DFTCallback(**{**TERM, "reference": str(tmp_path / "human.txt")})])
+    resumed = DFTCallback(**{**TERM, "reference": str(tmp_path / "moved" / "human.txt")})
+    run(tmp_path, [resumed], resume=True)
+    assert resumed.progress.acted == STEPS - 1
+
+
 def test_training_twice_with_one_trainer() -> None:
     """The hooks of the first `train()` are replaced, not doubled."""
     once, twice = DFTCallback(**TERM), DFTCallback(**TERM)

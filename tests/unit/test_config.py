@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dft_plugin import yaml_text
 from dft_plugin.check import read_yaml
 from dft_plugin.config import ConfigError, DFTConfig, parse
 from dft_plugin.statistic_config import DEFAULT_STATISTICS
@@ -42,6 +43,8 @@ def test_a_dump_without_none_keeps_what_differs_from_the_default(block: dict[str
     dumped = config.model_dump(mode="json", exclude_none=True)
     assert parse(dumped) == config != DFTConfig()
     assert "loss_bound" not in dumped
+    assert not {"lead", "derivative_window"} & set(config.model_dump(exclude_none=True, include={"weight"}))
+    assert "lead" not in config.model_dump(exclude_none=True, exclude={"lead"})
 
 
 def test_calibration_needs_nothing_to_be_matched() -> None:
@@ -212,3 +215,6 @@ def test_a_merge_key_is_no_repetition(tmp_path: Path) -> None:
     path.write_text("a: &a {temperature: 0.7, top_p: 0.9}\ndft:\n  rollout: {<<: *a, top_p: 0.8}\n", encoding="utf-8")
     rollout = DFTConfig.from_yaml(path).rollout
     assert (rollout.temperature, rollout.top_p) == (0.7, 0.8)
+    nested = "small: &small {weight: 1}\nmine: &mine\n  <<: *small\n  weight: 2\ndft:\n  <<: *mine\n"
+    assert yaml_text.read(nested)["dft"] == {"weight": 2}
+    assert yaml_text.read("1: a\n'1': b\n") == {1: "a", "1": "b"}

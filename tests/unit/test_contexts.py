@@ -33,6 +33,9 @@ ROWS: dict[str, Any] = {
     "prompt and null": lambda prompt: {"prompt": prompt, "completion": None},
     "prompt and completion": lambda prompt: {"prompt": prompt, "completion": " and so on."},
     "chat that ends with the user": lambda prompt: {"messages": chat(prompt)},
+    "chat with a blank answer": lambda prompt: {"messages": chat(prompt, "")},
+    "prompt and blank": lambda prompt: {"prompt": prompt, "completion": " "},
+    "prompt beside a text": lambda prompt: {"text": "Another text.", "prompt": prompt},
     "chat with an answer": lambda prompt: {"messages": chat(prompt, "And so on.")},
     "chat as prompt": lambda prompt: {"prompt": chat(prompt), "answer": "something of another's"},
     "chat as prompt and completion": lambda prompt: {"prompt": chat(prompt), "completion": chat(prompt, "So.")[1:]},
@@ -95,8 +98,13 @@ def test_both_in_one_file(tmp_path: Path) -> None:
 
 
 def test_a_file_without_prompts(tmp_path: Path) -> None:
+    tools = [{"messages": [*chat("Why?"), {"role": "tool", "content": "42"}]}]
+    for rows in ([{"prompt": " "}], tools):
+        with pytest.raises(ReferenceError, match="holds no prompt and no text"):
+            contexts(write(tmp_path, rows), prompted=True)
+    empty = [{"prompt": "", "completion": "Once upon a time."}] * 40
     with pytest.raises(ReferenceError, match="holds no prompt and no text"):
-        contexts(write(tmp_path, [{"prompt": " "}]), prompted=True)
+        contexts(write(tmp_path, empty), prompted=True)
     with pytest.raises(ReferenceError, match='need a column "prompt", "messages", "conversations" or "text"'):
         contexts(write(tmp_path, [{"question": "Why?"}]), prompted=True)
 
@@ -112,6 +120,17 @@ def test_a_generation_prompt_that_says_more_than_stands_before_an_answer(tmp_pat
     said = "{% if add_generation_prompt %}<|assistant|>"
     tokenizer.chat_template = tiny.CHAT_TEMPLATE.replace(said, said + "Let me think. ")
     assert read_documents(write(tmp_path, [{"messages": chat("Why?", "Because.")}]), tokenizer) == usual
+
+
+def test_a_template_that_writes_what_was_asked_otherwise_once_it_is_answered(tmp_path: Path) -> None:
+    """The answer does not begin in the question."""
+    tokenizer = tiny.tokenizer()
+    tokenizer.chat_template = tiny.CHAT_TEMPLATE.replace(
+        "{% for", "{% if add_generation_prompt %}Now: {% endif %}{% for", 1
+    )
+    (document,) = read_documents(write(tmp_path, [{"messages": chat("Why?", "Because it is so, you see.")}]), tokenizer)
+    before = tokenizer.apply_chat_template(chat("Why?"), add_generation_prompt=True, tokenize=True)
+    assert document.start == len(before["input_ids"])
 
 
 def test_a_text_that_ends_with_end_of_text_ends_once(tmp_path: Path) -> None:
@@ -131,18 +150,27 @@ def test_the_report_has_human_text_where_nothing_answers_the_prompts(tmp_path: P
     chosen = run_report.contexts(config, term, evaluation=None)
     assert len(chosen.windows) == len(PROMPTS)
     assert chosen.human == term.human_text.scored
-    assert "the human text is the reference's, after other contexts" in chosen.note
+    assert "the human text is the training set's, after other contexts" in chosen.note
+    other = config.model_copy(update={"reference": "human.jsonl"})
+    assert "the human text is the reference's" in run_report.contexts(other, term, evaluation=None).note
+    domain = config.model_copy(update={"reference": "academic"})
+    assert "the human text is the training set's" in run_report.contexts(domain, term, evaluation=None).note
+    few = config.model_copy(update={"report_texts": 10})
+    assert list(run_report.contexts(few, term, evaluation=None).windows) == list(chosen.windows)[::4]
     texts = term.rollout(0)
     contexts = {tuple(window.tokens) for window in chosen.windows}
     assert all(tuple(texts.tokens[row, : int(texts.first[row])].tolist()) in contexts for row in range(len(texts)))
     assert torch.equal(texts.begin, texts.first)
 
 
-@pytest.mark.parametrize("end", [tiny.END, tiny.USER])
+@pytest.mark.parametrize("end", [tiny.END, tiny.USER, f"{tiny.USER}\n", f"{tiny.END}\n"])
 def test_answers_that_end_with_what_ends_no_text(end: str, caplog: pytest.LogCaptureFixture) -> None:
     """As Axolotl's `eot_tokens` alone do: a rollout would go on after the turn."""
-    last = tiny.tokenizer().convert_tokens_to_ids(end)
-    documents = [replace(one, tokens=(*one.tokens[:-1], last)) for one in trained_on(prompted=True)]
+    last = tiny.tokenizer()(end)["input_ids"]
+    documents = [
+        replace(one, tokens=(*one.tokens[:-1], *last), stop=one.stop - 1 + len(last))
+        for one in trained_on(prompted=True)
+    ]
     assemble(parse(term_options()), Setting(tiny.model(), tiny.tokenizer(), None, Processes(), documents=documents))
     said = "40 of 40 answers of the training set end with <|user|>, which does not end a generated text"
-    assert (said in caplog.text) == (end == tiny.USER)
+    assert (said in caplog.text) == end.startswith(tiny.USER)
