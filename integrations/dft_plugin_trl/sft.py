@@ -162,11 +162,13 @@ def main() -> None:
     """Trains; what the user can mend is one line on stderr and exit code 1."""
     from dft_plugin.callback import DistributionTermError
     from dft_plugin.host import UnsupportedRunError
+    from dft_plugin.language_model import UnsupportedModelError
     from dft_plugin.reference import ReferenceError
 
+    known = (ConfigError, UnsupportedRunError, UnsupportedModelError, ReferenceError, DistributionTermError)
     try:
         train(sys.argv[1:])
-    except (ConfigError, UnsupportedRunError, ReferenceError, DistributionTermError) as error:
+    except known as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
