@@ -124,13 +124,13 @@ def by_contexts(everything: Mapping[str, Collected]) -> str:
 def by_calibration(everything: Mapping[str, Collected]) -> str:
     """Figures of CALIBRATION's arms, a row for each scenario that has calibration by itself; "" where none has.
 
-    Over the seeds that all of its arms have.
+    Over the seeds that all of its arms have; an arm with fewer than calibration by itself is left out.
     """
     rows = []
     for name, collected in everything.items():
         sampler = collected.samplers[0]
-        if collected.of("sft_calibrated", sampler):
-            there = {arm: runs for arm in CALIBRATION if (runs := collected.of(arm, sampler))}
+        if alone := collected.of("sft_calibrated", sampler):
+            there = {arm: runs for arm in CALIBRATION if len(runs := collected.of(arm, sampler)) >= len(alone)}
             common = dict(zip(there, of_common_seeds(*there.values()), strict=True))
             shown = [", ".join(_cells(common[arm])) if arm in common else "" for arm in CALIBRATION]
             rows.append([f"`{name}`", str(len(common["sft_calibrated"])), *shown])

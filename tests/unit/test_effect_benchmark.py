@@ -344,6 +344,9 @@ def test_calibration_by_itself_stands_beside_dft_over_the_seeds_of_all_arms() ->
         auc = np.mean([run["measures"]["auc"]["value"] for run in found.of(arm, "t0.7-p1") if run["seed"] != 0])
         assert cells[readme_part.ARMS[arm]].endswith(f", {auc:.2f}")
     assert readme_part.by_calibration({"b": without}) == ""
+    rival = "reinforce_default_calibrated"
+    one = replace(fewer, runs=[run for run in fewer.runs if run["arm"] != rival or run["seed"] == 1])
+    assert readme_part.by_calibration({"a": one}).splitlines()[2].split(" | ")[5] == ""
 
 
 def test_the_readme_leaves_out_what_was_not_run() -> None:
