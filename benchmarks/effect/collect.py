@@ -61,10 +61,12 @@ def _collected(path: Path, settings: dict[str, Any]) -> dict[tuple[str, int, str
 
 
 def slim(run: dict[str, Any]) -> dict[str, Any]:
-    """Without training logs and what a Result's label says; of the grid's many points only what tables read."""
+    """Without training logs, sample texts (they go on with a corpus's) and what a Result's label says; of the grid's
+    many points only what tables read."""
     point = run["arm"].startswith(PREFIX)
     keys = ("value", "gap") if point else ("value", "human", "interval", "gap", "floor", "floor_ratio")
-    kept = {key: value for key, value in run.items() if not (point and key in ("notes", "cost", "components"))}
+    left_out = ("samples", *(("notes", "cost", "components") if point else ()))
+    kept = {key: value for key, value in run.items() if key not in left_out}
     kept["measures"] = {
         name: {key: one[key] for key in keys if key in one} for name, one in run["measures"].items() if "value" in one
     }
