@@ -163,9 +163,10 @@ def _warn_of_other_ends(trained_on: Sequence[Document], end_of_text: Sequence[in
     answers = [document for document in trained_on if document.prompted]
     added = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
     ends: Counter[int] = Counter()
+    known = set(end_of_text)
     for document in answers:
         last = document.tokens[max(document.start, document.stop - 2) : document.stop]  # a line break may come after it
-        if not set(last) & set(end_of_text):
+        if not set(last) & known:
             ends.update(set(last) & added)
     token, count = ends.most_common(1)[0] if ends else (0, 0)
     if 2 * count > len(answers):

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dft_plugin import yaml_text
-from dft_plugin.config import ConfigError, DFTConfig, parse
+from dft_plugin.config import ConfigError, DFTConfig, parse, read_keys
 from dft_plugin.host_settings import AXOLOTL, TRL, never_evaluated, number, unsupported_settings
 from dft_plugin.missing_paths import missing_paths
 from dft_plugin.schedule import never_acts
@@ -44,17 +43,10 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     Raises:
         ConfigError: when it cannot be read as that.
     """
-    import yaml
-
     try:
-        content = yaml_text.read(Path(path).read_text(encoding="utf-8"))
+        return read_keys(path)
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} is not YAML that can be read: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected keys and values, found {type(content).__name__}")
-    return content
 
 
 def host_of(config: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from dft_plugin import plugins
 from dft_plugin.check import AXOLOTL, Findings
 from dft_plugin.config import DFTConfig
 from dft_plugin.contexts import read_prompts
-from dft_plugin.human_reference import check_path, not_held
+from dft_plugin.human_reference import check_path, counted_here, not_held
 from dft_plugin.human_windows import cut_windows, sampling_record
 from dft_plugin.matched import make_statistic
 from dft_plugin.missing_paths import missing_folder
@@ -109,11 +109,6 @@ def make_each(parsed: DFTConfig, vocabulary: Vocabulary, findings: Findings) -> 
         except ValueError as error:
             findings.problems.append(f"statistics: {error}")
     return made
-
-
-def counted_here(reference: str) -> bool:
-    """Whether the run counts the human text itself, so that it is there before the statistics are."""
-    return not reference.endswith(".safetensors") and reference not in plugins.references()
 
 
 def check_reference(

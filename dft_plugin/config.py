@@ -219,21 +219,33 @@ class DFTConfig(Block):
             FileNotFoundError: when there is no such file.
             ConfigError: when a key or value is not valid, naming the nearest that is.
         """
-        import yaml
-
-        text = Path(path).read_text(encoding="utf-8")
-        try:
-            content = yaml_text.read(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{path} is not YAML that can be read: {' '.join(str(error).split())}") from error
-        if not isinstance(content, dict):
-            raise ConfigError(f"{path}: expected keys and values, found {type(content).__name__}")
+        content = read_keys(path)
         block = content.get("dft", content)
         return parse(block, where=f"{path}: dft")
 
 
 class ConfigError(ValueError):
     """A `dft:` block that is not valid; the message says what was given, what exists and the mend."""
+
+
+def read_keys(path: str | Path) -> dict[str, Any]:
+    """The keys and values of a YAML file.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ConfigError: when it cannot be read as that.
+    """
+    import yaml
+
+    try:
+        content = yaml_text.read(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} is not YAML that can be read: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected keys and values, found {type(content).__name__}")
+    return content
 
 
 def parse(block: Any, where: str = "dft") -> DFTConfig:

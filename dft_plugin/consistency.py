@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from dft_plugin import statistic_config
@@ -19,12 +20,8 @@ def check(config: DFTConfig) -> None:
     """
     for entry in config.statistics:
         statistic_config.check(entry)
-    for contradiction in (
-        *_of_files(config),
-        *_of_statistics(config),
-        *_without_statistics(config),
-        *_of_steps(config),
-    ):
+    found = chain(_of_files(config), _of_statistics(config), _without_statistics(config), _of_steps(config))
+    if (contradiction := next(found, None)) is not None:
         raise ValueError(contradiction)
 
 

@@ -12,7 +12,7 @@ from dft_plugin.config import DFTConfig
 from dft_plugin.documents import Document
 from dft_plugin.human_windows import cut_windows, window_sampler
 from dft_plugin.reference import ReferenceError
-from dft_plugin.reference.corpus import read
+from dft_plugin.reference.corpus import TEXT_SUFFIXES, read
 from dft_plugin.reference.rows import Parsed, ReadOptions, Row
 from dft_plugin.reference.tokenized import tokenize
 from dft_plugin.rollout import seed_of
@@ -76,7 +76,7 @@ def read_prompts(path: str, tokenizer: Any, *, whole: bool) -> list[Document]:
 
 
 def _as_prompts(parsed: Parsed) -> list[Row]:
-    by_line = parsed.source.endswith((".txt", ".txt.gz", ".txt.zst"))
+    by_line = parsed.source.endswith(TEXT_SUFFIXES)
     found = []
     for row in parsed.rows:
         if row.prompt is not None or row.messages is not None:

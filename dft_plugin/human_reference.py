@@ -76,13 +76,18 @@ def human_reference(
         ReferenceError: when it cannot be read or is too short.
     """
     name, shipped = config.reference, plugins.references()
-    if name == "train" or not (name.endswith(".safetensors") or name in shipped):
+    if counted_here(name):
         windows, others = _windows(config, tokenizer, trained_on, prompted)
         return OfWindows(windows, others), windows
     own = cut_windows(config, trained_on, from_start=False, name="the training set")
     if name in shipped:
         return OfDomain(name, Domain.load(shipped[name]), tokenizer, own), own
     return OfFile(name, Reference.load(name)), own
+
+
+def counted_here(reference: str) -> bool:
+    """Whether the run counts the human text itself, so that it is there before the statistics are."""
+    return not reference.endswith(".safetensors") and reference not in plugins.references()
 
 
 def _windows(

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from dft_plugin import host, plugins
+from dft_plugin import host
 from dft_plugin.assembly import Setting
 from dft_plugin.config import DFTConfig
 from dft_plugin.documents import from_dataloader
+from dft_plugin.human_reference import counted_here
 from dft_plugin.human_windows import window_sampler
 from dft_plugin.rollout import forked_rng, seed_of
 from dft_plugin.term import DistributionTerm
@@ -78,8 +79,9 @@ def contexts(config: DFTConfig, term: DistributionTerm, evaluation: Any) -> Cont
     windows = [window for kind in term.contexts for window in _spread(kind, each)][: config.report_texts]
     if all(len(window.tokens) > window.first for window in windows):
         return Contexts(windows, windows, note)
-    counted_elsewhere = config.reference.endswith(".safetensors") or config.reference in plugins.references()
-    whose = "the training set's" if counted_elsewhere or config.reference == "train" else "the reference's"
+    whose = (
+        "the reference's" if counted_here(config.reference) and config.reference != "train" else "the training set's"
+    )
     return Contexts(windows, term.human_text.scored, f"{note}; the human text is {whose}, after other contexts")
 
 

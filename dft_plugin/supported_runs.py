@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from dft_plugin.config import DFTConfig
@@ -22,13 +23,13 @@ def check_supported(trainer: Any, state: Any, config: DFTConfig) -> None:
     Raises:
         UnsupportedRunError: naming what was given and the mend.
     """
-    for problem in (*_of_trainer(trainer, config), *_of_processes(trainer.accelerator), *_of_config(trainer, config)):
+    problems = chain(
+        _of_trainer(trainer, config), _of_processes(trainer.accelerator), _of_config(trainer, state, config)
+    )
+    if (problem := next(problems, None)) is not None:
         raise UnsupportedRunError(problem)
     if config.loss_bound is not None:
         _check_evaluated(trainer.args, state, config.loss_bound)
-    never = never_acts(config, state.max_steps)
-    if never is not None:
-        raise UnsupportedRunError(never)
 
 
 def _of_trainer(trainer: Any, config: DFTConfig) -> Iterator[str]:
@@ -90,7 +91,7 @@ def _of_processes(accelerator: Any) -> Iterator[str]:
         )
 
 
-def _of_config(trainer: Any, config: DFTConfig) -> Iterator[str]:
+def _of_config(trainer: Any, state: Any, config: DFTConfig) -> Iterator[str]:
     if config.loss_bound is not None and _named(trainer.args, "eval_strategy") in ("no", ""):
         yield (
             f"loss_bound is {config.loss_bound} and eval_strategy is no: held-out loss is never measured; set "
@@ -101,6 +102,9 @@ def _of_config(trainer: Any, config: DFTConfig) -> Iterator[str]:
             "rollout.batch_size is 1 on one process: a text's derivative is taken at the others of its step; set it "
             "to 2 or more"
         )
+    never = never_acts(config, state.max_steps)
+    if never is not None:
+        yield never
 
 
 def _check_evaluated(args: Any, state: Any, loss_bound: float) -> None:

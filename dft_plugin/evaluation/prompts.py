@@ -50,7 +50,7 @@ def read_prompts(path: str | Path, words: int) -> list[Prompt]:
         ReferenceError: when it cannot be read.
         TextsError: when it holds no prompt.
     """
-    from dft_plugin.reference.corpus import read
+    from dft_plugin.reference.corpus import TEXT_SUFFIXES, read
     from dft_plugin.reference.errors import ReferenceError
     from dft_plugin.reference.rows import ReadOptions
 
@@ -58,7 +58,7 @@ def read_prompts(path: str | Path, words: int) -> list[Prompt]:
         rows = [row for parsed in read(path, ReadOptions(text_column="prompt", max_bad=1.0)) for row in parsed.rows]
     except ReferenceError:
         rows = []  # no such column; what else is wrong shows below
-    if rows and not str(path).endswith((".txt", ".txt.gz", ".txt.zst")):
+    if rows and not str(path).endswith(TEXT_SUFFIXES):
         return [Prompt(row.text) for row in rows]
     found = []
     for text in read_texts(path).texts:

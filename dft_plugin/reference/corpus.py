@@ -14,6 +14,8 @@ from dft_plugin.reference.bad_lines import BadLines
 from dft_plugin.reference.errors import ReferenceError
 from dft_plugin.reference.rows import Chunk, Parsed, ReadOptions, Row, parse
 
+TEXT_SUFFIXES = (".txt", ".txt.gz", ".txt.zst")
+"""Of files that hold plain text and no rows."""
 SUFFIXES = (".txt", ".jsonl", ".json", ".parquet", ".jsonl.gz", ".txt.gz", ".jsonl.zst", ".txt.zst")
 
 

@@ -79,7 +79,7 @@ def _completions(batch: Sequence[Row], tokenizer: Any, end: tuple[int, ...]) -> 
 
 def _ended(ids: Sequence[int], end: tuple[int, ...]) -> tuple[int, ...]:
     """With the end-of-text token, once: a text may end with it as it was written."""
-    return (*ids,) if end and tuple(ids[-1:]) == end else (*ids, *end)
+    return tuple(ids) if tuple(ids[-1:]) == end else (*ids, *end)
 
 
 def _chats(batch: Sequence[Row], tokenizer: Any, source: str) -> dict[int, Document]:
@@ -98,9 +98,11 @@ def _chats(batch: Sequence[Row], tokenizer: Any, source: str) -> dict[int, Docum
             raise ReferenceError(
                 f"{source}, line {row.line}: the tokenizer's chat template does not take this chat ({error})"
             ) from error
-        start = len([*takewhile(lambda pair: pair[0] == pair[1], zip(before, tokens, strict=False))])
-        if start < len(before) and start < len(_templated(tokenizer, asked)):  # it writes what was asked otherwise
-            start = len(before)
+        start = len(before)
+        if tokens[:start] != before:
+            shared = len([*takewhile(lambda pair: pair[0] == pair[1], zip(before, tokens, strict=False))])
+            # Less is shared where the template writes what was asked otherwise once it is answered.
+            start = shared if shared >= len(_templated(tokenizer, asked)) else start
         found[index] = Document(tuple(tokens), start, len(tokens), True)
     return found
 

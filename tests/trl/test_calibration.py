@@ -107,6 +107,8 @@ def test_alone(data: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert relative_error(found.gradients[step], expected.gradients[step]) <= EXACT * 10**step
         assert relative_error(plain.gradients[step], expected.gradients[step]) > 0.01
     assert callback.term is None
+    trained, tokens = found.trainer.model, torch.tensor([tiny.tokenizer()("once upon a time")["input_ids"]])
+    assert torch.equal(trained.train()(input_ids=tokens).logits, trained.eval()(input_ids=tokens).logits), "undone"
     assert not any(key.startswith("dft/") for line in found.logs for key in line)
     said = "dft: nothing is matched (statistics: []): next-token prediction at 0.7, and no rollouts\n"
     assert said in capsys.readouterr().err
