@@ -141,11 +141,11 @@ class DFTConfig(Block):
         "do: little is gained elsewhere. 0: over `window` (benchmarks/LOG.md, 29 and 30)",
     )
     derivative_window: int | None = Field(
-        default=32,
+        default=48,
         ge=1,
-        description="over how many of the latest texts, at most `window`, the derivative of the distance is taken: "
-        "one that lags behind the model overshoots, one of few texts is noisy (benchmarks/LOG.md, 22 and 23); null: "
-        "those of `window`",
+        description="at how many of the latest texts, at most `window`, the derivative of the distance is taken: one "
+        "that lags behind the model overshoots, one of few texts is noisy (benchmarks/LOG.md, 22, 23 and 35). Whole "
+        "steps' texts, each counting fully; a step with more stands alone; null: as many as `window`",
     )
     lead: float | None = Field(
         default=0.75,

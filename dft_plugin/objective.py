@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from dft_plugin.accumulation import Accumulation, Plan
+from dft_plugin.latest_texts import LatestTexts
 from dft_plugin.law import Law
 from dft_plugin.layout import rewards
 from dft_plugin.statistics.base import Statistic
@@ -119,7 +120,7 @@ class Objective:
         accumulation: of exactly these statistics.
         window: over how many texts distances run.
         reduce: sums over ranks.
-        derivative_window: over how many, at most, what the derivative is taken at; None: those of `window`.
+        derivative_window: over how many of the latest, at most, what the derivative is taken at; None: as `window`.
         window_growth: over which share of all texts distances run, once that is more than `window`.
     """
 
@@ -135,7 +136,7 @@ class Objective:
         self.matched = tuple(matched)
         self.accumulation = accumulation
         self.window = Window(window, window_growth)
-        self.latest = Window(min(window, derivative_window)) if derivative_window else self.window.empty()
+        self.latest = LatestTexts(min(window, derivative_window or window))
         self.reduce = reduce
 
     def another(self) -> Objective:
@@ -149,12 +150,17 @@ class Objective:
         return self.window.sample_size(texts)
 
     @property
+    def looks_ahead(self) -> bool:
+        """Whether the latest texts are fewer than those distances run over, so that they tell where the model goes."""
+        return self.latest.size < self.window.size
+
+    @property
     def shortening(self) -> float:
         """How far the latest texts are ahead of the window as it was set, over how far they are ahead of it as grown.
 
         A lead of so many steps is that much less in multiples of the latter.
         """
-        grown = self.window.reach - self.latest.reach
+        grown = self.window.reach - self.latest.size
         return (self.window.size - self.latest.size) / grown if grown > 0 else 1.0
 
     def leave_one_out(self, own: Tensor) -> Means:

@@ -219,7 +219,7 @@ class DistributionTerm:
     def _shares(self, ratios: Ratios, means: Means, human: Tensor, floors: Floors) -> Mapping[str, float]:
         """statistic -> its share of the gradient."""
         matched, accumulation = self.objective.matched, self.objective.accumulation
-        if self.lead is None:
+        if self.lead is None or not self.objective.looks_ahead:
             return shares(self.balance, ratios)
         lead = self.lead * self.objective.shortening
         return shares(self.balance, ratios, outlook(accumulation, matched, means, human, floors, lead))

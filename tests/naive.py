@@ -182,7 +182,7 @@ def gradient(
     gamma: float = 0.0,
     past: tuple[Tensor, float] | None = None,
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """The estimator's gradient in every trainable parameter, by name, and the mean accumulators.
+    """The estimator's gradient in every trainable parameter, by name, and these texts' summed accumulators.
 
     Args:
         model: the live model, differentiated in evaluation mode.
@@ -190,7 +190,7 @@ def gradient(
         human, floors: by statistic.
         temperature: of the sampler.
         gamma: credit.
-        past: accumulators of earlier batches, decayed, and the number of texts they stand for.
+        past: summed accumulators of the texts before that count as well, and how many these are.
     """
     with deterministic(model):
         return _gradient(model, vocabulary, texts, human, floors, temperature, gamma, past)
@@ -251,4 +251,4 @@ def _gradient(
         name: torch.zeros_like(parameter) if entry is None else entry.detach().clone()
         for name, parameter, entry in zip(names, parameters, gradients, strict=True)
     }
-    return found, (everything / (weight + len(texts))).detach()
+    return found, own.sum(0).detach()

@@ -83,7 +83,17 @@ class Expected:
 
     gamma: float
     gradients: list[Gradient] = field(default_factory=list)
-    past: tuple[Tensor, float] | None = None
+    past: list[tuple[Tensor, int]] = field(default_factory=list)
+    """Of each acting step before, the texts' summed accumulators and how many they are."""
+
+    def latest(self, texts: int, most: int) -> tuple[Tensor, float] | None:
+        """The sum over the steps before that, with as many texts as now come, hold no more than `most`."""
+        held: list[tuple[Tensor, int]] = []
+        for total, count in self.past[::-1]:
+            if texts + sum(number for _, number in held) + count > most:
+                break
+            held.append((total, count))
+        return (sum(total for total, _ in held), sum(count for _, count in held)) if held else None
 
 
 class NaiveBeside(TrainerCallback):
@@ -104,8 +114,8 @@ class NaiveBeside(TrainerCallback):
             under_model = term.human[-2:].cpu()
             human = naive.human_summaries(vocabulary, term.human_text.scored, under_model)
             floors = {name: next(iter(by.values())) for name, by in evaluation.floors.items()}
-            expected = self.expected
-            found, mean = naive.gradient(
+            expected, config = self.expected, self.callback.config
+            found, summed = naive.gradient(
                 kwargs["model"],
                 vocabulary,
                 naive.read(texts),
@@ -113,13 +123,10 @@ class NaiveBeside(TrainerCallback):
                 floors,
                 temperature=self.callback.config.rollout.temperature,
                 gamma=expected.gamma,
-                past=expected.past,
+                past=expected.latest(len(texts), min(config.window, config.derivative_window or config.window)),
             )
             expected.gradients.append(found)
-            config = self.callback.config
-            decay = max(0.0, 1 - len(texts) / min(config.window, config.derivative_window or config.window))
-            weight = (0.0 if expected.past is None else expected.past[1]) + len(texts)
-            expected.past = (mean * weight * decay, weight * decay)
+            expected.past.append((summed, len(texts)))
             return evaluation
 
         term.evaluate = evaluate  # type: ignore[method-assign]

@@ -26,10 +26,10 @@ from dft_plugin.balance import (
 )
 from dft_plugin.config import parse
 from dft_plugin.documents import Document
+from dft_plugin.latest_texts import LatestTexts
 from dft_plugin.objective import Distances
 from dft_plugin.sharing import Processes
 from dft_plugin.term import DistributionTerm
-from dft_plugin.window import Window
 from tests import tiny
 from tests.training import term_options
 
@@ -114,7 +114,7 @@ def test_a_number_leaves_the_gradient_as_it_is() -> None:
     plain = term_of(1.0, 0.0)
     evaluation = plain.evaluate(evaluation_texts(plain), 3)
     objective = copy.copy(plain.objective)
-    objective.latest = Window(1)
+    objective.latest = LatestTexts(1)
     own = torch.cat([objective.accumulation.accumulate(p, plain.live.law(p, plain.live.hidden(p.texts)))
                      for p in evaluation.plans])  # fmt: skip
     without = objective.leave_one_out(own.detach()).without

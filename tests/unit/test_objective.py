@@ -12,6 +12,7 @@ from torch import Tensor
 from dft_plugin.accumulation import Accumulation
 from dft_plugin.credit import leave_one_out_baseline, reward_to_go
 from dft_plugin.distances import energy, jensen_shannon
+from dft_plugin.latest_texts import LatestTexts
 from dft_plugin.law import observed_law
 from dft_plugin.layout import witnesses
 from dft_plugin.objective import Matched, Means, Objective, mean_distance, mean_floor_ratio, surrogate
@@ -118,9 +119,10 @@ def test_baseline_over_ranks() -> None:
     torch.testing.assert_close(torch.cat(pieces), whole)
 
 
-@pytest.mark.parametrize("latest", [None, 8, 6, 100])
+@pytest.mark.parametrize("latest", [None, 6, 8, 12, 100])
 def test_leave_one_out_over_ranks_and_windows(latest: int | None) -> None:
     """Loops: the latest texts but the one, and the window's with all, by the weights each window gives them."""
+    most = min(latest or 24, 24)
     texts = [accumulated(make(), sample(6, seed)) for seed in range(3)]
 
     def run(rank: int, reduce: Any) -> Means:
@@ -134,19 +136,17 @@ def test_leave_one_out_over_ranks_and_windows(latest: int | None) -> None:
     pieces = Ranks(2)(run)
     assert all(piece.texts == 6 for piece in pieces)
     everything = torch.cat(texts)
-    decay = 1 - 6 / min(latest or 24, 24)
-    weights = [decay**2] * 6 + [decay] * 6 + [1.0] * 6
+    whole = everything[-6 * (most // 6) :]
     for text in range(6):
-        kept = [index for index in range(18) if index != 12 + text]
-        total = sum(weights[index] for index in kept)
-        expected = sum(weights[index] * everything[index] for index in kept) / total
+        kept = [row for index, row in enumerate(whole) if index != len(whole) - 6 + text]
+        expected = torch.stack(kept).mean(0)
         torch.testing.assert_close(torch.cat([piece.without for piece in pieces])[text], expected)
-    for size, found in ((24, "mean"), (min(latest or 24, 24), "latest")):
-        decay = 1 - 6 / size
-        weights = [decay**2] * 6 + [decay] * 6 + [1.0] * 6
-        expected = (torch.tensor(weights)[:, None] * everything).sum(0) / sum(weights)
-        for piece in pieces:
-            torch.testing.assert_close(getattr(piece, found), expected.double(), rtol=1e-6, atol=1e-8)
+    decay = 1 - 6 / 24
+    weights = [decay**2] * 6 + [decay] * 6 + [1.0] * 6
+    expected = (torch.tensor(weights)[:, None] * everything).sum(0) / sum(weights)
+    for piece in pieces:
+        torch.testing.assert_close(piece.mean, expected.double(), rtol=1e-6, atol=1e-8)
+        torch.testing.assert_close(piece.latest, whole.mean(0).double(), rtol=1e-6, atol=1e-8)
 
 
 def test_a_derivative_at_the_latest_texts_turns_when_the_model_does() -> None:
@@ -178,7 +178,8 @@ def test_effective_sample_size() -> None:
 
 @pytest.mark.parametrize("latest", [4, None])
 def test_a_growing_window_runs_over_a_share_of_all_texts_once_that_is_more(latest: int | None) -> None:
-    """By lists of texts and of their weights. The latest texts are as many as ever; without a number, the window's."""
+    """By lists of texts and of their weights. The latest texts are as many as ever; without a number, as the window's
+    were to begin with."""
     objective = make(window=10, derivative_window=latest, window_growth=0.5).another()
     generator = torch.Generator().manual_seed(0)
     texts: list[Tensor] = []
@@ -195,9 +196,10 @@ def test_a_growing_window_runs_over_a_share_of_all_texts_once_that_is_more(lates
         objective.remember(means.total, means.texts)
         reaches.append(objective.window.reach)
         weights = [weight * (1 - batch / reaches[-1]) for weight in weights]
-        assert objective.latest.reach == (latest or reaches[-1])
-        assert objective.shortening == pytest.approx((10 - latest) / (reaches[-1] - latest) if latest else 1)
-        assert latest or torch.equal(means.latest, means.mean)
+        assert objective.latest.size == (latest or 10)
+        assert objective.looks_ahead == (latest == 4)
+        if latest:
+            assert objective.shortening == pytest.approx((10 - latest) / (reaches[-1] - latest))
     assert reaches == [10, 10, 10, 11, 14]
 
 
@@ -207,6 +209,47 @@ def test_a_lead_is_as_it_was_set_where_no_window_grows() -> None:
         for _ in range(20):
             objective.remember(torch.zeros(14), 8)
         assert objective.shortening == 1
+
+
+def test_the_latest_texts_are_whole_batches_that_count_fully() -> None:
+    """By a list of texts: those of the last batches that hold no more than ten, or the batch that has come."""
+    latest = LatestTexts(10)
+    batches: list[Tensor] = []
+    for number, batch in enumerate((4, 4, 3, 20, 1, 9, 2)):
+        batches.append(torch.rand(batch, 3, dtype=torch.float64))
+        kept = 1
+        while kept < len(batches) and sum(map(len, batches[-kept - 1 :])) <= 10:
+            kept += 1
+        total, count = latest.joined(batches[-1].sum(0), batch)
+        expected = torch.cat(batches[-kept:])
+        assert count == len(expected) == (4, 8, 7, 20, 1, 10, 2)[number]
+        torch.testing.assert_close(total, expected.sum(0))
+        latest.add(batches[-1].sum(0), batch)
+
+
+def test_an_age_that_no_text_has_reached_for_long_has_a_bounded_derivative() -> None:
+    """An interval of 30 words at the first step and then every 40th, 5 words else: people's are of 5 to 8. A sum that
+    forgets by degrees had at that age 2^-39 of an interval at risk, and D' there was 1e10."""
+    statistic = SentenceLength(vocabulary(), IntervalOptions(longest=32))
+    objective = Objective([Matched(statistic, energy)], Accumulation([statistic], len(TOKENS)), 64,
+                          derivative_window=8)  # fmt: skip
+
+    def texts(lengths: list[int]) -> Tensor:
+        """Accumulators of texts of one sentence each: events by age, and ages at risk."""
+        own = torch.zeros(len(lengths), 2 * 32, dtype=torch.float64)
+        for row, length in enumerate(lengths):
+            own[row, length - 1] = 1
+            own[row, 32 : 32 + length] = 1
+        return own
+
+    human = texts([5, 6, 7, 8]).mean(0)
+    largest = 0.0
+    for step in range(81):
+        means = objective.leave_one_out(texts([30, 5, 5, 6] if step % 40 == 0 else [5, 5, 6, 7]))
+        derivative = objective.derivative(means.without, human, {"sentence_length": {"sentence_end": 0.1}})
+        largest = max(largest, float(derivative.abs().max()))
+        objective.remember(means.total, means.texts)
+    assert 0 < largest < 200
 
 
 @pytest.mark.parametrize("batch", [2, 16, 64])
@@ -327,11 +370,11 @@ def test_accumulation_parts_and_summaries() -> None:
 @pytest.mark.parametrize("growth", [0.0, 1.0])
 def test_state_round_trip(growth: float) -> None:
     """A new objective with the state goes on exactly as the old one."""
-    old = make(window=8, derivative_window=6, window_growth=growth)
+    old = make(window=8, derivative_window=8, window_growth=growth)
     for seed in range(3):
         means = old.leave_one_out(accumulated(old, sample(4, seed)))
         old.remember(means.total, means.texts)
-    new = make(window=8, derivative_window=6, window_growth=growth)
+    new = make(window=8, derivative_window=8, window_growth=growth)
     new.load_state_dict({name: tensor.clone() for name, tensor in old.state_dict().items()})
     for seed in (9, 10):
         own = accumulated(old, sample(4, seed))

@@ -84,10 +84,14 @@ SIZE = tiny.VOCABULARY
 FLOORS = {"token_frequency": {"token": 1e-3}}
 
 
-@pytest.mark.parametrize(("derivative_window", "moves"), [(None, False), (64, False), (8, True)])
-def test_windows_that_are_equal_see_nothing_ahead(derivative_window: int | None, moves: bool) -> None:
-    """Then every factor is 1 to the last bit, whatever the lead; and always at a run's first step."""
-    made, generator = objective(derivative_window), torch.Generator().manual_seed(0)
+@pytest.mark.parametrize(("derivative_window", "ahead"), [(None, False), (64, False), (100, False), (8, True)])
+def test_latest_texts_as_many_as_the_window_see_nothing_ahead(derivative_window: int | None, ahead: bool) -> None:
+    assert objective(derivative_window).looks_ahead == ahead
+
+
+def test_at_the_first_step_nothing_is_ahead() -> None:
+    """All texts there are, are the latest: every factor is 1 to the last bit, whatever the lead."""
+    made, generator = objective(8), torch.Generator().manual_seed(0)
     human = torch.rand(SIZE, generator=generator, dtype=torch.float64)
     factors = []
     for _ in range(3):
@@ -98,7 +102,7 @@ def test_windows_that_are_equal_see_nothing_ahead(derivative_window: int | None,
         made.remember(means.total, means.texts)
     assert len(factors) == 3
     assert factors[0] == 1
-    assert (factors[1:] != [1, 1]) == moves
+    assert factors[1:] != [1, 1]
 
 
 def swing(share: Callable[[float], float], steps: int = 120) -> tuple[float, float]:
