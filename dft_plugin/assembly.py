@@ -17,7 +17,7 @@ from dft_plugin.accumulation import Accumulation
 from dft_plugin.calibration import prediction_temperature
 from dft_plugin.config import DFTConfig
 from dft_plugin.contexts import context_windows
-from dft_plugin.documents import Document, from_dataloader, is_stream
+from dft_plugin.documents import Document, cut_at_ends, from_dataloader, is_stream
 from dft_plugin.gathering import of_all_processes
 from dft_plugin.human_reference import human_reference
 from dft_plugin.language_model import check_head, head_of
@@ -71,7 +71,7 @@ def assemble(config: DFTConfig, setting: Setting) -> DistributionTerm:
     size = head_of(setting.model).weight.shape[0]
     end_of_text = end_of_text_ids(setting.tokenizer, setting.model)
     vocabulary = Vocabulary.from_tokenizer(setting.tokenizer, size, end_of_text)
-    trained_on = _training_documents(config, setting)
+    trained_on = cut_at_ends(_training_documents(config, setting), end_of_text)
     prompted = bool(trained_on) and sum(document.prompted for document in trained_on) > len(trained_on) / 2
     if prompted:
         _warn_of_other_ends(trained_on, end_of_text, setting.tokenizer)
@@ -81,7 +81,7 @@ def assemble(config: DFTConfig, setting: Setting) -> DistributionTerm:
         # Both sides in mixed precision: accelerate wraps the model's own forward pass in it.
         with setting.autocast():
             check_head(setting.model, torch.tensor([first.tokens[:64]], device=device))
-    reference, scored = human_reference(config, setting.tokenizer, trained_on, prompted)
+    reference, scored = human_reference(config, setting.tokenizer, trained_on, prompted, end_of_text)
     vocabulary = replace(
         vocabulary,
         human_frequency=reference.token_frequency(vocabulary.size),

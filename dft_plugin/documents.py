@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ class Document:
 
     Attributes:
         tokens: token ids, prompt included.
-        start: index of the first token of the text: after the prompt, or 0 for a plain text.
+        start: index of the first token of the text: after the prompt; of a plain text 0, or after an earlier text's end.
         stop: one past the last such token.
         prompted: whether tokens before `start` are a prompt, so that generation starts at `start`;
             otherwise a plain text, continued from a random prefix.
@@ -71,6 +71,31 @@ def _spans(tokens: tuple[int, ...], labels: list[int]) -> list[Document]:
         documents.append(Document(tokens[:stop], index if prompted else 0, stop, prompted))
         index = stop
     return documents
+
+
+def cut_at_ends(documents: Iterable[Document], end_of_text: Collection[int]) -> list[Document]:
+    """Documents none of which goes on after an end of text, as no rollout does.
+
+    What a chat template writes after an answer's end falls away. A plain document goes on as another one after each
+    end: a chat that is trained on as a whole, or packed texts that no position ids tell apart.
+
+    Args:
+        documents: of the training set or a corpus.
+        end_of_text: ids that end a generated text.
+    """
+    return [piece for document in documents for piece in _until_ends(document, end_of_text)]
+
+
+def _until_ends(document: Document, end_of_text: Collection[int]) -> Iterator[Document]:
+    start = document.start
+    for index in range(document.start, document.stop):
+        if document.tokens[index] in end_of_text:
+            yield Document(document.tokens[: index + 1], start, index + 1, document.prompted)
+            if document.prompted:
+                return
+            start = index + 1
+    if start < document.stop:
+        yield replace(document, start=start)
 
 
 def from_batch(batch: Any) -> list[Document]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from torch import Tensor
 from dft_plugin import plugins
 from dft_plugin.accumulation import Accumulation
 from dft_plugin.config import DFTConfig
-from dft_plugin.documents import Document
+from dft_plugin.documents import Document, cut_at_ends
 from dft_plugin.human_windows import cut_windows, sampling_record, token_frequency
 from dft_plugin.matched import make_statistics, match_all
 from dft_plugin.objective import Matched
@@ -62,7 +62,7 @@ class HumanReference(Protocol):
 
 
 def human_reference(
-    config: DFTConfig, tokenizer: Any, trained_on: Sequence[Document], prompted: bool
+    config: DFTConfig, tokenizer: Any, trained_on: Sequence[Document], prompted: bool, end_of_text: Collection[int]
 ) -> tuple[HumanReference, list[Window]]:
     """What `reference:` names, and human windows to be scored under the model.
 
@@ -71,18 +71,19 @@ def human_reference(
         tokenizer: of the model.
         trained_on: documents of the training set.
         prompted: whether most of them have a prompt.
+        end_of_text: ids that end a generated text.
 
     Raises:
         ReferenceError: when it cannot be read or is too short.
     """
     name, shipped = config.reference, plugins.references()
     if counted_here(name):
-        windows, others = _windows(config, tokenizer, trained_on, prompted)
+        windows, others = _windows(config, tokenizer, trained_on, prompted, end_of_text)
         return OfWindows(windows, others), windows
     own = cut_windows(config, trained_on, from_start=False, name="the training set")
     if name in shipped:
         return OfDomain(name, Domain.load(shipped[name]), tokenizer, own), own
-    return OfFile(name, Reference.load(name)), own
+    return OfFile(name, Reference.load(name), prompted), own
 
 
 def counted_here(reference: str) -> bool:
@@ -91,7 +92,7 @@ def counted_here(reference: str) -> bool:
 
 
 def _windows(
-    config: DFTConfig, tokenizer: Any, trained_on: Sequence[Document], prompted: bool
+    config: DFTConfig, tokenizer: Any, trained_on: Sequence[Document], prompted: bool, end_of_text: Collection[int]
 ) -> tuple[list[Window], list[Window]]:
     """The windows to count and, where a statistic looks things up, others for that: at least half of all there are."""
     looked_up = any(plugins.statistic(entry.name).needs_text for entry in config.statistics)
@@ -100,7 +101,7 @@ def _windows(
     if config.reference == "train":
         windows = cut_windows(more, trained_on, from_start=False, name="the training set")
     else:
-        documents = read_documents(check_path(config.reference), tokenizer)
+        documents = cut_at_ends(read_documents(check_path(config.reference), tokenizer), end_of_text)
         windows = cut_windows(more, documents, from_start=prompted, name=f"reference {config.reference}")
     counted = min(wanted, len(windows) // 2) if looked_up else wanted
     return windows[:counted], windows[counted:]
@@ -164,10 +165,11 @@ class OfWindows:
 
 @dataclass(frozen=True)
 class OfFile:
-    """A reference that `dft reference build` wrote."""
+    """A reference that `dft reference build` wrote; prompted: whether the run's texts answer prompts."""
 
     path: str
     reference: Reference
+    prompted: bool
 
     def token_frequency(self, vocabulary_size: int) -> Tensor | None:
         return self.reference.token_frequency if self.reference.vocabulary.size == vocabulary_size else None
@@ -178,6 +180,13 @@ class OfFile:
     def matching(self, config: DFTConfig, vocabulary: Vocabulary) -> Matching:
         statistics = make_statistics(config.statistics, vocabulary)
         self.reference.check(self.path, statistics, vocabulary, sampling_record(config))
+        if self.prompted and not self.reference.metadata["from_start"]:
+            logger.warning(
+                "dft: reference %s was built without --from-start, and the training set has prompts: if its texts are "
+                "plain, they were counted from anywhere, not from their beginning as `reference: CORPUS` counts them "
+                "beside prompts; build it again with --from-start",
+                self.path,
+            )
         accumulation = Accumulation(statistics, vocabulary.size)
         return Matching(
             match_all(config.statistics, statistics), accumulation, human_side(self.reference.count, accumulation)

@@ -15,7 +15,7 @@ import torch
 from dft_plugin import host
 from dft_plugin.assembly import Setting
 from dft_plugin.config import DFTConfig
-from dft_plugin.documents import from_dataloader
+from dft_plugin.documents import cut_at_ends, from_dataloader
 from dft_plugin.human_reference import counted_here
 from dft_plugin.human_windows import window_sampler
 from dft_plugin.rollout import forked_rng, seed_of
@@ -67,7 +67,7 @@ def contexts(config: DFTConfig, term: DistributionTerm, evaluation: Any) -> Cont
     """
     note = "the contexts are those of training: no evaluation set was given"
     if evaluation is not None:
-        documents = from_dataloader(evaluation, limit=4 * config.report_texts)
+        documents = cut_at_ends(from_dataloader(evaluation, limit=4 * config.report_texts), term.end_of_text)
         sampler = window_sampler(config, documents, from_start=False)
         count = min(config.report_texts, sampler.pieces())
         if count >= LEAST_TEXTS:

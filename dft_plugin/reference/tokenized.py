@@ -8,7 +8,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from dft_plugin.documents import Document
+from dft_plugin.documents import Document, cut_at_ends
 from dft_plugin.reference.corpus import read
 from dft_plugin.reference.errors import ReferenceError
 from dft_plugin.reference.rows import ReadOptions, Row
@@ -40,10 +40,16 @@ def tokenize(rows: Sequence[Row], tokenizer: Any, source: str = "corpus") -> lis
         ReferenceError: when the tokenizer has no chat template for a chat, or its template refuses one.
     """
     end = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
-    made = []
+    made: list[HumanText] = []
     for batch in _batches(rows):
         found = _plain(batch, tokenizer, end) | _completions(batch, tokenizer, end) | _chats(batch, tokenizer, source)
-        made += [HumanText(found[index], row.text) for index, row in enumerate(batch) if found[index].tokens]
+        for index, row in enumerate(batch):
+            document = found[index]
+            if document.prompted:
+                # A chat's template writes a line break after the end of its last turn.
+                (document,) = cut_at_ends([document], end) or [document]
+            if document.tokens:
+                made.append(HumanText(document, row.text))
     return made
 
 

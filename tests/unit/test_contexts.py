@@ -133,6 +133,17 @@ def test_a_template_that_writes_what_was_asked_otherwise_once_it_is_answered(tmp
     assert document.start == len(before["input_ids"])
 
 
+def test_what_a_template_writes_after_an_answer_is_no_part_of_it(tmp_path: Path) -> None:
+    """As ChatML does: a line break after the end of a turn, which no generated text holds."""
+    tokenizer = tiny.tokenizer()
+    tokenizer.chat_template = (
+        "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    (document,) = read_documents(write(tmp_path, [{"messages": chat("Why?", "Because.\nIt is.")}]), tokenizer)
+    assert tokenizer.decode(document.tokens[document.start : document.stop]) == f"Because.\nIt is.{tiny.END}"
+
+
 def test_a_text_that_ends_with_end_of_text_ends_once(tmp_path: Path) -> None:
     rows = [{"text": "Once."}, {"text": f"Once.{tiny.END}"}]
     plain, ended = read_documents(write(tmp_path, rows), tiny.tokenizer())

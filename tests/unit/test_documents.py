@@ -9,7 +9,7 @@ import pytest
 import torch
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from dft_plugin.documents import Document, WindowSampler, from_batch, from_dataloader, split_row
+from dft_plugin.documents import Document, WindowSampler, cut_at_ends, from_batch, from_dataloader, split_row
 from dft_plugin.texts import Window
 
 IGNORED = -100
@@ -48,6 +48,37 @@ def test_a_packed_row_that_begins_mid_text_keeps_its_beginning() -> None:
     found = split_row([1, 2, 3, 4], [1, 2, 3, 4], [7, 8, 0, 1])
     assert [document.tokens for document in found] == [(1, 2), (3, 4)]
     assert [document.tokens for document in split_row([1, 2], [1, 2], [7, 8])] == [(1, 2)]
+
+
+def test_no_document_goes_on_after_an_end_of_text() -> None:
+    """9 ends a text. What a template writes after an answer falls away; a plain text goes on as another one."""
+    answer, chat, packed = (
+        Document((1, 9, 3, 4, 9, 6), 3, 6, True),
+        Document((1, 2, 9, 4, 5, 8, 7), 0, 7, False),
+        Document((1, 2, 9, 9, 5, 9), 0, 6, False),
+    )
+    assert cut_at_ends([answer], [9]) == [Document((1, 9, 3, 4, 9), 3, 5, True)]
+    assert cut_at_ends([chat], (8, 9)) == [
+        Document((1, 2, 9), 0, 3, False),
+        Document((1, 2, 9, 4, 5, 8), 3, 6, False),
+        Document((1, 2, 9, 4, 5, 8, 7), 6, 7, False),
+    ]
+    assert [(d.start, d.stop) for d in cut_at_ends([packed], [9])] == [(0, 3), (3, 4), (4, 6)]
+    assert cut_at_ends([answer, chat, packed], []) == [answer, chat, packed]
+
+
+def test_windows_hold_what_a_rollout_can() -> None:
+    """Of a chat that is trained on as a whole: what is counted stops at the first end of text, as generated text does,
+    and every token is counted once in a round but those before a random beginning."""
+    end = 99
+    chat = Document((*range(1, 30), end, *range(30, 37), end, *range(40, 95), end), 0, 93, False)
+    documents = cut_at_ends([chat], [end])
+    windows = WindowSampler(documents, 6, 16).sample(400, generator())
+    counted = [window.tokens[window.first :] for window in windows]
+    assert all(end not in tokens[:-1] for tokens in counted)
+    assert {token for tokens in counted for token in tokens} == set(chat.tokens[1:])
+    # A turn's first window has all that was said before it for its context.
+    assert any(window.tokens[: window.first] == (*range(1, 30), end) for window in windows)
 
 
 def test_prompt_and_completion() -> None:

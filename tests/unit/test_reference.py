@@ -194,6 +194,11 @@ def test_of_another_tokenizer() -> None:
         check(statistics(), fingerprint="something else")
 
 
+def test_of_texts_that_end_otherwise() -> None:
+    with pytest.raises(ReferenceError, match=r"texts that end with \[.*\], this run's end with \[7\]"):
+        check(statistics(), end_of_text=(7,))
+
+
 @pytest.mark.parametrize("key", ["max_new_tokens", "context_tokens"])
 def test_of_other_windows(key: str) -> None:
     sampling = {**SAMPLING, key: 77}
