@@ -51,13 +51,22 @@ class OwnBackward:
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], config: DFTConfig) -> None:
-        self.parameters, self.config = parameters, config
-        self.snapshot = GradientSnapshot(parameters)
+        self.config = config
         self.cross_entropy_norm: float | None = None
+        self._watch(parameters)
+        self.forget()
+
+    def _watch(self, parameters: Sequence[nn.Parameter]) -> None:
+        self.parameters, self.snapshot = parameters, GradientSnapshot(parameters)
+
+    def begin_step(self, parameters: Sequence[nn.Parameter]) -> None:
+        """At the beginning of a step, with the parameters that are trainable now: callbacks unfreeze some."""
+        if [*map(id, parameters)] != [*map(id, self.parameters)]:
+            self._watch(parameters)
         self.forget()
 
     def forget(self) -> None:
-        """At the beginning of a step: no gradient of the term is in `.grad`."""
+        """No gradient of the term is in `.grad`."""
         self._taken: Tensor | None = None
         self._weight = 0.0
 

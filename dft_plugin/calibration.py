@@ -17,6 +17,7 @@ from torch.utils.hooks import RemovableHandle
 
 from dft_plugin.config import DFTConfig
 from dft_plugin.language_model import decoder_of, head_layer_of, head_of
+from dft_plugin.progress import DistributionTermError
 
 _hooked: WeakKeyDictionary[nn.Module, RemovableHandle] = WeakKeyDictionary()
 """Decoder -> its hook. A run that was interrupted leaves one behind, and the next would divide twice."""
@@ -33,16 +34,31 @@ class Calibration:
 
     Attributes:
         share: 0 to 1, how far it is in effect: the divisor is T^share.
+        acted: whether it has been in effect in any pass.
     """
 
     def __init__(self, model: nn.Module, temperature: float) -> None:
         self.temperature = temperature
         self.share = 0.0
+        self.acted = False
         self._head = head_layer_of(model)
         decoder = decoder_of(model)
         if decoder in _hooked:
             _hooked[decoder].remove()
         self._handle = _hooked[decoder] = decoder.register_forward_hook(self._hook)
+
+    def check_acted(self) -> None:
+        """At the end of a step.
+
+        Raises:
+            DistributionTermError: where it was to be in effect and no training pass went through the decoder.
+        """
+        if self.share > 0 and not self.acted:
+            raise DistributionTermError(
+                f"next-token prediction was to be trained at temperature {self.temperature:.3g}, and no training pass "
+                "went through the model's decoder: this Trainer's forward pass goes another way; set calibration: 0 "
+                "to train without"
+            )
 
     def remove(self) -> None:
         self._handle.remove()
@@ -51,6 +67,7 @@ class Calibration:
         # The decoder itself may be in training mode in the term's passes, for gradient checkpointing.
         if self.share == 0 or not self._head.training:
             return None
+        self.acted = True
         scale = self.temperature**-self.share
         if isinstance(output, tuple):
             return (output[0] * scale, *output[1:])

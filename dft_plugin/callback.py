@@ -64,6 +64,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         self.own: OwnBackward | None = None
         self.attachment: Attachment | None = None
         self._seen = False
+        self._began_at = 0
         self._trainer: Any = None
         self.gathering: Gathering | None = None
         self.report: RunReport | None = None
@@ -99,6 +100,7 @@ class DFTCallback(TrainerCallback, ExportableState):
             self.own = OwnBackward(trainable(model), self.config) if self.backward == "own" else None
             self.attachment = Attachment(decoder_of(model)) if self.backward == "attached" else None
         self.calibration = self._calibrated(model)
+        self._began_at = state.global_step
         self.guard.begin(model, state.global_step, stored(state, type(self).__name__).get("guards", {}))
         if not self.config.statistics:
             self._begin_without_term(state)
@@ -113,7 +115,11 @@ class DFTCallback(TrainerCallback, ExportableState):
         temperature = prediction_temperature(self.config, model)
         if temperature != self.config.prediction_temperature:
             self._say("dft: calibration is left out: the model's head has a bias or soft-capping")
-        return None if temperature == 1 else Calibration(model, temperature)
+        if temperature == 1:
+            return None
+        if getattr(self._trainer.args, "torch_compile", False):
+            torch._dynamo.reset()  # what an earlier run compiled has no hook, and none is looked for
+        return Calibration(model, temperature)
 
     def _begin_without_term(self, state: Any) -> None:
         """Nothing is matched: calibration acts by itself."""
@@ -134,7 +140,7 @@ class DFTCallback(TrainerCallback, ExportableState):
             self.term = assemble(self.config, self.setting)
         self.term.drift = self.guard.drift
         self._restore(state)
-        self.report = run_report.begin(self.config, self.setting, self.term, self._trainer, state)
+        self.report = run_report.begin(self.config, self.setting, self.term, self._trainer, self._began_at)
         names = [entry.name for entry in self.term.objective.matched]
         at = 1.0 if self.calibration is None else self.calibration.temperature
         line = announcement.with_term(self.config, names, self.schedule.start, state.max_steps, at, self.backward)
@@ -155,7 +161,7 @@ class DFTCallback(TrainerCallback, ExportableState):
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._seen = False
         if self.own is not None:
-            self.own.forget()
+            self.own.begin_step(trainable(self.setting.model))
         factor = 1.0 if self.guard.loss_bound is None else self.guard.loss_bound.factor
         if self.calibration is not None:
             self.calibration.share = factor
@@ -228,6 +234,8 @@ class DFTCallback(TrainerCallback, ExportableState):
                 "the model's decoder was not called during the step, so the term was not attached: this "
                 "Trainer's forward pass does not go through the model's decoder"
             )
+        if self.calibration is not None:
+            self.calibration.check_acted()
         self.guard.log(self.metrics, self.setting.processes)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:

@@ -153,7 +153,8 @@ class DFTConfig(Block):
         le=4,
         description="for weight: auto, how far ahead of the latest texts a statistic's share looks, in multiples of "
         "how far these are ahead of the `window` as set: it falls and turns round as the text is about to arrive where "
-        "people's is, before the optimizer's momentum takes it past. null: the share is the window's alone "
+        "people's is, before the optimizer's momentum takes it past. It moves gradient between statistics and turns it "
+        "round: how large the whole is says `gradient_fraction`. null: the share is the window's alone "
         "(benchmarks/LOG.md, 24 and 27)",
     )
     sample_every: int = Field(

@@ -20,7 +20,8 @@ def check(config: DFTConfig) -> None:
     """
     for entry in config.statistics:
         statistic_config.check(entry)
-    found = chain(_of_files(config), _of_statistics(config), _without_statistics(config), _of_steps(config))
+    rules = (_of_files, _of_statistics, _without_statistics, _of_balance, _of_steps)
+    found = chain.from_iterable(rule(config) for rule in rules)
     if (contradiction := next(found, None)) is not None:
         raise ValueError(contradiction)
 
@@ -58,12 +59,35 @@ def _without_statistics(config: DFTConfig) -> Iterator[str]:
             f"{config.weight}): the run would be plain SFT. Set rollout.temperature to the one you deploy with, or "
             "name what to match"
         )
+    if when := _changed(config, "start_step", "end_step", "warmup_steps"):
+        yield (
+            f"{', '.join(when)} is given and statistics is empty: calibration acts from the first step to the last; "
+            f"leave {', '.join(when)} out, or name what to match"
+        )
     for name, wanted in {"kl_weight": config.kl_weight > 0, "report": config.report is True}.items():
         if wanted:
             yield (
                 f"{name} is {getattr(config, name)} and statistics is empty: it is measured on rollouts, and there are "
                 f"none; leave {name} out, or name what to match"
             )
+
+
+def _of_balance(config: DFTConfig) -> Iterator[str]:
+    unread = _changed(config, "gradient_fraction", "fade", "balance", "lead")
+    if unread and config.weight not in ("auto", 0):
+        yield (f"weight is {config.weight:g}, and {', '.join(unread)} is for weight: auto alone; leave one of them out")
+    latest = config.derivative_window
+    if _changed(config, "lead") and config.lead and (latest is None or latest >= config.window):
+        yield (
+            f"lead is {config.lead:g}, and the derivative is taken at as many texts as distances run over "
+            f"(derivative_window {latest}, window {config.window}), so that none are ahead; lower derivative_window or "
+            "leave lead out"
+        )
+
+
+def _changed(config: DFTConfig, *names: str) -> list[str]:
+    """Which of these options are not at their default: a dumped block names them all."""
+    return [name for name in names if getattr(config, name) != type(config).model_fields[name].default]
 
 
 def _of_steps(config: DFTConfig) -> Iterator[str]:

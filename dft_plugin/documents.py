@@ -24,7 +24,7 @@ class Document:
 
     Attributes:
         tokens: token ids, prompt included.
-        start: index of the first token of the text: after the prompt; of a plain text 0, or after an earlier text's end.
+        start: index of the first token of the text: after the prompt; of a plain text 0, or after another's end.
         stop: one past the last such token.
         prompted: whether tokens before `start` are a prompt, so that generation starts at `start`;
             otherwise a plain text, continued from a random prefix.

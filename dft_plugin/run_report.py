@@ -91,13 +91,13 @@ def _spread(windows: Sequence[Window], count: int) -> list[Window]:
     return [windows[number * len(windows) // count] for number in range(count)]
 
 
-def begin(config: DFTConfig, setting: Setting, term: DistributionTerm, trainer: Any, state: Any) -> RunReport | None:
+def begin(config: DFTConfig, setting: Setting, term: DistributionTerm, trainer: Any, began_at: int) -> RunReport | None:
     """The report of a run, with what the model writes before it; None where there is to be none.
 
     Args:
         config, setting, term: of the run; the first process writes the report.
         trainer: the host's.
-        state: the trainer's, which tells whether the run goes on from a checkpoint.
+        began_at: the step the run began with, above 0 where it goes on from a checkpoint.
     """
     if setting.processes.rank != 0 or not wanted(config):
         return None
@@ -107,7 +107,7 @@ def begin(config: DFTConfig, setting: Setting, term: DistributionTerm, trainer: 
         return None
     report = RunReport(config, term, setting.tokenizer, Path(trainer.args.output_dir), chosen)
     with forked_rng(term.device, config.seed):
-        report.before(resumed=state.global_step > 0)
+        report.before(trainer.state.global_step, resumed=began_at > 0)
     return report
 
 
@@ -125,12 +125,15 @@ class RunReport:
     def __init__(self, config: DFTConfig, term: DistributionTerm, tokenizer: Any, folder: Path, chosen: Contexts):
         self.config, self.term, self.tokenizer, self.folder, self.chosen = config, term, tokenizer, folder, chosen
         self.results: list[Result] = []
+        self.notes = [chosen.note] if chosen.note else []
 
-    def before(self, resumed: bool) -> None:
-        """Keeps what the model writes now; a resumed run keeps what it wrote at the beginning."""
+    def before(self, step: int, resumed: bool) -> None:
+        """Keeps what the model writes now, at a step; a resumed run keeps what it wrote at the beginning."""
         path = self.folder / BEFORE
         if resumed and path.is_file():
             return
+        if step > 0:
+            self.notes.append(f"what is called before training was written at step {step}")
         self.folder.mkdir(parents=True, exist_ok=True)
         rows = [json.dumps(row, ensure_ascii=False) for row in self._sample()]
         path.write_text("\n".join(rows) + "\n", encoding="utf-8")
@@ -181,8 +184,7 @@ class RunReport:
             "after training": texts("after training", self._sample()),
         }
         found = evaluate_together(columns, texts("human", self._human()), Options(seed=self.config.seed))
-        notes = [self.chosen.note] if self.chosen.note else []
-        return [result.model_copy(update={"notes": (*result.notes, *notes)}) for result in found.values()]
+        return [result.model_copy(update={"notes": (*result.notes, *self.notes)}) for result in found.values()]
 
     def _sample(self) -> list[dict[str, str]]:
         term, rows = self.term, []

@@ -23,9 +23,7 @@ def check_supported(trainer: Any, state: Any, config: DFTConfig) -> None:
     Raises:
         UnsupportedRunError: naming what was given and the mend.
     """
-    problems = chain(
-        _of_trainer(trainer, config), _of_processes(trainer.accelerator), _of_config(trainer, state, config)
-    )
+    problems = chain(_of_trainer(trainer, config), _of_processes(trainer), _of_config(trainer, state, config))
     if (problem := next(problems, None)) is not None:
         raise UnsupportedRunError(problem)
     if config.loss_bound is not None:
@@ -69,7 +67,13 @@ def _other_trainer(trainer: Any) -> str | None:
     )
 
 
-def _of_processes(accelerator: Any) -> Iterator[str]:
+def _of_processes(trainer: Any) -> Iterator[str]:
+    accelerator, gpus = trainer.accelerator, getattr(trainer.args, "n_gpu", 1)
+    if gpus > 1:
+        yield (
+            f"one process has {gpus} GPUs, and the Trainer spreads its batches over them (nn.DataParallel): start one "
+            "process each, with `accelerate launch` or `torchrun`, or show it one, CUDA_VISIBLE_DEVICES=0"
+        )
     parallel = getattr(accelerator, "parallelism_config", None)
     for size, name in (("sp_size", "sequence"), ("cp_size", "context"), ("tp_size", "tensor")):
         if (getattr(parallel, size, 1) or 1) > 1:

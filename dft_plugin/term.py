@@ -154,6 +154,11 @@ class DistributionTerm:
                 self.end_of_text,
                 seed_of(self.seed, step, 1 + processes.rank),
             )
+        if (longest := max(map(len, generated))) > rollouts.max_new_tokens:
+            raise ValueError(
+                f"rollout engine {rollouts.engine} returned {longest} new tokens, and rollout.max_new_tokens is "
+                f"{rollouts.max_new_tokens}: an engine stops there (RolloutEngine.generate)"
+            )
         return continued(windows, generated)
 
     def evaluate(self, texts: Texts, step: int) -> Evaluation:

@@ -18,6 +18,7 @@ from dft_plugin.host import UnsupportedRunError
 from dft_plugin.language_model import UnsupportedModelError
 from dft_plugin.progress import MOST_SKIPPED_IN_A_ROW, DistributionTermError, Progress
 from dft_plugin.reference import ReferenceError
+from dft_plugin.rollout import RolloutEngine
 from dft_plugin.statistics.base import NoOptions, Statistic
 from dft_plugin.supported_runs import _other_trainer, check_supported
 from dft_plugin.terms import Counts, Entropy, Term
@@ -69,6 +70,14 @@ def test_an_optimizer_that_steps_inside_the_backward_pass(optimizer: str) -> Non
     trainer.args.optim = given
     trainer.state.max_steps = 3
     check_supported(trainer, trainer.state, DFTCallback(**term_options()).config)
+
+
+def test_one_process_with_several_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Trainer would spread its batches over them by nn.DataParallel, with which nothing was ever run."""
+    trainer = trainer_of(tiny.model("llama"), ROWS)
+    monkeypatch.setattr(type(trainer.args), "n_gpu", 2)
+    with pytest.raises(UnsupportedRunError, match="one process has 2 GPUs"):
+        check_supported(trainer, trainer.state, DFTCallback(**term_options()).config)
 
 
 @pytest.mark.parametrize(
@@ -200,6 +209,22 @@ def sick(*steps: int, **options: Any) -> tuple[DFTCallback, list[At]]:
     clock = [At(step, lambda state, kwargs: setattr(SickTerms, "step", state.global_step)) for step in range(20)]
     settings = {"weight": 0.5, "statistics": ["token_frequency", "sick"], **options}
     return DFTCallback(**term_options(**settings)), clock
+
+
+class Endless(RolloutEngine):
+    """Does not stop at `max_new_tokens`."""
+
+    name = "endless"
+
+    def generate(self, model: Any, contexts: Any, sampler: Any, max_new_tokens: int, *rest: Any) -> list[list[int]]:
+        return [[9] * (max_new_tokens + 1) for _ in contexts]
+
+
+def test_an_engine_that_does_not_stop() -> None:
+    with registered(engines=[Endless]):
+        callback = DFTCallback(**term_options(rollout={"engine": "endless"}))
+        with pytest.raises(ValueError, match=r"endless returned 17 new tokens, and rollout\.max_new_tokens is 16"):
+            train(tiny.model("llama"), ROWS, callback)
 
 
 def test_a_step_that_is_not_finite_is_skipped_and_counted() -> None:

@@ -83,6 +83,34 @@ def test_gradient_checkpointing_and_accumulation(mechanism: str, monkeypatch: py
     check("llama", "full", "plain", options={**checkpointing, "gradient_accumulation_steps": 2})
 
 
+def test_compiled_after_a_run_without() -> None:
+    """What the first run compiled has no hook: the second one must not use it."""
+    model, rows = tiny.model(), tiny.plain_rows(48)
+    compiled = {"torch_compile": True, "torch_compile_backend": "eager"}
+    alone = {"statistics": [], "calibration": 1.0, "rollout": {"temperature": TEMPERATURE}}
+
+    def gradient(*callbacks: DFTCallback, **options: Any) -> Gradient:
+        found = train(model, rows, *callbacks, **options).gradients[0]
+        return {name.removeprefix("_orig_mod."): entry for name, entry in found.items()}
+
+    plain = gradient(**compiled)
+    expected = gradient(DFTCallback(**alone))
+    assert relative_error(expected, plain) > 0.05, "the temperature changes nothing"
+    assert relative_error(gradient(DFTCallback(**alone), **compiled), expected) <= EXACT
+
+
+def test_a_training_pass_that_goes_another_way_is_told_of() -> None:
+    model = tiny.model().train()
+    calibration = Calibration(model, TEMPERATURE)
+    calibration.check_acted()  # it is not in effect
+    calibration.share = 1.0
+    with pytest.raises(DistributionTermError, match=r"temperature 0\.7, and no training pass"):
+        calibration.check_acted()
+    model(input_ids=torch.tensor([[1, 2, 3]]))
+    calibration.check_acted()
+    calibration.remove()
+
+
 def test_part_of_the_way() -> None:
     check("llama", "full", "plain", term={"calibration": 0.5}, expected_at=TEMPERATURE**0.5)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from peft import LoraConfig
+from transformers import TrainerCallback
 
 from dft_plugin import DFTCallback
 from tests import tiny
@@ -101,6 +102,31 @@ def test_running_window(accumulation: int) -> None:
     """Three steps at learning rate 0: the window's accumulators are part of the second and third."""
     options = {"max_steps": 3, "learning_rate": 0.0, "gradient_accumulation_steps": accumulation}
     check("llama", "full", "plain", options=options)
+
+
+class Thaw(TrainerCallback):
+    """Freezes the first layer, and unfreezes it at the second step, as gradual unfreezing does."""
+
+    def on_init_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        model.model.layers[0].requires_grad_(False)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        if state.global_step == 1:
+            model.model.layers[0].requires_grad_(True)
+
+
+def test_parameters_unfrozen_on_the_way_have_the_term_at_its_weight() -> None:
+    model, rows, options = tiny.model("llama"), tiny.plain_rows(48), {"max_steps": 2, "learning_rate": 0.0}
+    callback = DFTCallback(**term_options(weight=0.2))
+    beside = NaiveBeside(callback)
+    plain = train(model, rows, Thaw(), **options).gradients[1]
+    found = train(model, rows, Thaw(), callback, beside, **options).gradients[1]
+    naive = beside.expected.gradients[1]
+    thawed = {name for name in naive if name.startswith("model.layers.0.")}
+    assert norm_squared({name: naive[name] for name in thawed}) > 0
+    for names in (thawed, naive.keys() - thawed):
+        got, cross_entropy, term = ({name: part[name] for name in names} for part in (found, plain, naive))
+        assert relative_error(got, combined(cross_entropy, term, 0.2)) <= EXACT
 
 
 @pytest.mark.parametrize("mechanism", ["own", "attached"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArgum
 
 from dft_plugin import DFTCallback
 from dft_plugin.callback import DistributionTermError
+from dft_plugin.evaluation.result import Result
 from dft_plugin.gathering import can_be_read_once
 from tests import tiny
 from tests.training import term_options
@@ -70,6 +72,17 @@ def test_the_term_acts_once_enough_has_come_by(tmp_path: Path, capsys: pytest.Ca
     assert callback.progress.acted == sum(acted)
     assert callback.term is not None
     assert len(callback.term.contexts[0]) == 96
+
+
+def test_the_report_of_a_stream(tmp_path: Path) -> None:
+    """Its texts before training are this run's, though an earlier one's lie there, and it says when they were drawn."""
+    before = tmp_path / "dft-before.jsonl"
+    before.write_text(json.dumps({"prompt": "Another", "text": "run."}) + "\n", encoding="utf-8")
+    _, callback = train(tmp_path, stream(60), steps=10, reference_windows=96, report=True, report_texts=40)
+    assert len(before.read_text(encoding="utf-8").splitlines()) == 40
+    acted = callback.progress.acted
+    said = f"what is called before training was written at step {10 - acted}"
+    assert said in Result.load(tmp_path / "dft-result.json").notes
 
 
 def test_a_run_that_ends_before_says_so(tmp_path: Path) -> None:

@@ -115,6 +115,13 @@ def test_each_unknown_key_is_compared_with_its_own_block() -> None:
         ({"statistics": [], "calibration": 0, **COOL}, "calibration 0, weight auto): the run would be plain SFT"),
         ({"statistics": [], "kl_weight": 0.5, **COOL}, "kl_weight is 0.5 and statistics is empty"),
         ({"statistics": [], "report": True, **COOL}, "report is True and statistics is empty"),
+        (
+            {"statistics": [], "start_step": 0.9, **COOL},
+            "start_step is given and statistics is empty: calibration acts",
+        ),
+        ({"weight": 0.5, "fade": 1, "lead": 3}, "weight is 0.5, and fade, lead is for weight: auto alone"),
+        ({"lead": 3, "derivative_window": None}, "lead is 3, and the derivative is taken at as many texts as"),
+        ({"lead": 3, "window": 32}, "(derivative_window 48, window 32), so that none are ahead"),
         ({"statistics": ["novelty", "novelty"]}, "statistics lists novelty more than once"),
         ({"statistics": [{"name": "novelty", "weight": 0}]}, "statistics.0.weight: "),
         ({"statistics": [{"ngram_frequency": {"size": 2}}]}, "statistics: ngram_frequency: size: "),
