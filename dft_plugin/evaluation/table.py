@@ -24,9 +24,9 @@ def number(value: float | None) -> str:
     if value is None:
         return "–"
     size = abs(value)
-    if size == 0 or 0.001 <= size < 1000:
+    if size == 0 or 0.001 <= size < 999.5:
         return f"{value:.3g}"
-    return f"{value:,.0f}" if 1000 <= size < 1e7 else f"{value:.1e}"
+    return f"{value:,.0f}" if 999.5 <= size < 1e7 else f"{value:.1e}"
 
 
 def between(interval: Interval | None) -> str:
