@@ -99,6 +99,9 @@ def comparison_table(compared: Compared) -> RenderableType:
         table.add_row(RichText(f"  {_label(row.shown)}"), _human(row), *map(_cell_text, row.cells))
     lines = []
     for headline in compared.headlines:
+        if not headline.measures:
+            lines.append(RichText(f"{headline.name} is not compared with {compared.names[0]}: not measured alike."))
+            continue
         closed = "" if headline.gap_closed is None else f"median gap closed {headline.gap_closed:.0%}; "
         lines.append(
             RichText(

@@ -133,6 +133,7 @@ def test_results_of_other_human_texts_or_sizes_are_not_compared(results: dict[st
     compared = compare(scored)
     assert {row.cells[1].comparison for row in compared.rows} == {"not compared"}
     assert compared.headlines[0].measures == 0
+    assert "other is not compared with far" in shown(comparison_table(compared))
     assert "different human texts" in compared.notes[0]
     smaller = evaluate("smaller", Texts("smaller", made_up(30, 2)), HUMAN, OPTIONS)
     compared = compare([results["far"], smaller])
