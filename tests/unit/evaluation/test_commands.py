@@ -176,6 +176,25 @@ def test_chats_that_end_alike_keep_their_turns(tmp_path: Path) -> None:
     assert origin.measures["sampler perplexity"].basis.endswith(", temperature 1")
 
 
+def test_prompts_are_drawn_at_random(tmp_path: Path) -> None:
+    human, path = texts(tmp_path / "human.jsonl", 12, 1), tmp_path / "prompts.jsonl"
+    rows = [f"Number {number}" for number in range(40)]
+    path.write_text("".join(json.dumps({"prompt": row}) + "\n" for row in rows))
+    request = Request(
+        human,
+        saved_model(tmp_path / "model"),
+        prompts=str(path),
+        count=12,
+        max_new_tokens=4,
+        output=tmp_path / "r.json",
+    )
+    of_model(request, human_side(human))
+    written = (tmp_path / "r.texts.jsonl").read_text().splitlines()
+    used = [json.loads(line)["prompt"] for line in written]
+    assert len(set(used)) == 12
+    assert set(used) - set(rows[:20])
+
+
 def test_a_model_whose_logits_cannot_be_computed_from_its_head_has_no_perplexity(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
