@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from dft_plugin.user_errors import user_errors
+
+OF_A_MODEL = (
+    "temperature", "top_k", "top_p", "min_p", "max_new_tokens", "prompt_words", "engine", "batch_size",
+)  # fmt: skip
+OF_A_JUDGE = ("judge_pairs", "judge_price", "judge_key")
+OF_TEXTS = ("words", "resamples", "seed")
+
+
+def refuse(options: Sequence[str], why: str) -> None:
+    """Ends with the options that were given on the command line and would be of no effect.
+
+    Raises:
+        ClickException: naming them, if there are any.
+    """
+    source = click.get_current_context().get_parameter_source
+    if given := [name for name in options if source(name) is ParameterSource.COMMANDLINE]:
+        raise click.ClickException(f"{', '.join('--' + name.replace('_', '-') for name in given)}: {why}")
 
 
 @click.command()
@@ -24,7 +43,7 @@ from dft_plugin.user_errors import user_errors
     help="Prompts for MODEL: a column `prompt`, chats, or texts that are continued from their "
     "first words; default: the human texts are.",
 )
-@click.option("-n", "--count", type=click.IntRange(min=1), help="Texts to generate, or of --texts to measure.")
+@click.option("-n", "--count", type=click.IntRange(min=1), help="Texts to generate, or to draw of --texts.")
 @click.option("--adapter", help="Folder of a PEFT adapter to load onto MODEL.")
 @click.option("--temperature", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True)
 @click.option("--top-k", type=click.IntRange(min=0), default=0, show_default=True, help="0 is off.")
@@ -48,7 +67,11 @@ from dft_plugin.user_errors import user_errors
     show_default=True,
     help="auto: vllm where it is installed and there is a GPU.",
 )
-@click.option("--text-column", help="Column of the texts; default: text, completion beside prompt, or messages.")
+@click.option(
+    "--text-column",
+    help="Column of the texts; default: text, completion beside prompt, or messages. Human texts and prompts are read "
+    "from it where they have none of these.",
+)
 @click.option("--tokenizer", help="Laws of its tokens instead of words; MODEL's own if MODEL is given.")
 @click.option("--words", type=click.IntRange(min=1), help="Measure each text on its first so many words.")
 @click.option("--resamples", type=click.IntRange(min=10), default=200, show_default=True, help="Behind each interval.")
@@ -62,7 +85,7 @@ from dft_plugin.user_errors import user_errors
 )
 @click.option("--judge-key", default="OPENAI_API_KEY", show_default=True, help="Environment variable with the API key.")
 @click.option("--yes", is_flag=True, help="Do not ask before requests that cost money.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--name", help="What the result is called in tables.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default="dft-result.json", show_default=True)
 @user_errors
@@ -74,6 +97,10 @@ def evaluate(**options: object) -> None:
     from dft_plugin.evaluation.table import give_away_table, result_table
 
     request = Request(**options)  # type: ignore[arg-type]
+    if request.texts is not None:
+        refuse(OF_A_MODEL, "--texts exist already; these are for a MODEL")
+    if request.judge is None:
+        refuse(OF_A_JUDGE, "no judge is asked: give --judge as well")
     result = run(request, lambda question: request.yes or click.confirm(question, err=True))
     console = Console()
     console.print(result_table(result))
@@ -88,10 +115,14 @@ def evaluate(**options: object) -> None:
 @click.option(
     "--trainer-state", type=click.Path(), help="A run's trainer_state.json or output folder: its curves in the report."
 )
-@click.option("--text-column", help="Column of the texts; default: text, completion beside prompt, or messages.")
+@click.option(
+    "--text-column",
+    help="Column of the texts; default: text, completion beside prompt, or messages. HUMAN is read from it where it "
+    "has none of these.",
+)
 @click.option("--words", type=click.IntRange(min=1), help="Measure each text on its first so many words.")
 @click.option("--resamples", type=click.IntRange(min=10), default=200, show_default=True, help="Behind each interval.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @user_errors
 def compare(
     human: str,
@@ -111,12 +142,14 @@ def compare(
     """
     from rich.console import Console
 
-    from dft_plugin.evaluation.compare_files import compare_files
+    from dft_plugin.evaluation.compare_files import compare_files, is_result
     from dft_plugin.evaluation.measuring import Options
     from dft_plugin.evaluation.table import comparison_table
 
     if trainer_state is not None and html is None:
         raise click.UsageError("--trainer-state is drawn in the report: give --html report.html as well")
+    if all(map(is_result, others)):
+        refuse(OF_TEXTS, "results are shown as they were measured; these are for texts")
     options = Options(words=words, resamples=resamples, seed=seed)
     compared, results = compare_files(human, others, text_column, options)
     console = Console()

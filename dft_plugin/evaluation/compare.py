@@ -47,8 +47,8 @@ class Headline:
     Attributes:
         name: of the result.
         gap_closed: median over those measures, counting 0 where no difference is shown; None without any.
-        nearer, farther, same: how many measures.
-        measures: how many there are in all.
+        nearer, farther, same: in how many measures.
+        measures: how many the two are compared in.
     """
 
     name: str
@@ -113,7 +113,7 @@ def _cell(first: Result, other: Result, name: str) -> Cell:
 
 
 def _incomparable(first: Result, other: Result, base: Measure, own: Measure) -> str:
-    if own.kind != "score" and first.provenance.human.digest != other.provenance.human.digest:
+    if first.provenance.human.digest != other.provenance.human.digest:
         return "measured against other human texts"
     if base.basis != own.basis:
         return f"measured on {own.basis}, the first on {base.basis}"
@@ -155,7 +155,7 @@ def _headline(name: str, rows: Sequence[Row], column: int) -> Headline:
         counted["nearer"],
         counted["farther"],
         counted["no difference shown"],
-        len(rows),
+        sum(counted.values()),
     )
 
 
@@ -164,7 +164,7 @@ def _notes(results: Sequence[Result], names: Sequence[str]) -> list[str]:
     digests = {result.provenance.human.digest for result in results}
     if len(digests) > 1:
         notes.append("the results were measured against different human texts and are not compared")
-    if len({result.basis for result in results}) > 1:
+    if len({(result.basis.words, result.basis.texts) for result in results}) > 1:
         sizes = "; ".join(
             f"{name}: first {result.basis.words:,} words of {result.basis.texts:,} texts"
             for name, result in zip(names, results, strict=True)

@@ -16,7 +16,7 @@ from dft_plugin.evaluation.give_aways import give_aways
 from dft_plugin.evaluation.law_give_aways import law_give_aways
 from dft_plugin.evaluation.law_measures import LawMeasures
 from dft_plugin.evaluation.measuring import GROUPS, Options, Progress, basis_of, common_words, measure, prepare
-from dft_plugin.evaluation.notes import notes_on, samples, script_notes
+from dft_plugin.evaluation.notes import notes_on, prompt_notes, samples, script_notes
 from dft_plugin.evaluation.pool import Pool, make_pool
 from dft_plugin.evaluation.result import Basis, Measure, Provenance, Result, Sampling, Source
 from dft_plugin.evaluation.texts import Texts, TextsError, digest
@@ -114,7 +114,8 @@ def evaluate_by_laws(
     )
     note = (
         f"{human.name} holds laws and no texts: repetition, distinct-n, the two-sample tests and constructions are not "
-        "measured, and floors take human texts to vary as much from one to the next as these"
+        "measured, and floors take human texts to vary as much from one to the next as these; the laws are of whole "
+        f"documents, and the texts are measured on their first {pool.limit:,} words"
     )
     return _timed(
         Result(
@@ -125,7 +126,7 @@ def evaluate_by_laws(
             curves=law_curves(pool, human),
             give_aways=tuple(law_give_aways(pool, human)),
             samples=samples(texts.texts, []),
-            notes=(*texts.notes, *origin.notes, note, *script_notes(pool)),
+            notes=(*texts.notes, *origin.notes, note, *prompt_notes(texts), *script_notes(pool)),
         ),
         started,
     )
@@ -159,7 +160,10 @@ def _provenance(texts: Texts, pool: Pool, human: Source, options: Options, origi
 
 
 def evaluate_together(columns: Mapping[str, Texts], human: Texts | Description, options: Options) -> dict[str, Result]:
-    """Several samples of texts, measured on as many texts and words each, so that they can be compared."""
+    """Several samples of texts, measured on as many texts and words each, so that they can be compared.
+
+    Of more texts the first are taken: they are in random order.
+    """
     least = min(len(texts.texts) for texts in columns.values())
     people = [human.texts] if isinstance(human, Texts) else []
     words = options.words or common_words(*(texts.texts for texts in columns.values()), *people)
@@ -168,7 +172,9 @@ def evaluate_together(columns: Mapping[str, Texts], human: Texts | Description, 
     for name, texts in columns.items():
         notes = list(texts.notes)
         if len(texts.texts) > least:
-            notes.append(f"{texts.name}: the first {least:,} of {len(texts.texts):,} texts, as many as the others have")
+            notes.append(
+                f"{texts.name}: {least:,} of {len(texts.texts):,} texts, drawn at random: as many as the others have"
+            )
         cut = Texts(texts.name, texts.texts[:least], notes)
         if isinstance(human, Texts):
             results[name] = evaluate(name, cut, human, joint)

@@ -30,6 +30,7 @@ class Job:
         sampling: the deployment sampler, lengths and seed.
         count: texts.
         batch_size: texts generated at once; part of the job, because each batch has a seed.
+        weights: digest of the loaded model's: a model may have been trained further under the same name.
     """
 
     model: str
@@ -37,6 +38,7 @@ class Job:
     sampling: Sampling
     count: int
     batch_size: int
+    weights: str = ""
 
     @property
     def sampler(self) -> Sampler:
@@ -108,7 +110,10 @@ def generate_texts(
         longest: tokens that the model can attend to, or None; longer prompts lose their beginning.
         engine: what generates.
         path: JSON lines, one text each as it is generated: {"prompt": ..., "completion": ..., "finished": ...}.
-        progress: told how many texts there are, and of how many.
+        progress: told how many texts there are, and of how many; first of all how many there were already.
+
+    Returns:
+        The first `job.count` of them; the file may hold more.
 
     Raises:
         TextsError: when the file holds texts of another job, or prompts leave no room for new tokens.
@@ -119,7 +124,7 @@ def generate_texts(
             f"--max-new-tokens {job.sampling.max_new_tokens} leaves no room for a prompt: {job.model} attends to "
             f"{longest} tokens"
         )
-    done = resume(path, fingerprint(job, prompts))
+    done = resume(path, fingerprint(job, prompts, tokenizer))[: job.count]
     progress(len(done), job.count)
     with path.open("a", encoding="utf-8") as file:
         for first in range(len(done), job.count, job.batch_size):
@@ -138,9 +143,13 @@ def generate_texts(
     return done
 
 
-def fingerprint(job: Job, prompts: Sequence[Prompt]) -> str:
+def fingerprint(job: Job, prompts: Sequence[Prompt], tokenizer: Any) -> str:
     """Tells jobs apart."""
-    described = [asdict(job) | {"sampling": job.sampling.model_dump(), "count": None}, [asdict(p) for p in prompts]]
+    described = [
+        asdict(job) | {"sampling": job.sampling.model_dump(), "count": None},
+        [asdict(prompt) for prompt in prompts],
+        [len(tokenizer), tokenizer.chat_template],
+    ]
     return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -158,8 +167,8 @@ def resume(path: Path, job: str) -> list[Generated]:
         return []
     if not record.exists() or record.read_text(encoding="utf-8").strip() != job:
         raise TextsError(
-            f"{path} holds texts of other settings, another model or other prompts: measure them with --texts {path}, "
-            "move them away, or choose another -o"
+            f"{path} holds texts of other settings, another model (or this one before it was trained further) or other "
+            f"prompts: measure them with --texts {path}, move them away, or choose another -o"
         )
     return list(_whole_lines(path))
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
 from dft_plugin.evaluation.ask import ANSWER_TOKENS, Question, unanswered
-from dft_plugin.evaluation.resampling import LEAST_TEXTS, interval, standard_errors
-from dft_plugin.evaluation.result import Measure
+from dft_plugin.evaluation.pairing import same_prompts
+from dft_plugin.evaluation.resampling import FEW_TEXTS, LEAST_TEXTS, SURE
+from dft_plugin.evaluation.result import Interval, Measure
 from dft_plugin.evaluation.texts import Text
 from dft_plugin.evaluation.words import word_starts
 
@@ -37,13 +40,13 @@ def questions(own: Sequence[str], human: Sequence[str], seed: int) -> list[Quest
 def pairs(
     texts: Sequence[Text], human: Sequence[Text], count: int, words: int, seed: int
 ) -> tuple[list[str], list[str]]:
-    """Texts and human ones to put side by side: of the same prompt where there are any, else drawn at random.
+    """Texts and human ones to put side by side: of the same prompt, or drawn at random where fewer than half of the
+    pairs could be.
 
-    Each is cut to its first words, so that neither is told by its length.
+    No text is in two pairs. Each is cut to its first words, so that neither is told by its length.
     """
-    by_prompt = {text.prompt: text for text in human if text.prompt}
-    matched = [(text, by_prompt[text.prompt]) for text in texts if text.prompt in by_prompt]
-    if not matched:
+    matched = same_prompts(texts, human)
+    if 2 * len(matched) < min(len(texts), len(human), count):
         generator = np.random.default_rng(seed)
         own, other = (generator.permutation(len(side)) for side in (texts, human))
         matched = [(texts[i], human[j]) for i, j in zip(own, other, strict=False)]
@@ -86,16 +89,28 @@ def estimate(
 
 
 def preference(answer: str) -> str | None:
-    """The letter an answer names: "A" or "B", alone or as a word of its own; None if it names none or both."""
-    words = {word.strip(".,:;()[]*\"'").upper() for word in answer.replace("\n", " ").split()}
-    named = words & {"A", "B"}
+    """The letter an answer names: "A" or "B", alone or as a word of its own; None if it names none or both.
+
+    Small letters count only as the whole answer: "a" is a word.
+    """
+    words = [word.strip(".,:;()[]*\"'") for word in answer.split()]
+    named = {word.upper() for word in words} if len(words) == 1 else set(words)
+    named &= {"A", "B"}
     return named.pop() if len(named) == 1 else None
 
 
 def win_rate(
-    asked: Sequence[Question], answers: Mapping[str, str], model: str, resamples: int, seed: int
+    asked: Sequence[Question], answers: Mapping[str, str], model: str, resamples: int = 0, seed: int = 0
 ) -> tuple[Measure, list[str]]:
     """The share of pairs in which the text is preferred to the human one, the two orders of a pair averaged.
+
+    It differs from 1/2 by an exact sign test over the pairs that were decided; the interval is Wilson's.
+
+    Args:
+        asked: both orders of every pair.
+        answers: of the judge, by question.
+        model: the judge's name.
+        resamples, seed: of no effect.
 
     Returns:
         The measure, whose human value is 1/2 (human against human), and notes.
@@ -109,7 +124,7 @@ def win_rate(
         else:
             votes.setdefault(question.pair, []).append(float((said == "A") == question.own_first))
     both = [pair for pair in votes.values() if len(pair) == 2]
-    scores = np.array([sum(pair) / 2 for pair in both])
+    scores = [sum(pair) / 2 for pair in both]
     notes = []
     if unclear:
         notes.append(
@@ -127,21 +142,36 @@ def win_rate(
         return Measure.model_validate({**shown, "note": "too few pairs with an answer in both orders"}), notes
     agreed = sum(pair[0] == pair[1] for pair in both) / len(both)
     notes.append(f"the judge prefers the same text in both orders in {agreed:.0%} of pairs")
-    generator = np.random.default_rng(seed)
-    halves = np.array([100 * generator.permutation(scores)[: len(scores) // 2].mean() for _ in range(resamples)])
-    value, gaps = 100 * float(scores.mean()), np.abs(halves - 50)
-    differs = abs(value - 50) > standard_errors(len(scores)) * float(halves.std())
-    return (
-        Measure.model_validate(
-            {
-                **shown,
-                "value": value,
-                "interval": interval(halves, value),
-                "human": 50.0,
-                "gap": abs(value - 50),
-                "gap_interval": interval(gaps),
-                "verdict": "differs" if differs else "no difference shown",
-            }
-        ),
-        notes,
-    )
+    return Measure.model_validate({**shown, **_judged(scores)}), notes
+
+
+def _judged(scores: Sequence[float]) -> dict[str, object]:
+    """What a measure says of scores of 0, 1/2 and 1."""
+    share = sum(scores) / len(scores)
+    low, high = (100 * end for end in wilson(share, len(scores)))
+    gaps = sorted((abs(low - 50), abs(high - 50)))
+    differs = sign_test(scores.count(1), scores.count(0)) < 1 - SURE
+    few = len(scores) < FEW_TEXTS
+    return {
+        "value": 100 * share,
+        "interval": (low, high),
+        "human": 50.0,
+        "gap": abs(100 * share - 50),
+        "gap_interval": (0.0 if low < 50 < high else gaps[0], gaps[1]),
+        "verdict": "differs" if differs else "too small to tell" if few else "no difference shown",
+    }
+
+
+def wilson(share: float, count: int) -> Interval:
+    """The 95 % interval of a share of so many (Wilson, JASA 22, 1927); of scores that may be 1/2 it is too wide."""
+    z = NormalDist().inv_cdf(0.975)
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    return middle - half, middle + half
+
+
+def sign_test(wins: int, losses: int) -> float:
+    """Two-sided p-value of so many of either when both are as likely, exactly."""
+    decided = wins + losses
+    tail = sum(math.comb(decided, few) for few in range(min(wins, losses) + 1))
+    return min(1.0, 2 * tail / 2**decided)

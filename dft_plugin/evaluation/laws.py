@@ -20,12 +20,13 @@ def frequencies(view: View, n: int, unit: str) -> torch.Tensor | None:
     return counts / total if total else None
 
 
-def token_laws(pool: Pool, unit: str) -> Distances:
+def token_laws(pool: Pool, unit: str, basis: str = "") -> Distances:
     """Squared L2 distance of the laws of 1- to 3-grams, and the Jensen-Shannon divergence of single ones.
 
     Args:
         pool: the texts.
         unit: "words" or "tokens".
+        basis: what two results must share to be compared, such as the tokenizer's vocabulary; default: the unit.
     """
 
     def compute(view: View, human: View) -> dict[str, float]:
@@ -37,14 +38,14 @@ def token_laws(pool: Pool, unit: str) -> Distances:
                 found["jensen-shannon"] = math.nan if p is None or q is None else float(jensen_shannon(p, q))
         return found
 
-    group, one = "words", unit.removesuffix("s")
+    group, one, basis = "words", unit.removesuffix("s"), basis or unit
     named = {
         "jensen-shannon": Specification(
-            group, f"{unit}, Jensen-Shannon", f"divergence of {one} frequencies", "distance", "nats", "lower", unit
+            group, f"{unit}, Jensen-Shannon", f"divergence of {one} frequencies", "distance", "nats", "lower", basis
         )
     }
     for n in LENGTHS:
         what = f"{one} frequencies" if n == 1 else f"frequencies of {n} {unit} in a row"
         label = f"{one} L2" if n == 1 else f"{one} L2, n = {n}"
-        named[f"l2-{n}"] = Specification(group, label, f"squared distance of {what}", "distance", "", "lower", unit)
+        named[f"l2-{n}"] = Specification(group, label, f"squared distance of {what}", "distance", "", "lower", basis)
     return Distances(named, compute)

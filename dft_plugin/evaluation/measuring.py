@@ -11,6 +11,7 @@ import numpy as np
 
 from dft_plugin.evaluation import laws, length, lexical, punctuation, scripts, self_bleu, sentences, two_sample
 from dft_plugin.evaluation.features import Vectors, embeddings, hashed_ngrams
+from dft_plugin.evaluation.identity import vocabulary_name
 from dft_plugin.evaluation.pool import Ints, Pool, make_pool
 from dft_plugin.evaluation.resampling import (
     Replicates,
@@ -98,8 +99,10 @@ def gram_sizes(pool: Pool, texts: int) -> dict[int, int]:
     return {n: round_down(0.9 * texts * min(np.maximum(0, side - n + 1).mean() for side in sides)) for n in (1, 2, 3)}
 
 
-def families(pool: Pool, texts: int, unit: str) -> list[Figures | Distances]:
-    """The measures that are computed from counts."""
+def families(pool: Pool, texts: int, tokenizer: Any) -> list[Figures | Distances]:
+    """The measures that are computed from counts; laws of the tokenizer's tokens if there is one, else of words."""
+    unit = "words" if tokenizer is None else "tokens"
+    basis = unit if tokenizer is None else f"tokens of vocabulary {vocabulary_name(tokenizer)}"
     length_figure, length_law = length.text_length(pool)
     sentence_figures, sentence_law, _ = sentences.lengths(pool)
     opening_figures, opening_law = sentences.openings(pool)
@@ -117,7 +120,7 @@ def families(pool: Pool, texts: int, unit: str) -> list[Figures | Distances]:
         opening_law,
         punctuation.rates(pool),
         rhythm,
-        laws.token_laws(pool, unit),
+        laws.token_laws(pool, unit, basis),
     ]
 
 
@@ -126,7 +129,7 @@ def measure(pool: Pool, options: Options, progress: Progress = lambda what, shar
     basis = basis_of(pool, options)
     drawn = splits(pool.own, pool.human, options.resamples, options.seed)
     progress("counting", 0.0)
-    made = families(pool, max(1, basis.texts), "words" if options.tokenizer is None else "tokens")
+    made = families(pool, max(1, basis.texts), options.tokenizer)
     found = replicates(made, pool, drawn, lambda done: progress("resampling", 0.1 + 0.7 * done / len(drawn)))
     measures = {name: one for family in made for name, one in _measured(family, pool, found, basis).items()}
     progress("two-sample tests", 0.8)

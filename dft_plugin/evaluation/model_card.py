@@ -99,16 +99,7 @@ def section(results: Sequence[Result], report: str | None = None) -> str:
 
 def drawn(sampling: Sampling | None) -> str:
     """How texts were drawn, such as ", drawn at temperature 0.8, top-p 0.95,"; nothing where it is not known."""
-    if sampling is None:
-        return ""
-    said = [f"temperature {sampling.temperature:g}"]
-    if sampling.top_k:
-        said.append(f"top-k {sampling.top_k}")
-    if sampling.top_p < 1:
-        said.append(f"top-p {sampling.top_p:g}")
-    if sampling.min_p > 0:
-        said.append(f"min-p {sampling.min_p:g}")
-    return f", drawn at {', '.join(said)},"
+    return "" if sampling is None else f", drawn at {sampling.settings},"
 
 
 def escaped(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from dft_plugin.evaluation.pairing import same_prompts
 from dft_plugin.evaluation.pool import Pool
 from dft_plugin.evaluation.resampling import FEW_TEXTS
 from dft_plugin.evaluation.result import Sample, Samples
@@ -22,9 +23,9 @@ WORTH_TELLING = 0.05
 
 def samples(texts: Sequence[Text], human: Sequence[Text]) -> Samples:
     """The first texts, beside human texts of the same prompts where there are any."""
-    by_prompt = {text.prompt: text for text in human if text.prompt}
-    chosen = [text for text in texts if text.prompt in by_prompt][:SHOWN] or list(texts[:SHOWN])
-    beside = [by_prompt[text.prompt] for text in chosen if text.prompt in by_prompt] or human[:SHOWN]
+    pairs = same_prompts(texts, human)[:SHOWN]
+    chosen = [text for text, _ in pairs] or texts[:SHOWN]
+    beside = [other for _, other in pairs] or human[:SHOWN]
     own, other = (tuple(Sample(text=t.text[:SHOWN_CHARACTERS], prompt=t.prompt) for t in s) for s in (chosen, beside))
     return Samples(texts=own, human=other)
 
@@ -53,7 +54,34 @@ def notes_on(texts: Texts, human: Texts, pool: Pool) -> list[str]:
     known = {text.text for text in human.texts}
     if shared := sum(text.text in known for text in texts.texts):
         notes.append(f"{shared:,} of the texts are among the human texts, word for word")
-    return [*notes, *script_notes(pool)]
+    return [*notes, *kind_notes(texts, human), *prompt_notes(texts), *script_notes(pool)]
+
+
+def kind_notes(texts: Texts, human: Texts) -> list[str]:
+    """Whether what goes on from a prompt is compared with what begins where its author began; answers begin afresh."""
+
+    def share(side: Texts, chats: bool) -> float:
+        prompted = sum(bool(text.prompt) and (chats or text.messages is None) for text in side.texts)
+        return prompted / len(side.texts)
+
+    return [
+        f"most of {after.name} go on from a prompt, and most of {before.name} are whole texts, which begin otherwise: "
+        "give both as rows with prompt and completion, or measure a MODEL without --prompts, which goes on with the "
+        "human texts"
+        for after, before in ((texts, human), (human, texts))
+        if share(after, chats=False) > 0.5 > share(before, chats=True)
+    ]
+
+
+def prompt_notes(texts: Texts) -> list[str]:
+    """Whether several texts go on from the same prompt."""
+    uses = Counter(text.asked for text in texts.texts if text.asked is not None)
+    if uses.total() - len(uses) <= REPEATED * uses.total():
+        return []
+    return [
+        f"{texts.name}: {len(uses):,} prompts, each used up to {max(uses.values()):,} times: texts of one prompt are "
+        "alike, so that intervals are too narrow"
+    ]
 
 
 def script_notes(pool: Pool) -> list[str]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dft_plugin.evaluation.models import Loaded
 from dft_plugin.evaluation.pool import Floats
+from dft_plugin.evaluation.prompts import Prompt, opened
 from dft_plugin.evaluation.resampling import LEAST_TEXTS, interval
 from dft_plugin.evaluation.result import Measure
 from dft_plugin.evaluation.texts import Text
@@ -29,18 +30,24 @@ ROWS = 256
 
 
 def human_windows(texts: Sequence[Text], tokenizer: Any, longest: int | None) -> list[Window]:
-    """The first tokens of texts after their prompts; a text without anything before it is predicted from its
-    second token on."""
+    """The first tokens of texts, after their prompts as generation reads them; a text without anything before it is
+    predicted from its second token on."""
     limit = min(TOKENS, longest or TOKENS)
     found = []
     for text in texts:
-        before = tokenizer(text.prompt)["input_ids"] if text.prompt else []
-        after = tokenizer(text.text, add_special_tokens=not before)["input_ids"]
-        before = before[-(limit // 2) :]
-        tokens = (*before, *after)[:limit]
-        if len(tokens) > max(1, len(before)):
-            found.append(Window(tokens, 0, max(1, len(before)), True))
+        tokens, first = _tokens(text, tokenizer)
+        left = max(0, first - limit // 2)
+        kept, first = tuple(tokens[left : left + limit]), max(1, first - left)
+        if len(kept) > first:
+            found.append(Window(kept, 0, first, True))
     return found
+
+
+def _tokens(text: Text, tokenizer: Any) -> tuple[list[int], int]:
+    """Of what came before the text and the text, and where the text's begin."""
+    if text.prompt or text.messages:
+        return Prompt(text.prompt or "", text.messages).continued(tokenizer, text.text)
+    return opened(tokenizer, text.text), 0
 
 
 @torch.no_grad()
@@ -80,18 +87,29 @@ def _by_text(found: Tensor, texts: Texts, chunk: slice) -> Floats:
     return np.asarray(summed.index_add_(0, texts.text[chunk], found.double()).cpu().numpy())
 
 
-def perplexities(rows: Floats, resamples: int, seed: int) -> dict[str, Measure]:
+def perplexities(
+    rows: Floats, resamples: int, seed: int, vocabulary: str = "", sampler: str = ""
+) -> dict[str, Measure]:
     """From `surprisals` to measures: exp of the mean surprisal, with intervals over random halves of the texts.
 
     A truncated sampler gives some human tokens probability 0, and the perplexity of the whole text would be
     infinite: so the share of tokens that it can draw is one measure, the perplexity of those another.
+
+    Args:
+        rows: as `surprisals` gives them.
+        resamples, seed: of the halves.
+        vocabulary: names the tokenizer's: perplexities per token of different ones are not compared.
+        sampler: its settings: perplexities under different ones are not compared.
     """
     generator = np.random.default_rng(seed)
     halves = [generator.permutation(len(rows))[: len(rows) // 2] for _ in range(resamples)]
     summed = np.array([rows[half].sum(0) for half in halves]) if len(rows) >= LEAST_TEXTS else np.zeros((0, 4))
-    basis = f"{len(rows):,} texts of at most {TOKENS} tokens"
+    basis = f"{len(rows):,} texts of at most {TOKENS} tokens" + (f" of vocabulary {vocabulary}" if vocabulary else "")
+    of_sampler = ", ".join(filter(None, [basis, sampler]))
 
-    def made(label: str, description: str, of: Callable[[Floats], Floats], unit: str, better: str) -> Measure:
+    def made(
+        label: str, description: str, of: Callable[[Floats], Floats], unit: str, better: str, basis: str = basis
+    ) -> Measure:
         with np.errstate(invalid="ignore", divide="ignore"):
             value, replicates = float(of(rows.sum(0, keepdims=True))[0]), of(summed)
         shown = {"group": "model", "label": label, "description": description, "kind": "score", "unit": unit}
@@ -125,5 +143,6 @@ def perplexities(rows: Floats, resamples: int, seed: int) -> dict[str, Measure]:
             lambda s: np.exp(s[:, 3] / s[:, 2]),
             "",
             "lower",
+            of_sampler,
         ),
     }

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dft_plugin.evaluation.texts import Text, Texts, TextsError, read_texts
+from dft_plugin.evaluation.texts import Text, Texts, TextsError
 from dft_plugin.evaluation.words import word_starts
+
+if TYPE_CHECKING:
+    from dft_plugin.reference.rows import Row
 
 
 @dataclass(frozen=True)
@@ -22,54 +26,92 @@ class Prompt:
         """Its token ids, the last `longest` of them.
 
         Raises:
-            TextsError: when the tokenizer has no chat template for a chat, or gives no tokens.
+            TextsError: when the tokenizer has no chat template for a chat, or one that refuses it, or gives no tokens.
         """
+        ids = self._ids(tokenizer, "")
+        if not ids:
+            raise TextsError(f"the prompt {self.text[:60]!r} has no tokens")
+        return ids[-longest:]
+
+    def continued(self, tokenizer: Any, text: str) -> tuple[list[int], int]:
+        """The token ids of the prompt with what goes on with it, and where those begin that are not the prompt's own.
+
+        Both are read together: apart, some tokenizers put a space between them. A token that holds the end of the one
+        and the beginning of the other belongs to what goes on.
+
+        Raises:
+            TextsError: as `tokens`.
+        """
+        own, both = self._ids(tokenizer, ""), self._ids(tokenizer, text)
+        shared = takewhile(lambda pair: pair[0] == pair[1], zip(own, both, strict=False))
+        return both, sum(1 for _ in shared)
+
+    def _ids(self, tokenizer: Any, text: str) -> list[int]:
         if self.messages is None:
-            ids = tokenizer(self.text)["input_ids"]
-        elif tokenizer.chat_template is None:
+            return opened(tokenizer, self.text + text)
+        if tokenizer.chat_template is None:
             raise TextsError(
                 "the prompts are chats, and the tokenizer has no chat template; give prompts as plain text"
             )
-        else:
-            found = tokenizer.apply_chat_template(list(self.messages), add_generation_prompt=True, tokenize=True)
-            ids = found["input_ids"] if hasattr(found, "keys") else found
-        if not ids:
-            raise TextsError(f"the prompt {self.text[:60]!r} has no tokens")
-        return list(ids)[-longest:]
+        try:
+            chat = tokenizer.apply_chat_template(list(self.messages), add_generation_prompt=True, tokenize=False)
+        except Exception as error:  # templates are programs: they raise what they like
+            raise TextsError(
+                f"the tokenizer's chat template does not take the chat that ends {self.text[:60]!r} ({error})"
+            ) from error
+        return list(tokenizer(chat + text, add_special_tokens=False)["input_ids"])
 
 
-def read_prompts(path: str | Path, words: int) -> list[Prompt]:
+def opened(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of a text with those that the tokenizer puts before it, without an end of text put after it."""
+    ids = list(tokenizer(text)["input_ids"])
+    end = tokenizer.eos_token_id
+    if ids[-1:] == [end] and tokenizer(text, add_special_tokens=False)["input_ids"][-1:] != [end]:
+        return ids[:-1]
+    return ids
+
+
+def read_prompts(path: str | Path, words: int, column: str | None = None) -> list[Prompt]:
     """The prompts of a file, a folder or a data set.
 
     Args:
-        path: rows with a column `prompt`; chats (`messages`), of which all but the last turn; or texts, whose first
-            words are the prompt.
+        path: rows with a column `prompt`, plain or a chat; chats (`messages`), up to what the last answer answers; or
+            texts, whose first words are the prompt.
         words: how many of them.
+        column: of the texts, where there are none of these columns.
 
     Raises:
         ReferenceError: when it cannot be read.
         TextsError: when it holds no prompt.
     """
-    from dft_plugin.reference.corpus import TEXT_SUFFIXES, read
+    found = [prompt for row in _rows(path, column) if (prompt := _prompt(row, words)) and prompt.text.strip()]
+    if not found:
+        raise TextsError(f"{path} holds no prompt: no column `prompt`, no chat, and no text of more than {words} words")
+    return found
+
+
+def _rows(path: str | Path, column: str | None) -> list[Row]:
+    from dft_plugin.reference.corpus import read
     from dft_plugin.reference.errors import ReferenceError
     from dft_plugin.reference.rows import ReadOptions
 
     try:
-        rows = [row for parsed in read(path, ReadOptions(text_column="prompt", max_bad=1.0)) for row in parsed.rows]
+        parsed = list(read(path, ReadOptions(prompts=True, max_bad=1.0)))
     except ReferenceError:
-        rows = []  # no such column; what else is wrong shows below
-    if rows and not str(path).endswith(TEXT_SUFFIXES):
-        return [Prompt(row.text) for row in rows]
-    found = []
-    for text in read_texts(path).texts:
-        if text.prompt is not None:
-            found.append(Prompt(text.prompt, text.messages))
-        elif (cut := cut_after(text.text, words)) is not None:
-            found.append(Prompt(cut[0]))
-    found = [prompt for prompt in found if prompt.text.strip()]
-    if not found:
-        raise TextsError(f"{path} holds no prompt: no column `prompt`, no chat, and no text of more than {words} words")
-    return found
+        if column is None:
+            raise
+        parsed = list(read(path, ReadOptions(text_column=column, max_bad=1.0)))
+    return [row for chunk in parsed for row in chunk.rows]
+
+
+def _prompt(row: Row, words: int) -> Prompt | None:
+    if row.prompt is not None:
+        return Prompt(row.prompt)
+    asked = row.messages and (row.messages[:-1] if row.text else row.messages)
+    if asked:
+        return Prompt(str(asked[-1]["content"]), asked)
+    cut = cut_after(row.text, words)
+    return None if cut is None else Prompt(cut[0])
 
 
 def cut_after(text: str, words: int) -> tuple[str, str] | None:
@@ -82,20 +124,21 @@ def cut_after(text: str, words: int) -> tuple[str, str] | None:
 
 
 def continuations(human: Texts, words: int) -> tuple[list[Prompt], Texts]:
-    """The prompts of human texts, or their first words as prompts and what their authors went on with as the texts.
+    """The prompts of human texts and the texts; of those without one their first words as the prompt, and what their
+    authors went on with as the text.
 
     Raises:
-        TextsError: when no text is longer than that.
+        TextsError: when there is no prompt, and no text is longer than that.
     """
-    if own := [text for text in human.texts if text.prompt]:
-        return [Prompt(text.prompt or "", text.messages) for text in own], replace(human, texts=own)
     found: list[Text] = []
     for text in human.texts:
-        if (cut := cut_after(text.text, words)) is not None:
+        if text.prompt:
+            found.append(text)
+        elif (cut := cut_after(text.text, words)) is not None:
             found.append(Text(cut[1], cut[0]))
     if not found:
         raise TextsError(f"{human.name}: no text has more than {words} words to continue; lower --prompt-words")
     notes: Sequence[str] = human.notes
     if len(found) < len(human.texts):
         notes = [*notes, f"{len(human.texts) - len(found):,} human texts of at most {words} words were left out"]
-    return [Prompt(text.prompt or "") for text in found], Texts(human.name, found, notes)
+    return [Prompt(text.prompt or "", text.messages) for text in found], Texts(human.name, found, notes)

@@ -139,7 +139,10 @@ def figure(
         return _made(specification, value=value, human=finite(human), verdict="too small to tell", note=note)
     texts = widened(found.texts, *sizes)
     spread = texts.std() or _human_spread(found.stand_in, sizes, human_texts)
-    gaps, floors = np.abs(texts - found.human), np.abs(found.stand_in - found.human)
+    # Of more texts than there are human ones the gaps are of as many, as floors are: narrowed, human text would be
+    # nearer to itself than its floor.
+    drawn = found.texts if sizes[1] > human_texts else texts
+    gaps, floors = np.abs(drawn - found.human), np.abs(found.stand_in - found.human)
     if not np.isfinite([gaps, floors]).all():
         note = "some halves of the texts hold too little of it"
         return _made(specification, value=value, human=human, verdict="too small to tell", note=note)

@@ -140,6 +140,18 @@ class Sampling(_Frozen):
     seed: int
     engine: str
 
+    @property
+    def settings(self) -> str:
+        """Of the sampler, such as "temperature 0.8, top-p 0.95"."""
+        said = [f"temperature {self.temperature:g}"]
+        if self.top_k:
+            said.append(f"top-k {self.top_k}")
+        if self.top_p < 1:
+            said.append(f"top-p {self.top_p:g}")
+        if self.min_p > 0:
+            said.append(f"min-p {self.min_p:g}")
+        return ", ".join(said)
+
 
 class Provenance(_Frozen):
     """What was measured, with what."""

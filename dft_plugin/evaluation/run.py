@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dft_plugin.evaluation.evaluate import Origin, evaluate, evaluate_by_laws
 from dft_plugin.evaluation.measuring import Options, Progress
-from dft_plugin.evaluation.result import Result, Sampling
-from dft_plugin.evaluation.texts import Text, Texts, TextsError, read_texts
+from dft_plugin.evaluation.model_texts import of_model
+from dft_plugin.evaluation.result import Result
+from dft_plugin.evaluation.texts import (
+    Text,
+    Texts,
+    TextsError,
+    in_random_order,
+    name_of,
+    read_texts,
+    read_texts_or_column,
+)
 from dft_plugin.plugins import nearest, references
 from dft_plugin.reference.errors import ReferenceError
 
@@ -62,6 +70,11 @@ class Request:
             raise TextsError("--adapter and --prompts are for a MODEL; --texts exist already")
         if (self.judge is None) != (self.judge_model is None):
             raise TextsError("a judge needs both --judge URL and --judge-model NAME")
+        if self.output.is_dir():
+            raise TextsError(f"-o {self.output} is a folder: give a file in it, such as {self.output / 'result.json'}")
+        for read in filter(None, (self.texts, self.reference, self.prompts)):
+            if Path(read).resolve() == self.output.resolve():
+                raise TextsError(f"-o {self.output} would be written over the texts that are read from it")
 
 
 def run(request: Request, confirm: Callable[[str], bool] = lambda question: True) -> Result:
@@ -71,16 +84,15 @@ def run(request: Request, confirm: Callable[[str], bool] = lambda question: True
         request: what to do.
         confirm: asked before requests that may cost money.
     """
-    human = human_side(request.reference)
+    human = human_side(request.reference, request.text_column)
     if (request.judge or request.mauve or request.embedding) and not isinstance(human, Texts):
         raise TextsError(f"{request.reference} holds no texts: --judge, --mauve and --embedding need human texts")
     if request.texts is not None:
-        found = read_texts(request.texts, request.text_column)
-        texts = replace(found, texts=found.texts[: request.count])
+        texts = drawn(read_texts(request.texts, request.text_column), request.count)
         tokenizer = _tokenizer(request.tokenizer)
         origin = Origin(tokenizer=request.tokenizer)
     else:
-        texts, human, tokenizer, origin = _of_model(request, human)
+        texts, human, tokenizer, origin = of_model(request, human)
     options = Options(
         words=request.words,
         resamples=request.resamples,
@@ -89,7 +101,7 @@ def run(request: Request, confirm: Callable[[str], bool] = lambda question: True
         embedding=request.embedding,
         mauve=request.mauve,
     )
-    name = request.name or Path(request.adapter or request.model or request.texts or "").name.split(".jsonl")[0]
+    name = request.name or name_of(request.adapter or request.model or request.texts or "")
     with progress_bar() as progress:
         if isinstance(human, Texts):
             result = evaluate(name, texts, human, options, origin, progress)
@@ -102,8 +114,20 @@ def run(request: Request, confirm: Callable[[str], bool] = lambda question: True
     return result
 
 
-def human_side(reference: str) -> Texts | Description:
-    """Human texts, or the laws of a reference file or a shipped domain.
+def drawn(texts: Texts, count: int | None) -> Texts:
+    """So many of the texts at most, drawn at random; all, in random order, without a number."""
+    chosen, notes = in_random_order(texts.texts)[:count], [*texts.notes]
+    if len(chosen) < len(texts.texts):
+        notes.append(f"{len(chosen):,} of {len(texts.texts):,} texts are measured, drawn at random")
+    return Texts(texts.name, chosen, notes)
+
+
+def human_side(reference: str, column: str | None = None) -> Texts | Description:
+    """Human texts in random order, or the laws of a reference file or a shipped domain.
+
+    Args:
+        reference: a path or a name.
+        column: of the texts, where there are none of the default columns.
 
     Raises:
         ReferenceError, TextsError: when it is neither.
@@ -113,7 +137,7 @@ def human_side(reference: str) -> Texts | Description:
     if is_reference(reference):
         return described(reference)
     try:
-        return read_texts(reference)
+        return drawn(read_texts_or_column(reference, column), None)
     except (TextsError, ReferenceError) as error:
         hint = "" if Path(reference).exists() else nearest(reference, references())
         raise type(error)(f"{error}.{hint}" if hint else str(error)) from error
@@ -138,7 +162,7 @@ def _judged(
         return result.model_copy(update={"notes": (*result.notes, "the judge was not asked")})
     with tqdm(total=expected.requests, desc="judge", unit="answer") as bar:
         answers = ask.ask(endpoint, asked, path, lambda done: bar.update(done - bar.n) and None)
-    measure, notes = judge.win_rate(asked, answers, endpoint.model, request.resamples, request.seed)
+    measure, notes = judge.win_rate(asked, answers, endpoint.model)
     measures = {**result.measures, "judge": measure}
     return result.model_copy(update={"measures": measures, "notes": (*result.notes, *notes)})
 
@@ -147,93 +171,6 @@ def _tokenizer(name: str | None) -> Any:
     from dft_plugin.evaluation.models import load_tokenizer
 
     return None if name is None else load_tokenizer(name)
-
-
-def _of_model(request: Request, human: Texts | Description) -> tuple[Texts, Texts | Description, Any, Origin]:
-    """The model's texts, the human texts they are compared with, its tokenizer, and what to record."""
-    import torch
-    from tqdm import tqdm
-
-    from dft_plugin.evaluation import perplexity
-    from dft_plugin.evaluation.generate import Job, generate_texts, transformers_engine, vllm_engine
-    from dft_plugin.evaluation.models import check_there, load
-    from dft_plugin.evaluation.prompts import continuations, read_prompts
-
-    assert request.model is not None
-    check_there(request.model)
-    engine = _engine(request.engine)
-    if request.prompts is not None:
-        prompts = read_prompts(request.prompts, request.prompt_words)
-    elif isinstance(human, Texts):
-        prompts, human = continuations(human, request.prompt_words)
-    else:
-        raise TextsError(f"{request.reference} holds no texts to continue: give --prompts")
-    loaded = load(request.model, request.adapter)
-    sampling = Sampling(
-        temperature=request.temperature,
-        top_k=request.top_k,
-        top_p=request.top_p,
-        min_p=request.min_p,
-        max_new_tokens=request.max_new_tokens,
-        seed=request.seed,
-        engine=engine,
-    )
-    job = Job(request.model, request.adapter, sampling, request.count or len(prompts), request.batch_size)
-    longest = getattr(loaded.model.config, "max_position_embeddings", None)
-    path = request.output.with_name(request.output.stem + ".texts.jsonl")
-    people = human.texts[: perplexity.TEXTS] if isinstance(human, Texts) else []
-    windows = perplexity.human_windows(people, loaded.tokenizer, longest)
-    with tqdm(total=len(windows), desc="perplexity", unit="text", leave=False) as bar:
-        rows = perplexity.surprisals(loaded, windows, job.sampler, lambda done: bar.update(done - bar.n) and None)
-    with tqdm(total=job.count, desc="generating", unit="text") as bar:
-        if engine == "transformers":
-            generate = transformers_engine(loaded, job)
-        else:
-            loaded = replace(loaded, model=None)  # vLLM takes most of the GPU's memory for itself
-            torch.cuda.empty_cache()
-            generate = vllm_engine(job)
-        made = generate_texts(
-            job,
-            prompts,
-            loaded.tokenizer,
-            longest,
-            generate,
-            path,
-            lambda done, total: bar.update(done - bar.n) and None,
-        )
-    chats = {prompt.text: prompt.messages for prompt in prompts}
-    filled = [Text(one.completion, one.prompt, chats[one.prompt]) for one in made if one.completion.strip()]
-    notes = [*loaded.notes]
-    if unfinished := sum(not one.finished for one in made):
-        notes.append(
-            f"{unfinished:,} of {len(made):,} generated texts stopped at --max-new-tokens {request.max_new_tokens}: "
-            "their length is not the model's choice"
-        )
-    if len(filled) < len(made):
-        notes.append(f"{len(made) - len(filled):,} of {len(made):,} generated texts are empty and were left out")
-    if not filled:
-        raise TextsError(f"{request.model}: every generated text is empty")
-    origin = Origin(
-        model=request.model,
-        adapter=request.adapter,
-        tokenizer=request.model,
-        prompts=request.prompts or request.reference,
-        sampling=sampling,
-        measures=perplexity.perplexities(rows, request.resamples, request.seed) if people else {},
-        notes=notes,
-    )
-    return Texts(str(path), filled), human, loaded.tokenizer, origin
-
-
-def _engine(asked: str) -> str:
-    import torch
-
-    installed = importlib.util.find_spec("vllm") is not None
-    if asked == "vllm" and not installed:
-        raise TextsError("--engine vllm: vllm is not installed; pip install vllm, or --engine transformers")
-    if asked == "auto":
-        return "vllm" if installed and torch.cuda.is_available() else "transformers"
-    return asked
 
 
 @contextmanager

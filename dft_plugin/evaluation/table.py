@@ -24,9 +24,9 @@ def number(value: float | None) -> str:
     if value is None:
         return "–"
     size = abs(value)
-    if size == 0 or 0.001 <= size < 1000:
+    if size == 0 or 0.001 <= size < 999.5:
         return f"{value:.3g}"
-    return f"{value:,.0f}" if 1000 <= size < 1e7 else f"{value:.1e}"
+    return f"{value:,.0f}" if 999.5 <= size < 1e7 else f"{value:.1e}"
 
 
 def between(interval: Interval | None) -> str:
@@ -99,6 +99,9 @@ def comparison_table(compared: Compared) -> RenderableType:
         table.add_row(RichText(f"  {_label(row.shown)}"), _human(row), *map(_cell_text, row.cells))
     lines = []
     for headline in compared.headlines:
+        if not headline.measures:
+            lines.append(RichText(f"{headline.name} is not compared with {compared.names[0]}: not measured alike."))
+            continue
         closed = "" if headline.gap_closed is None else f"median gap closed {headline.gap_closed:.0%}; "
         lines.append(
             RichText(

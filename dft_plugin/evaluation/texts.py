@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 if TYPE_CHECKING:
     from dft_plugin.reference.rows import Row
+
+Item = TypeVar("Item")
 
 
 class TextsError(ValueError):
@@ -29,6 +34,14 @@ class Text:
     text: str
     prompt: str | None = None
     messages: tuple[Mapping[str, Any], ...] | None = None
+
+    @property
+    def asked(self) -> str | None:
+        """The same for texts that go on from the same; None if nothing came before. A chat of one turn asks what its
+        prompt does."""
+        if self.messages is not None and len(self.messages) > 1:
+            return json.dumps(self.messages, sort_keys=True, default=str)
+        return self.prompt or None
 
 
 @dataclass(frozen=True)
@@ -75,6 +88,18 @@ def read_texts(path: str | Path, column: str | None = None) -> Texts:
     return Texts(str(path), found, notes)
 
 
+def read_texts_or_column(path: str | Path, column: str | None) -> Texts:
+    """As `read_texts` without a column; from that column, if one is given, where there are none of the default ones."""
+    from dft_plugin.reference.errors import ReferenceError
+
+    try:
+        return read_texts(path)
+    except ReferenceError:
+        if column is None:
+            raise
+        return read_texts(path, column)
+
+
 def _text(row: Row) -> Text:
     if row.messages is None:
         return Text(row.text, row.prompt)
@@ -82,9 +107,21 @@ def _text(row: Row) -> Text:
     return Text(row.text, str(before[-1]["content"]) if before else None, before)
 
 
+def name_of(path: str) -> str:
+    """What a file, a folder or a hub name is called in tables: without what says how it is read."""
+    from dft_plugin.reference.corpus import SUFFIXES
+
+    name = Path(path).name
+    suffix = max((suffix for suffix in SUFFIXES if name.endswith(suffix)), key=len, default="")
+    return name.removesuffix(suffix) or name
+
+
+def in_random_order(items: Sequence[Item]) -> list[Item]:
+    """The same in one random order, always the same one: what is taken of files from their beginning is a sample then,
+    whatever they are sorted by."""
+    return [items[index] for index in np.random.default_rng(0).permutation(len(items))]
+
+
 def digest(texts: Sequence[Text]) -> str:
-    """sha256 over the texts in their order."""
-    sha = hashlib.sha256()
-    for text in texts:
-        sha.update(text.text.encode() + b"\0")
-    return sha.hexdigest()
+    """sha256 over the texts, in whichever order they are."""
+    return hashlib.sha256(b"".join(sorted(hashlib.sha256(text.text.encode()).digest() for text in texts))).hexdigest()

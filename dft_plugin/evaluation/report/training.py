@@ -16,6 +16,8 @@ from dft_plugin.evaluation.report.scale import scale_over
 
 STATE = "trainer_state.json"
 RATIO = "dft/floor_ratio/"
+CALLBACK = "DFTCallback"
+"""The name under which the state keeps the run's `dft:` block."""
 WIDE = 12.0
 """Highest value over lowest beyond which an axis is logarithmic."""
 
@@ -74,7 +76,7 @@ def training_charts(state: Mapping[str, Any]) -> list[tuple[str, Markup]]:
     """
     log = _log_of(state, "the trainer state")
     charts = []
-    losses = [_series(log, "loss", "training", "s1"), _series(log, "eval_loss", "evaluation", "s2")]
+    losses = [_series(log, "loss", _training(state), "s1"), _series(log, "eval_loss", "evaluation", "s2")]
     charts.append(_chart("Loss", losses, "cross-entropy"))
     charts.append(_chart("Distribution term", [_series(log, "dft/loss", "dft/loss", "s1")], "loss"))
     for key in dict.fromkeys(key for entry in log for key in entry if key.startswith(RATIO)):
@@ -85,6 +87,26 @@ def training_charts(state: Mapping[str, Any]) -> list[tuple[str, Markup]]:
             )
         )
     return [chart for chart in charts if chart is not None]
+
+
+def _training(state: Mapping[str, Any]) -> str:
+    """What the training loss is called: under `calibration` it is at a temperature of its own."""
+    temperature = _temperature(state)
+    return "training" if temperature == 1 else f"training, at temperature {temperature:.2g}"
+
+
+def _temperature(state: Mapping[str, Any]) -> float:
+    """The temperature next-token prediction was trained at; 1 where the state does not tell."""
+    from dft_plugin.config import ConfigError, parse
+
+    found: Any = state.get("stateful_callbacks")
+    for key in (CALLBACK, "args", "config"):
+        found = found[-1] if isinstance(found, list) and found else found  # a trainer may have two of a kind
+        found = found.get(key) if isinstance(found, Mapping) else None
+    try:
+        return 1.0 if found is None else parse(found).prediction_temperature
+    except ConfigError:  # of another version
+        return 1.0
 
 
 def _series(log: Sequence[Mapping[str, Any]], key: str, name: str, style: str) -> Series:

@@ -12,8 +12,8 @@ from dft_plugin.evaluation.compare_files import compare_files
 from dft_plugin.evaluation.evaluate import evaluate
 from dft_plugin.evaluation.measuring import Options
 from dft_plugin.evaluation.result import Result
-from dft_plugin.evaluation.run import Request, run
-from dft_plugin.evaluation.texts import Text, Texts, TextsError, read_texts
+from dft_plugin.evaluation.run import Request, human_side, run
+from dft_plugin.evaluation.texts import Text, Texts, TextsError, digest, name_of, read_texts
 from dft_plugin.reference.errors import ReferenceError
 from tests.unit.evaluation.samples import made_up
 
@@ -159,6 +159,46 @@ def test_arguments_that_do_not_go_together() -> None:
     ):
         with pytest.raises(TextsError, match=message):
             Request(reference="human.jsonl", **arguments)  # type: ignore[arg-type]
+
+
+def test_nothing_that_is_read_is_written_over(tmp_path: Path) -> None:
+    texts = written(tmp_path / "t.jsonl", [{"text": text.text} for text in made_up(10, 1)])
+    for output, message in ((tmp_path, "is a folder"), (Path(texts), "written over"), (tmp_path / "h", "written over")):
+        with pytest.raises(TextsError, match=message):
+            Request(reference=str(tmp_path / "h"), texts=texts, output=output)
+
+
+def test_files_are_drawn_from_at_random_and_named_by_their_texts_alone(tmp_path: Path) -> None:
+    sorted_texts = [Text(f"Number {number}.") for number in range(40)]
+    path = written(tmp_path / "t0.7.jsonl", [{"text": text.text} for text in sorted_texts])
+    human = human_side(path)
+    assert isinstance(human, Texts)
+    assert human.texts != sorted_texts
+    assert sorted(text.text for text in human.texts) == sorted(text.text for text in sorted_texts)
+    assert human_side(path) == human
+    assert digest(human.texts) == digest(sorted_texts) != digest(sorted_texts[1:])
+    result = run(Request(reference=path, texts=path, count=20, resamples=10, output=tmp_path / "r.json"))
+    assert result.name == "t0.7"
+    assert {sample.text for sample in result.samples.texts} - {text.text for text in sorted_texts[:20]}
+    assert "20 of 40 texts are measured, drawn at random" in result.notes
+    (tmp_path / "kept.result").write_bytes((tmp_path / "r.json").read_bytes())
+    compared, _ = compare_files(path, [str(tmp_path / "kept.result"), path], None, OPTIONS)
+    assert compared.names == ["t0.7", "t0.7 (2)"]
+    assert [name_of(name) for name in ("a/b.jsonl.gz", "x.texts.jsonl", "me/model-1.5", "r.json")] == [
+        "b", "x.texts", "model-1.5", "r",
+    ]  # fmt: skip
+
+
+def test_the_text_column_is_used_for_human_texts_without_the_usual_ones(tmp_path: Path) -> None:
+    path = written(tmp_path / "h.jsonl", [{"story": text.text} for text in made_up(10, 1)])
+    usual = written(tmp_path / "u.jsonl", [{"text": text.text, "story": "x"} for text in made_up(10, 1)])
+    assert sorted(text.text for text in human_side(path, "story").texts) == sorted(  # type: ignore[union-attr]
+        text.text
+        for text in human_side(usual, "story").texts  # type: ignore[union-attr]
+    )
+    with pytest.raises(ReferenceError, match='"story"'):
+        human_side(path)
+    compare_files(path, [path], "story", OPTIONS)
 
 
 def test_a_model_that_is_not_there_is_found_out_before_anything_is_read(tmp_path: Path) -> None:

@@ -6,13 +6,18 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from transformers import LlamaForCausalLM
 
 from dft_plugin import plugins
 from dft_plugin.cli import commands
 from dft_plugin.evaluation import result as results
+from dft_plugin.evaluation.model_texts import of_model
+from dft_plugin.evaluation.run import Request, human_side
+from dft_plugin.evaluation.texts import Texts
 from tests import tiny
 from tests.unit.evaluation.samples import CORPORA, corpus, made_up
 
@@ -92,7 +97,7 @@ def test_comparing_texts_and_results(tmp_path: Path) -> None:
     shown = dft("compare", human, base, tuned, "--resamples", "30")
     assert shown.exit_code == 0, shown.output
     assert "base" in shown.output
-    assert "the first 40 of 50 texts" in " ".join(shown.output.split())
+    assert "40 of 50 texts, drawn at random" in " ".join(shown.output.split())
     for name in ("base", "tuned"):
         arguments = ["--texts", str(tmp_path / f"{name}.jsonl"), "--reference", human, "--resamples", "30", "-n", "40"]
         assert dft("evaluate", *arguments, "--words", "50", "-o", str(tmp_path / f"{name}.json")).exit_code == 0
@@ -134,7 +139,103 @@ def test_a_tiny_model_is_generated_from_and_measured(tmp_path: Path) -> None:
     before = written.stat().st_mtime_ns
     assert dft("evaluate", *arguments).exit_code == 0
     assert written.stat().st_mtime_ns == before  # nothing was generated a second time
-    assert results.Result.load(output).measures == result.measures
+    again = results.Result.load(output)
+    assert again.measures == result.measures
+    said = "24 of 24 texts were there already, from an earlier run of the same model and settings"
+    assert said in again.notes
+    assert said not in result.notes
+    # The model was trained further in its folder: those texts are not its own.
+    tiny.model(seed=1).save_pretrained(tmp_path / "model")
+    trained = dft("evaluate", *arguments)
+    assert trained.exit_code == 1
+    assert "before it was trained further" in trained.output
+
+
+def saved_model(folder: Path) -> str:
+    tiny.model().save_pretrained(folder)
+    tiny.tokenizer().save_pretrained(folder)
+    return str(folder)
+
+
+def test_chats_that_end_alike_keep_their_turns(tmp_path: Path) -> None:
+    def chat(number: int) -> list[dict[str, str]]:
+        said = (("user", f"Number {number}?"), ("assistant", "Yes."), ("user", "Go on."), ("assistant", "It is so."))
+        return [{"role": role, "content": content} for role, content in said]
+
+    path = tmp_path / "chats.jsonl"
+    path.write_text("".join(json.dumps({"messages": chat(number)}) + "\n" for number in range(12)))
+    request = Request(
+        str(path), saved_model(tmp_path / "model"), count=18, max_new_tokens=6, resamples=10, output=tmp_path / "r.json"
+    )
+    human = human_side(str(path))
+    assert isinstance(human, Texts)
+    found, _, _, origin = of_model(request, human)
+    turns = [text.messages for text in human.texts]
+    assert len({text.asked for text in found.texts}) == 12
+    assert [text.messages for text in found.texts] == (turns * 2)[: len(found.texts)]
+    assert origin.measures["sampler perplexity"].basis.endswith(", temperature 1")
+
+
+def test_prompts_are_drawn_at_random(tmp_path: Path) -> None:
+    human, path = texts(tmp_path / "human.jsonl", 12, 1), tmp_path / "prompts.jsonl"
+    rows = [f"Number {number}" for number in range(40)]
+    path.write_text("".join(json.dumps({"prompt": row}) + "\n" for row in rows))
+    request = Request(
+        human,
+        saved_model(tmp_path / "model"),
+        prompts=str(path),
+        count=12,
+        max_new_tokens=4,
+        output=tmp_path / "r.json",
+    )
+    of_model(request, human_side(human))
+    written = (tmp_path / "r.texts.jsonl").read_text().splitlines()
+    used = [json.loads(line)["prompt"] for line in written]
+    assert len(set(used)) == 12
+    assert set(used) - set(rows[:20])
+
+
+def test_a_model_whose_logits_cannot_be_computed_from_its_head_has_no_perplexity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "human.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in tiny.plain_rows(12)))
+    request = Request(
+        str(path), saved_model(tmp_path / "model"), max_new_tokens=6, prompt_words=5, output=tmp_path / "r.json"
+    )
+    plain = LlamaForCausalLM.forward
+
+    def scaled(self: LlamaForCausalLM, *arguments: Any, **options: Any) -> Any:
+        found = plain(self, *arguments, **options)
+        found.logits = found.logits * 3
+        return found
+
+    monkeypatch.setattr(LlamaForCausalLM, "forward", scaled)
+    origin = of_model(request, human_side(str(path)))[3]
+    assert not origin.measures
+    assert any(note.startswith("perplexity is not measured: LlamaForCausalLM computes logits") for note in origin.notes)
+
+
+def test_options_of_no_effect_are_refused(tmp_path: Path) -> None:
+    human, mine = texts(tmp_path / "human.jsonl", 30, 1), texts(tmp_path / "mine.jsonl", 30, 2)
+    result = str(tmp_path / "mine.json")
+    evaluate = ["evaluate", "--texts", mine, "--reference", human, "--resamples", "10", "-o", result]
+    assert dft(*evaluate).exit_code == 0
+    for arguments, named in (
+        (
+            [*evaluate, "--temperature", "0.7", "--batch-size", "4"],
+            "--temperature, --batch-size: --texts exist",
+        ),
+        ([*evaluate, "--judge-pairs", "5"], "--judge-pairs: no judge is asked"),
+        (["compare", human, result, "--words", "20", "--seed", "1"], "--words, --seed: results are shown as"),
+    ):
+        found = dft(*arguments)
+        assert found.exit_code == 1
+        assert found.output.startswith(f"Error: {named}")
+        assert len(found.output.splitlines()) == 1
+    assert dft("compare", human, result, mine, "--words", "20", "--resamples", "10").exit_code == 0
+    assert dft(*evaluate, "--seed", "-1").exit_code == 2
+    assert dft("compare", human, mine, "--seed", "-1").exit_code == 2
 
 
 @pytest.mark.skipif(not MODEL.is_dir(), reason="no stories260K next to the checkout")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,14 +126,24 @@ def test_gap_closed_is_relative_to_the_floor() -> None:
 
 def test_results_of_other_human_texts_or_sizes_are_not_compared(results: dict[str, Result]) -> None:
     other = evaluate("other", Texts("other", made_up(60, 2)), Texts("else", made_up(120, 9)), OPTIONS)
-    compared = compare([results["far"], other])
+    score = Measure(group="model", label="perplexity", description="x", kind="score", value=9.0, interval=(8.0, 10.0))
+    scored = [
+        one.model_copy(update={"measures": {**one.measures, "perplexity": score}}) for one in (results["far"], other)
+    ]
+    compared = compare(scored)
     assert {row.cells[1].comparison for row in compared.rows} == {"not compared"}
+    assert compared.headlines[0].measures == 0
+    assert "other is not compared with far" in shown(comparison_table(compared))
     assert "different human texts" in compared.notes[0]
     smaller = evaluate("smaller", Texts("smaller", made_up(30, 2)), HUMAN, OPTIONS)
     compared = compare([results["far"], smaller])
     assert {row.cells[1].comparison for row in compared.rows} == {"not compared"}
     assert "different sizes" in " ".join(compared.notes)
     assert "-n and --words" in " ".join(compared.notes)
+    finer = evaluate("finer", Texts("finer", made_up(60, 2)), HUMAN, replace(OPTIONS, resamples=40, words=50))
+    compared = compare([results["far"], finer])
+    assert "different sizes" not in " ".join(compared.notes)
+    assert compared.headlines[0].measures == sum(row.cells[1].comparison != "not compared" for row in compared.rows) > 0
 
 
 def test_tables_hold_every_measure_and_note(results: dict[str, Result]) -> None:
@@ -177,6 +188,7 @@ def test_markup_in_texts_is_text(results: dict[str, Result]) -> None:
         (0.12345, "0.123"),
         (12.3456, "12.3"),
         (123.456, "123"),
+        (999.6, "1,000"),
         (1234.5, "1,234"),
         (1e-5, "1.0e-05"),
     ],
@@ -194,6 +206,24 @@ def test_notes_tell_what_limits_the_result() -> None:
     assert "too few to tell much" in notes
     assert "t: 5 of 26 texts are there more than once" in notes
     assert "1 of the texts are among the human texts" in notes
+
+
+def test_notes_tell_of_prompts_that_are_used_again_and_of_continuations_beside_whole_texts() -> None:
+    human = Texts("h", [Text(text.text) for text in HUMAN.texts])
+    own = Texts("t", [Text(text.text, f"prompt {number % 10}") for number, text in enumerate(made_up(40, 2))])
+    notes = " / ".join(evaluate("t", own, human, Options(resamples=10)).notes)
+    assert "t: 10 prompts, each used up to 4 times" in notes
+    assert "most of t go on from a prompt, and most of h are whole texts" in notes
+    turned = " / ".join(evaluate("t", human, own, Options(resamples=10)).notes)
+    assert "most of t go on from a prompt, and most of h are whole texts" in turned
+    alike = " / ".join(evaluate("t", own, own, Options(resamples=10)).notes)
+    assert "whole texts" not in alike
+    chats = Texts(
+        "c", [Text(text.text, f"{i}?", ({"role": "user", "content": f"{i}?"},)) for i, text in enumerate(own.texts)]
+    )
+    said = " / ".join(evaluate("c", chats, human, Options(resamples=10)).notes)
+    assert "whole texts" not in said
+    assert "each used up to" not in said
 
 
 def test_nothing_in_a_result_is_not_a_number(results: dict[str, Result]) -> None:

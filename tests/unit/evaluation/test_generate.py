@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from dft_plugin.evaluation.generate import Job, generate_texts, transformers_engine
+from dft_plugin.evaluation.identity import weights_digest
 from dft_plugin.evaluation.models import Loaded, load
 from dft_plugin.evaluation.prompts import Prompt, continuations, cut_after, read_prompts
 from dft_plugin.evaluation.result import Sampling
 from dft_plugin.evaluation.texts import Text, Texts, TextsError
+from dft_plugin.reference.errors import ReferenceError
 from tests import tiny
 
 PROMPTS = [Prompt(text[:40]) for text in tiny.paragraphs()[:5]]
@@ -75,20 +78,41 @@ def test_an_interrupted_run_goes_on_where_it_stopped(loaded: Loaded, tmp_path: P
     )
     assert found == whole
     assert seen == [(4, 12), (8, 12), (12, 12)]
-    # All there: nothing is generated again; more are added to what is there.
+    # All there: nothing is generated again; more are added to what is there, and fewer are the first of it.
     assert made(loaded, path, job()) == whole
+    assert made(loaded, path, job(7)) == whole[:7]
+    assert len(path.read_text().splitlines()) == 12
     assert made(loaded, path, job(16))[:12] == whole
 
 
 def test_texts_of_other_settings_are_not_mixed(loaded: Loaded, tmp_path: Path) -> None:
     path = tmp_path / "texts.jsonl"
     made(loaded, path, job())
-    for other in (job(temperature=0.5), job(model="another"), job(seed=1)):
+    for other in (job(temperature=0.5), job(model="another"), job(seed=1), replace(job(), weights="trained further")):
         with pytest.raises(TextsError, match=r"other settings.*--texts"):
             made(loaded, path, other)
     with pytest.raises(TextsError, match="other prompts"):
         made(loaded, path, job(), PROMPTS[:2])
+    chats = tiny.tokenizer()
+    chats.chat_template = "another"
+    with pytest.raises(TextsError, match="other settings"):
+        made(replace(loaded, tokenizer=chats), path, job())
     assert len(path.read_text().splitlines()) == 12
+
+
+def test_a_model_that_was_trained_further_has_other_weights() -> None:
+    digest = weights_digest(tiny.model())
+    assert weights_digest(tiny.model()) == digest
+    assert weights_digest(tiny.model(seed=1)) != digest
+    trained = tiny.model()
+    torch.optim.SGD(trained.parameters(), lr=1e-3).zero_grad()
+    tokens = torch.arange(10, 40)[None]
+    trained(tokens, labels=tokens).loss.backward()
+    torch.optim.SGD(trained.parameters(), lr=1e-3).step()
+    assert weights_digest(trained) != digest
+    config = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
+    adapters = [weights_digest(get_peft_model(tiny.model(), config)) for _ in range(2)]
+    assert len({digest, *adapters}) == 3
 
 
 def test_long_prompts_lose_their_beginning_and_no_room_is_an_error(loaded: Loaded, tmp_path: Path) -> None:
@@ -130,6 +154,28 @@ def test_prompts_from_columns_chats_and_first_words(tmp_path: Path) -> None:
     without.chat_template = None
     with pytest.raises(TextsError, match="no chat template"):
         chat.tokens(without, 100)
+    without.chat_template = "{{ raise_exception('no system turns') }}"
+    with pytest.raises(TextsError, match=r"chat template does not take.*'Hi\?'.*no system turns"):
+        chat.tokens(without, 100)
+
+
+def test_prompts_of_every_kind_in_one_file_are_read(tmp_path: Path) -> None:
+    asked = {"role": "user", "content": "Hi?"}
+    answer = {"role": "assistant", "content": "Yes."}
+    rows = [
+        {"prompt": "Tell me"}, {"prompt": [asked]}, {"prompt": [asked], "completion": [answer]}, {"messages": [asked]},
+        {"messages": [asked, answer, {"role": "user", "content": "Why?"}]},
+    ]  # fmt: skip
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    chat = Prompt("Hi?", (asked,))
+    assert read_prompts(path, 3) == [
+        Prompt("Tell me"), chat, chat, chat, Prompt("Why?", (asked, answer, {"role": "user", "content": "Why?"})),
+    ]  # fmt: skip
+    path.write_text(json.dumps({"story": "one two three four"}) + "\n")
+    assert read_prompts(path, 3, "story") == [Prompt("one two three")]
+    with pytest.raises(ReferenceError, match='"story"'):
+        read_prompts(path, 3)
 
 
 def test_human_texts_are_cut_into_prompts_and_what_their_authors_went_on_with() -> None:
@@ -142,6 +188,11 @@ def test_human_texts_are_cut_into_prompts_and_what_their_authors_went_on_with() 
     answered = Texts("h", [Text("Yes.", "Is it?"), Text("No.")])
     prompts, rest = continuations(answered, 3)
     assert (prompts, rest.texts) == ([Prompt("Is it?")], [answered.texts[0]])
+    # Those without a prompt of their own go on from their first words.
+    mixed = Texts("h", [Text("Yes.", "Is it?"), *human.texts])
+    prompts, rest = continuations(mixed, 3)
+    assert prompts == [Prompt("Is it?"), Prompt("One two three,")]
+    assert rest.texts == [mixed.texts[0], Text(" four five.", "One two three,")]
     with pytest.raises(TextsError, match="--prompt-words"):
         continuations(Texts("h", [Text("Short one.")]), 16)
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy.stats import binomtest
 
 from dft_plugin.evaluation import ask, judge
-from dft_plugin.evaluation.result import Result
+from dft_plugin.evaluation.pairing import same_prompts
+from dft_plugin.evaluation.result import Measure, Result
 from dft_plugin.evaluation.run import Request, run
 from dft_plugin.evaluation.texts import Text, TextsError
 from tests.stub_judge import Stub, serving
@@ -45,7 +47,7 @@ def test_win_rate_averages_both_orders(stub: Stub, url: str, tmp_path: Path) -> 
     measure, notes = judge.win_rate(asked, answers, "stub-model", 100, seed=0)
     assert measure.value == 50
     assert measure.human == 50
-    assert measure.verdict == "no difference shown"
+    assert measure.verdict == "too small to tell"  # twelve pairs, none of them decided
     assert "100% of pairs" in notes[0]
     assert stub.headers[0] == "Bearer secret"
     assert stub.requests[0]["temperature"] == 0
@@ -134,11 +136,68 @@ def test_cost_is_estimated_from_characters() -> None:
         ("(a)", "A"),
         ("A or B", None),
         ("neither", None),
+        ("As a language model, I cannot", None),
+        ("It is a close call: B", "B"),
+        ("a", "A"),
         ("", None),
     ],
 )
 def test_answers(answer: str, letter: str | None) -> None:
     assert judge.preference(answer) == letter
+
+
+@pytest.mark.parametrize(("wins", "losses"), [(0, 0), (3, 0), (8, 2), (40, 61), (200, 100)])
+def test_the_sign_test_is_the_binomial_one_and_the_interval_wilsons(wins: int, losses: int) -> None:
+    decided = wins + losses
+    if decided:
+        exact = binomtest(wins, decided)
+        assert judge.sign_test(wins, losses) == pytest.approx(exact.pvalue)
+        interval = exact.proportion_ci(0.95, method="wilson")
+        assert judge.wilson(wins / decided, decided) == pytest.approx((interval.low, interval.high))
+    else:
+        assert judge.sign_test(0, 0) == 1
+
+
+def judged(wins: int, losses: int, undecided: int) -> Measure:
+    """What so many pairs would say."""
+    said = [*[("A", "B")] * wins, *[("B", "A")] * losses, *[("A", "A")] * undecided]
+    asked = judge.questions([f"own {i}" for i in range(len(said))], [f"human {i}" for i in range(len(said))], 0)
+    answers = {one.key("m"): said[one.pair][0 if one.own_first else 1] for one in asked}
+    return judge.win_rate(asked, answers, "m")[0]
+
+
+def test_a_few_pairs_that_all_agree_are_too_few() -> None:
+    assert judged(5, 0, 0).verdict == "too small to tell"
+    assert judged(0, 9, 0).verdict == "too small to tell"  # one in 256
+    assert judged(0, 12, 0).verdict == "differs"  # one in 2048
+    assert judged(20, 15, 5).verdict == "no difference shown"
+    assert judged(70, 20, 10).verdict == "differs"
+    unanimous = judged(12, 0, 0)
+    assert unanimous.interval is not None
+    assert unanimous.interval[0] < 80
+    assert unanimous.gap_interval == pytest.approx((unanimous.interval[0] - 50, 50))
+    assert judged(6, 6, 0).gap_interval[0] == 0  # type: ignore[index]
+
+
+def test_no_human_text_is_in_two_pairs() -> None:
+    own = [Text(f"own {i}", prompt="p") for i in range(6)]
+    human = [Text(f"human {i}", prompt="p") for i in range(4)]
+    mine, theirs = judge.pairs(own, human, 10, 5, seed=0)
+    assert mine == [f"own {i}" for i in range(4)]
+    assert theirs == [f"human {i}" for i in range(4)]
+    # Two of five could be paired by their prompts: drawn at random then.
+    human = [Text(f"human {i}", prompt="p" if i < 2 else "q") for i in range(5)]
+    assert len(judge.pairs(own, human, 10, 5, seed=0)[0]) == 5
+
+
+def test_chats_that_end_alike_are_not_the_same_prompt() -> None:
+    def chat(first: str) -> tuple[dict[str, str], ...]:
+        return tuple({"role": role, "content": said} for role, said in (("user", first), ("user", "Go on.")))
+
+    own = [Text(f"own {first}", "Go on.", chat(first)) for first in "ab"]
+    human = [Text(f"human {first}", "Go on.", chat(first)) for first in "ba"]
+    assert judge.pairs(own, human, 10, 5, seed=0) == (["own a", "own b"], ["human a", "human b"])
+    assert same_prompts([Text("x", "Hi?", ({"role": "user", "content": "Hi?"},))], [Text("y", "Hi?")])
 
 
 def test_pairs_share_prompts_where_there_are_any() -> None:

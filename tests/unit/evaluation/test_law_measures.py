@@ -139,6 +139,7 @@ def test_curves_hold_the_human_laws() -> None:
     assert result.provenance.human.kind == "laws"
     assert result.provenance.human.digest == "abc"
     assert "holds laws and no texts" in " ".join(result.notes)
+    assert "laws are of whole documents, and the texts are measured on their first 50 words" in " ".join(result.notes)
 
 
 def test_a_law_is_cut_and_filled_to_a_length() -> None:

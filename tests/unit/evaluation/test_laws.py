@@ -10,7 +10,9 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 
 from dft_plugin.evaluation import scripts
+from dft_plugin.evaluation.identity import vocabulary_name
 from dft_plugin.evaluation.laws import token_laws
+from dft_plugin.evaluation.measuring import families
 from dft_plugin.evaluation.pool import make_pool
 from tests import tiny
 from tests.unit.evaluation.samples import made_up, pool_of
@@ -47,6 +49,22 @@ def test_laws_of_tokens() -> None:
     for n in (1, 2, 3):
         assert found[f"l2-{n}"] == pytest.approx(expected(*sides, n)[0], rel=1e-9)
     assert found["jensen-shannon"] == pytest.approx(expected(*sides, 1)[1], rel=1e-6)
+
+
+def test_laws_of_the_tokens_of_two_tokenizers_have_another_basis() -> None:
+    pool = make_pool(OWN, HUMAN, 30)
+    other = tiny.tokenizer()
+    other.add_tokens(["delve"])
+    bases = [
+        next(one for one in families(pool, 10, tokenizer) if "jensen-shannon" in one.specifications)
+        .specifications["jensen-shannon"]
+        .basis
+        for tokenizer in (None, tiny.tokenizer(), tiny.tokenizer(), other)
+    ]
+    assert bases[0] == "words"
+    assert bases[1] == bases[2] == f"tokens of vocabulary {vocabulary_name(tiny.tokenizer())}"
+    assert bases[3].startswith("tokens of vocabulary ")
+    assert bases[3] != bases[1]
 
 
 def test_a_sample_without_words_has_no_law() -> None:

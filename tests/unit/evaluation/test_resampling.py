@@ -88,6 +88,22 @@ def test_human_text_is_at_its_floor_and_rarely_called_different() -> None:
     assert 133 <= covered <= 150  # 95 % of 150 is 142
 
 
+def test_human_text_is_at_its_floor_where_more_texts_are_measured_than_there_are_human_ones() -> None:
+    ratios, covered = [], 0
+    for _ in range(150):
+        own, human = GENERATOR.gamma(2.0, size=1500), GENERATOR.gamma(2.0, size=150)
+        drawn = splits(np.arange(1500), np.arange(1500, 1650), 100, seed=int(GENERATOR.integers(1 << 30)))
+        found = replicates_of(own, human, drawn)
+        made = resampling.figure(SPECIFICATION, own.mean(), human.mean(), found, (75, 1500), 150)
+        assert made.floor_ratio is not None
+        assert made.interval is not None
+        ratios.append(made.floor_ratio)
+        covered += made.interval[0] <= 2.0 <= made.interval[1]
+    assert np.mean(ratios) == pytest.approx(1, abs=0.1)
+    assert 133 <= covered <= 150  # the interval is of all measured texts
+    assert made.interval[1] - made.interval[0] == pytest.approx(2 * 1.96 * (2 / 1500) ** 0.5, rel=0.3)
+
+
 def test_a_shift_of_five_standard_errors_differs_and_one_of_none_does_not() -> None:
     human = GENERATOR.normal(10, 1, size=400)
     drawn = splits(np.arange(200), np.arange(200, 600), 200, seed=0)

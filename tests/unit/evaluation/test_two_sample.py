@@ -36,6 +36,14 @@ def test_unbiased_mmd_is_the_mean_over_pairs() -> None:
     assert two_sample.mmd(kernel, *members)[0] == pytest.approx(expected, rel=1e-3)
 
 
+def test_one_text_again_and_again_is_told_from_nothing() -> None:
+    vectors = np.tile(np.float32([[0.6, 0.8]]), (60, 1))
+    gram = two_sample.gram(torch.zeros(60, 60))
+    assert two_sample.classify(gram, np.arange(20), np.arange(20, 60), seed=0).auc == 0.5
+    gram = two_sample.gram(two_sample.squared_distances(vectors))
+    assert 0 <= two_sample.classify(gram, np.arange(20), np.arange(20, 60), seed=0).auc <= 1
+
+
 def test_permutation_p_value() -> None:
     kernel = two_sample.gaussian_kernel(two_sample.squared_distances(BOTH), SECOND)
     assert two_sample.permutation_p_value(kernel, FIRST, SECOND, seed=0) == 1 / (1 + two_sample.PERMUTATIONS)
