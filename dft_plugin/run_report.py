@@ -160,7 +160,10 @@ class RunReport:
             return
         self.results = self._results()
         self.results[-1].save(self.folder / RESULT)
-        history = {"log_history": trainer_state.log_history}
+        history = {
+            "log_history": trainer_state.log_history,
+            "stateful_callbacks": trainer_state.stateful_callbacks,
+        }
         write_report(self.folder / REPORT, self.results, trainer_state=history)
         self.add_to_model_card()
 

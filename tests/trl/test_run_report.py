@@ -33,7 +33,8 @@ def train(folder: Path, *, evaluate: bool = False, steps: int = 3, resume: bool 
 
 @pytest.mark.parametrize("evaluate", [False, True])
 def test_files_of_a_run(tmp_path: Path, evaluate: bool) -> None:
-    trainer = train(tmp_path, evaluate=evaluate, report=True, report_texts=40)
+    sampler = {"temperature": 0.7} if evaluate else {}
+    trainer = train(tmp_path, evaluate=evaluate, report=True, report_texts=40, rollout=sampler)
     result = Result.load(tmp_path / "dft-result.json")
     assert result.name == "after training"
     before = [json.loads(line) for line in (tmp_path / "dft-before.jsonl").read_text().splitlines()]
@@ -43,6 +44,7 @@ def test_files_of_a_run(tmp_path: Path, evaluate: bool) -> None:
     page = (tmp_path / "dft-report.html").read_text()
     assert "before training" in page
     assert "after training" in page
+    assert ("training, at temperature 0.74" in page) == evaluate  # the loss that calibration has logged
     card = (tmp_path / "README.md").read_text()
     assert "dft-plugin" in card
     assert card.count("## Distribution Fine-Tuning") == 1
