@@ -182,7 +182,8 @@ def _formulas(it: Description) -> Iterator[Finding]:
         and count >= max(10, FORMULA_RATE * it.words)
     ]
     # Estimated numbers of documents mean something from a few dozen on.
-    least = max(LEAST_DOCUMENTS if it.find([], 4)[1] == 0 else 30, LEAST_SHARE * it.documents)
+    exact = it.tokenizer is not None and it.find([], 4)[1] == 0
+    least = max(LEAST_DOCUMENTS if exact else 30, LEAST_SHARE * it.documents)
     refrains = [
         (phrase, count, documents)
         for phrase, (count, documents) in it.phrases[4].items()

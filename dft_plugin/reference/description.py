@@ -9,8 +9,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from dft_plugin import plugins
+from dft_plugin.reference.domain_words import DomainWords
 from dft_plugin.reference.human_floor import Curves, Point, curves
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ MARKS = {
 ZIPF_RANKS = (10, 1000)
 LEAST_ZIPF_RANKS = 30
 Phrases: TypeAlias = Mapping[str, tuple[int, int]]
-Find: TypeAlias = Callable[[Sequence[str], int], tuple[Sequence[int], float]]
+Find: TypeAlias = Callable[[Sequence[str], int], tuple[npt.ArrayLike, npt.ArrayLike]]
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,8 @@ class Description:
         tokens, windows: counted; None for a domain.
         share: of the documents' words, those that word frequencies were counted from.
         phrases: number of words -> phrase -> (count, documents it occurs in), most frequent first.
-        find: (phrases of n words, n) -> their counts, listed or not, and the standard error of these.
+        find: (phrases of n words, n) -> their counts, listed or not, and the standard error of these, one for all or
+            each its own.
         openings: first word of a sentence -> count, most frequent first.
         sentence, paragraph: laws of their lengths in words.
         marks: event -> how often.
@@ -186,7 +189,7 @@ def describe(reference: Reference | Domain, name: str) -> Description:
         documents=words.documents,
         words=words.total,
         phrases=phrases,
-        find=getattr(words, "find", None) or _among(phrases, known),
+        find=_halfway(words) if isinstance(words, DomainWords) else words.find,
         openings=words.openings(),
         tokenizer=known.get("tokenizer"),
         tokens=known.get("tokens"),
@@ -207,13 +210,12 @@ def describe(reference: Reference | Domain, name: str) -> Description:
     )
 
 
-def _among(phrases: Mapping[int, Phrases], known: Mapping[str, Any]) -> Find:
-    """Counts as listed. What a domain does not list is rarer than what it does: its count is anything up to that,
-    and taken to be half."""
+def _halfway(words: DomainWords) -> Find:
+    """A domain knows between what counts a phrase has: it is taken to be halfway, both ends two errors off."""
 
-    def find(wanted: Sequence[str], n: int) -> tuple[Sequence[int], float]:
-        least = min((count for count, _ in phrases[n].values()), default=0) if known.get("least_documents") else 0
-        return [phrases[n].get(phrase, (least // 2, 0))[0] for phrase in wanted], least / 4
+    def find(wanted: Sequence[str], n: int) -> tuple[npt.ArrayLike, npt.ArrayLike]:
+        low, high = words.between(wanted, n)
+        return (low + high) / 2, (high - low) / 4
 
     return find
 

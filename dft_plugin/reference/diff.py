@@ -84,13 +84,12 @@ def over_used(a: Description, b: Description, n: int) -> list[Use]:
         return []
     phrases = list(listed)
     count, documents = np.array([listed[phrase] for phrase in phrases]).T
-    _, error = a.find([], n)
-    found, other_error = b.find(phrases, n)
-    other = np.array(found)
+    found, error = map(np.asarray, a.find(phrases, n))
+    other, other_error = map(np.asarray, b.find(phrases, n))
     # Of words, the documents that were counted are the evidence, not the whole.
     own, others = (side.share if n == 1 else 1.0 for side in (a, b))
     words, other_words = round(a.words * own), round(b.words * others)
-    count, low = _whole(count * own), _whole((count - 2 * error) * own)
+    count, low = _whole(count * own), _whole((found - 2 * error) * own)
     other, high = _whole(other * others), _whole((other + 2 * other_error) * others)
     sure = log_likelihood_ratio(low, words, high, other_words)
     ratio = smoothed_ratio(count, words, other, other_words)

@@ -154,5 +154,6 @@ def test_a_domain_is_described() -> None:
     # What a domain does not list may still be there, a little.
     (listed, unlisted), error = said.find(["the", "nowhere-to-be-found"], 1)
     assert listed == said.phrases[1]["the"][0]
-    assert 0 < error < 5
+    assert error[0] == 0
+    assert 0 < error[1] < 5
     assert unlisted < 5

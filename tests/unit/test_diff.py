@@ -12,8 +12,9 @@ import scipy.stats
 from rich.console import Console
 
 from dft_plugin.evaluation.log_likelihood import log_likelihood_ratio
-from dft_plugin.reference.description import Description, IntervalLaw
+from dft_plugin.reference.description import Description, IntervalLaw, describe
 from dft_plugin.reference.diff import SURE, diff, differences, over_used, times
+from dft_plugin.reference.domain_count import count_domain
 from tests import described, tiny
 
 PLAIN = described.bare(described.texts_in_the_style_of(described.PLAIN, 200), "plain")
@@ -95,6 +96,16 @@ def test_estimated_counts_are_not_taken_for_sure() -> None:
     assert over_used(ORNATE, forgetful, 2) == []
     assert 2 in asked
     assert over_used(ORNATE, PLAIN, 2) != []
+
+
+def test_a_file_does_not_over_use_the_words_of_a_domain_of_the_same_texts() -> None:
+    """Words inside larger pieces, and those of chunks that a domain stores in fragments, are words on both sides."""
+    texts = [
+        f"The U.S. sold {100 + i},221 tonnes for 2.5 pct of the U.S. wheat, said John's-{i} U.S. agency."
+        for i in range(60)
+    ]
+    one, other = described.bare(texts, "file"), describe(count_domain(texts, {"name": "trade"}), "domain")
+    assert [use for n in (1, 2, 3, 4) for pair in ((one, other), (other, one)) for use in over_used(*pair, n)] == []
 
 
 def test_both_directions_are_told() -> None:
