@@ -151,9 +151,8 @@ def _marks(it: Description) -> Iterator[Finding]:
     """Marks that a batch holds too few of, or that the text holds none of."""
     if not it.windows or not it.words:
         return
-    in_batch = {
-        event: mark.per_thousand_words * BATCHES[0] * it.words / it.windows / 1000 for event, mark in it.marks.items()
-    }
+    words = it.counted_words / it.windows  # not of whole documents: most of one may be in no window, or in a prompt
+    in_batch = {event: mark.per_thousand_words * BATCHES[0] * words / 1000 for event, mark in it.marks.items()}
     rare = [f"{MARKS[event]} ({count:.0f} in a batch)" for event, count in in_batch.items() if count < LEAST_MARKS]
     none = [name for event, name in MARKS.items() if event not in it.marks]
     said = [f"Too rare to match in batches of {BATCHES[0]} texts: {', '.join(rare)}."] if rare else []

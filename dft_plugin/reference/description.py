@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dft_plugin import plugins
+from dft_plugin.reference.accumulated import Reference
 from dft_plugin.reference.domain_words import DomainWords
 from dft_plugin.reference.human_floor import Curves, Point, curves
 
 if TYPE_CHECKING:
-    from dft_plugin.reference.accumulated import Reference
     from dft_plugin.reference.domain import Domain
 
 SIZES = (64, 256, 1024)
@@ -34,6 +34,8 @@ MARKS = {
 """Events that are marks inside a text, as people call them."""
 ZIPF_RANKS = (10, 1000)
 LEAST_ZIPF_RANKS = 30
+UNSEEN = 0.0005
+"""Share of intervals that are longer than any window holds, from which on a law ends there."""
 Phrases: TypeAlias = Mapping[str, tuple[int, int]]
 Find: TypeAlias = Callable[[Sequence[str], int], tuple[npt.ArrayLike, npt.ArrayLike]]
 
@@ -45,10 +47,13 @@ class IntervalLaw:
     Attributes:
         probability: entry i: an interval of 1 + i * width words, or up to width - 1 more; the last: a longer one.
         width: words told apart.
+        window: tokens of the windows it was counted in, where no longer interval fits into one: what is longer was
+            never seen, and is in no mean. None where the statistic's options end it.
     """
 
     probability: tuple[float, ...]
     width: int = 1
+    window: int | None = None
 
     @property
     def words(self) -> tuple[float, ...]:
@@ -59,17 +64,26 @@ class IntervalLaw:
 
     @property
     def mean(self) -> float:
-        """Mean of the words, longer intervals taken as `longest` + 1."""
-        return float(np.dot(self.probability, self.words))
+        """Mean of the words, longer intervals taken as `longest` + 1, or left out where none was seen."""
+        return float(np.dot(self._known, self.words))
 
     @property
     def deviation(self) -> float:
         """Standard deviation of the words, likewise."""
-        return math.sqrt(max(0.0, float(np.dot(self.probability, np.square(self.words))) - self.mean**2))
+        return math.sqrt(max(0.0, float(np.dot(self._known, np.square(self.words))) - self.mean**2))
+
+    @property
+    def _known(self) -> npt.NDArray[np.float64]:
+        """What means are taken over."""
+        if self.window is None:
+            return np.array(self.probability)
+        seen = np.array([*self.probability[:-1], 0.0])
+        known: npt.NDArray[np.float64] = seen / seen.sum()
+        return known
 
     @property
     def median(self) -> float:
-        """The words that half of the intervals do not pass."""
+        """The words that half of the intervals do not pass; `longest` + 1 where they do."""
         return self.words[int(np.searchsorted(np.cumsum(self.probability), 0.5 - 1e-9))]
 
     @property
@@ -109,6 +123,8 @@ class Description:
         tokenizer: fingerprint; None for a domain, which has none.
         tokens, windows: counted; None for a domain.
         share: of the documents' words, those that word frequencies were counted from.
+        counted_words: words of the windows, which `marks` are of; `words` has those of whole documents.
+        sampling: how documents were cut into windows; empty for a domain.
         phrases: number of words -> phrase -> (count, documents it occurs in), most frequent first.
         find: (phrases of n words, n) -> their counts, listed or not, and the standard error of these, one for all or
             each its own.
@@ -133,6 +149,8 @@ class Description:
     phrases: Mapping[int, Phrases]
     find: Find
     openings: Mapping[str, int]
+    counted_words: int = 0
+    sampling: Mapping[str, Any] = field(default_factory=dict)
     tokenizer: str | None = None
     tokens: int | None = None
     windows: int | None = None
@@ -181,6 +199,7 @@ def describe(reference: Reference | Domain, name: str) -> Description:
     known, laws = reference.metadata, reference.laws
     words = reference.words
     phrases = {n: words.phrases(n) for n in LENGTHS}
+    counted_words = known.get("counted_words", words.total)
     novelty = laws.get("novelty", {})
     repeated = laws.get("sentence_opening", {}).get("repeated")
     return Description(
@@ -191,13 +210,15 @@ def describe(reference: Reference | Domain, name: str) -> Description:
         phrases=phrases,
         find=_halfway(words) if isinstance(words, DomainWords) else words.find,
         openings=words.openings(),
+        counted_words=counted_words,
+        sampling={**known.get("sampling", {}), "from_start": known.get("from_start")} if "sampling" in known else {},
         tokenizer=known.get("tokenizer"),
         tokens=known.get("tokens"),
         windows=known.get("windows"),
         share=getattr(words, "share", 1.0),
         sentence=_interval_law(reference, "sentence_length", "sentence_end"),
         paragraph=_interval_law(reference, "paragraph_length", "newline"),
-        marks=_marks(reference),
+        marks=_marks(reference, counted_words),
         repetition={component: float(law[0]) for component, law in novelty.items()},
         repeated_opening=None if repeated is None else float(repeated[0]),
         document_tokens=tuple(known.get("document_tokens", ())),
@@ -246,15 +267,29 @@ def _interval_law(reference: Reference | Domain, statistic: str, component: str)
         return None
     record = reference.metadata.get("statistics", {}).get(statistic, {})
     options: Any = plugins.statistic(statistic).Options.model_validate(record.get("options", {}))
-    return IntervalLaw(tuple(float(value) for value in law), options.width)
+    probability = [float(value) for value in law]
+    seen = _ages_at_risk(reference, statistic, component)
+    if seen is None or sum(probability[seen:]) < UNSEEN or seen == len(probability) - 1:
+        return IntervalLaw(tuple(probability), options.width)
+    window = int(reference.metadata["sampling"]["max_new_tokens"])
+    return IntervalLaw((*probability[:seen], sum(probability[seen:])), options.width, window)
 
 
-def _marks(reference: Reference | Domain) -> dict[str, Mark]:
-    known = reference.metadata
-    words = known.get("counted_words", reference.words.total)
+def _ages_at_risk(reference: Reference | Domain, statistic: str, component: str) -> int | None:
+    """Bins of a law in which any interval was at risk of ending, in the windows of a reference; None for a domain,
+    whose windows hold every age that is told apart."""
+    if not isinstance(reference, Reference):
+        return None
+    kinds: Any = plugins.statistic(statistic)
+    present = [kind for kind in kinds.kinds if bool(reference.vocabulary.events[kind].any())]
+    counted = reference.totals[statistic].reshape(len(present), 2, -1)
+    return int(counted[present.index(component), 1].nonzero().max()) + 1
+
+
+def _marks(reference: Reference | Domain, words: int) -> dict[str, Mark]:
     found = {}
     for event in MARKS:
-        if (count := known.get("marks", {}).get(event, 0)) and words:
+        if (count := reference.metadata.get("marks", {}).get(event, 0)) and words:
             law = _interval_law(reference, "punctuation_rhythm", event)
             found[event] = Mark(1000 * count / words, words / count, law)
     return found

@@ -120,6 +120,12 @@ def test_marks_that_are_rare_or_missing() -> None:
     assert said[1].startswith("The text has no colons or semicolons and no quotation marks")
 
 
+def test_marks_in_a_batch_are_of_the_words_that_are_counted() -> None:
+    """Of long documents only some words are in a window: 100 commas in 1,000 windows are 6.4 in a batch of 64."""
+    many = described.bare(["word " * 1000] * 1000, marks={"comma": 100}, windows=1000, counted_words=20_000)
+    assert found(many, "marks").said[0] == "Too rare to match in batches of 64 texts: commas (6 in a batch)."
+
+
 def test_document_lengths_are_a_histogram() -> None:
     finding = found(replace(PLAIN, document_tokens=(0, 0, 0, 5, 0, 20, 0)), "document lengths")
     assert [row[:2] for row in finding.rows[1:]] == [["8 to 15", "5"], ["16 to 31", "0"], ["32 to 63", "20"]]
