@@ -164,9 +164,13 @@ def _marks(it: Description) -> Iterator[Finding]:
 def _duplicates(it: Description) -> Iterator[Finding]:
     if it.windows is not None:
         share = it.repeated_windows
-        said = "No window of text occurs twice in the sample."
+        # Windows are told apart by the whole document they are from: an answer may come again after another prompt.
+        said = "No whole document, its prompt included, occurs twice in the sample of windows."
         if share:
-            said = f"{percent(share)} of the windows in the sample occur more than once: leave duplicates out."
+            said = (
+                f"{percent(share)} of the windows in the sample are of documents that occur more than once, prompt "
+                "included: leave duplicates out."
+            )
         yield Finding(_graded(share, REPEATED), "duplicates", [said])
 
 
