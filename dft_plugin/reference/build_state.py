@@ -86,7 +86,7 @@ class State:
         done = 0
         for number, (name, read_) in enumerate(self._read.items(), start=1):
             size = self.sizes.get(name, 0)
-            estimate = read_ // 3 if name.endswith((".gz", ".zst")) else read_
+            estimate = read_ // 3 if name.lower().endswith((".gz", ".zst")) else read_
             done += min(size, estimate) if number == len(self._read) else size
         return done
 

@@ -36,6 +36,7 @@ ZIPF_RANKS = (10, 1000)
 LEAST_ZIPF_RANKS = 30
 UNSEEN = 0.0005
 """Share of intervals that are longer than any window holds, from which on a law ends there."""
+WITHOUT_TEXT = "documents without text to count (empty, or chats that do not end with the assistant)"
 Phrases: TypeAlias = Mapping[str, tuple[int, int]]
 Find: TypeAlias = Callable[[Sequence[str], int], tuple[npt.ArrayLike, npt.ArrayLike]]
 
@@ -241,7 +242,7 @@ def _halfway(words: DomainWords) -> Find:
     return find
 
 
-_SKIPPED = {"bad_lines": "bad lines", "empty_documents": "empty documents"}
+_SKIPPED = {"bad_lines": "bad lines", "empty_documents": WITHOUT_TEXT}
 
 
 def _provenance(known: Mapping[str, Any]) -> dict[str, str]:

@@ -17,7 +17,9 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 
+from dft_plugin.cli import commands
 from dft_plugin.config import parse
 from dft_plugin.documents import Document, spans
 from dft_plugin.reference import Reference, ReferenceError, mapping
@@ -25,6 +27,7 @@ from dft_plugin.reference import build as building
 from dft_plugin.reference.bad_lines import BadLines
 from dft_plugin.reference.build import Request, build_file
 from dft_plugin.reference.build_state import State
+from dft_plugin.reference.built import built
 from dft_plugin.reference.corpus import chunks, sources
 from dft_plugin.reference.finish import merged
 from dft_plugin.reference.progress import Progress
@@ -308,3 +311,34 @@ def test_too_little_text(folder: Path, tmp_path: Path) -> None:
     asked = Request([str(tmp_path / "none.jsonl")], tmp_path / "x.safetensors", str(folder / "model"), parse(CONFIG))
     with pytest.raises(ReferenceError, match=r"none\.jsonl: no text in it"):
         build_file(asked)
+
+
+def test_a_tokenizer_that_is_broken(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "model", tmp_path / "model")
+    (tmp_path / "model" / "tokenizer.json").write_text('{"version": "1.0"}')
+    with pytest.raises(ReferenceError, match=r"the tokenizer of .*model could not be loaded: "):
+        build(folder, ["a.jsonl"], tmp_path / "x.safetensors", tokenizer=str(tmp_path / "model"))
+
+
+def test_fewer_rows_than_tokens(folder: Path, tmp_path: Path) -> None:
+    ids = len(tiny.tokenizer())
+    with pytest.raises(ReferenceError, match=rf"--vocabulary-size is 100 and the tokenizer has {ids:,} ids"):
+        build(folder, ["a.jsonl"], tmp_path / "x.safetensors", vocabulary_size=100)
+
+
+def test_an_audit_of_a_file_takes_no_tokenizer(folder: Path, whole: bytes) -> None:
+    given = ["reference", "audit", str(folder / "whole.safetensors"), "--tokenizer", str(folder / "model")]
+    ran = CliRunner().invoke(commands, given)
+    assert ran.exit_code != 0
+    assert "leave --tokenizer out" in ran.output
+
+
+def test_chats_that_end_with_the_user_are_not_called_empty(folder: Path, tmp_path: Path) -> None:
+    rows = [json.dumps({"messages": [{"role": "user", "content": "Go on."}]})] * 3
+    (tmp_path / "chats.jsonl").write_text("\n".join([*rows, (folder / "a.jsonl").read_text()]))
+    asked = replace(request(folder, [], tmp_path / "x.safetensors"), corpora=[str(tmp_path / "chats.jsonl")])
+    reference, lines = build_file(asked)
+    said = built(tmp_path / "x.safetensors", reference, lines)
+    assert (
+        "3 documents without text to count (empty, or chats that do not end with the assistant) were left out" in said
+    )
