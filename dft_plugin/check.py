@@ -12,6 +12,7 @@ from typing import Any
 from dft_plugin.config import ConfigError, DFTConfig, parse, read_keys
 from dft_plugin.host_settings import AXOLOTL, TRL, never_evaluated, number, unsupported_settings
 from dft_plugin.missing_paths import missing_paths
+from dft_plugin.optimizers import steps_too_early
 from dft_plugin.schedule import never_acts
 
 PLUGIN = "dft_plugin_axolotl.DFTPlugin"
@@ -123,6 +124,24 @@ def check_keys_of_trl(config: Mapping[str, Any], findings: Findings) -> None:
         findings.checked.append("every key of TRL's")
 
 
+def check_settings(config: Mapping[str, Any], parsed: DFTConfig, findings: Findings) -> None:
+    """Adds settings that a run refuses, and those that mean another thing than one might think."""
+    option = "optimizer" if findings.host == AXOLOTL else "optim"
+    early = steps_too_early(str(config.get(option) or ""), option)
+    if parsed.statistics and early is not None:
+        findings.problems.append(early)
+    if parsed.statistics and parsed.rollout.batch_size == 1:
+        findings.notes.append(
+            "rollout.batch_size is 1: a run on one process refuses it, as a text's derivative is taken at the others "
+            "of its step; set it to 2 or more there"
+        )
+    if findings.host == TRL and config.get("loss_type") == "dft":
+        findings.notes.append(
+            "loss_type: dft is TRL's Dynamic Fine-Tuning, another loss in place of cross-entropy, and no part of "
+            "dft-plugin: leave it out unless it is meant"
+        )
+
+
 def check(config: Mapping[str, Any]) -> Findings:
     """Everything that can be told from a configuration, the files it names and the model's tokenizer.
 
@@ -150,6 +169,7 @@ def check(config: Mapping[str, Any]) -> Findings:
         problems += [*unsupported_settings(config, host, None), str(error)]
         return findings
     problems.extend(unsupported_settings(config, host, parsed))
+    check_settings(config, parsed, findings)
     findings.checked.append("every key of the dft block")
     steps = number(config.get("max_steps"))
     never = never_acts(parsed, int(steps)) if steps > 0 else None

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 
 from dft_plugin import plugins
-from dft_plugin.check import AXOLOTL, Findings
+from dft_plugin.check import Findings
+from dft_plugin.check_tokenizer import load_tokenizer, set_chat_template, tokenizer_name
+from dft_plugin.check_training_set import answers_prompts
 from dft_plugin.config import DFTConfig
 from dft_plugin.contexts import read_prompts
 from dft_plugin.human_reference import check_path, counted_here, not_held
 from dft_plugin.human_windows import cut_windows, sampling_record
 from dft_plugin.matched import make_statistic
-from dft_plugin.missing_paths import missing_folder
 from dft_plugin.reference import Reference, ReferenceError, read_documents
 from dft_plugin.reference.corpus import read_rows
 from dft_plugin.reference.domain import Domain
@@ -40,10 +41,14 @@ def check_files(config: Mapping[str, Any], parsed: DFTConfig, findings: Findings
         statistics, vocabulary = [], None
     else:
         findings.checked.append(f"the tokenizer of {name}")
+        stands_in = set_chat_template(config, findings.host, tokenizer)
+        reads_texts = any(source != "train" for source in (parsed.reference, *parsed.rollout.kinds))
+        findings.notes.extend([stands_in] if stands_in and reads_texts else [])
         vocabulary = Vocabulary.from_tokenizer(tokenizer, end_of_text=end_of_text_of(tokenizer, name))
         statistics = make_each(parsed, vocabulary, findings)
     try:
-        check_reference(parsed, tokenizer, vocabulary, statistics, name)
+        prompted = answers_prompts(config, findings.host)
+        check_reference(parsed, tokenizer, vocabulary, statistics, name, prompted=prompted)
         findings.checked.append(f"the reference ({parsed.reference})")
     except ReferenceError as error:
         findings.problems.append(str(error))
@@ -65,38 +70,6 @@ def check_files(config: Mapping[str, Any], parsed: DFTConfig, findings: Findings
         findings.problems.append(f"rollout.engine: {error}")
 
 
-def tokenizer_name(config: Mapping[str, Any], host: str) -> str:
-    """The folder or hub name of the tokenizer; "" where the file names no model."""
-    if host == AXOLOTL:
-        return str(config.get("tokenizer_config") or config["base_model"])
-    return str(config.get("model_name_or_path") or "")
-
-
-def load_tokenizer(config: Mapping[str, Any], name: str) -> tuple[Any, str]:
-    """The run's tokenizer if it is on this machine, or None and why."""
-    if not name:
-        return None, "the file names no model"
-    if missing_folder(name):  # transformers would speak of the form of hub names
-        return None, f"there is no folder {name}"
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            name, local_files_only=True, trust_remote_code=bool(config.get("trust_remote_code"))
-        )
-    except Exception as error:  # a hub name that is not cached, a folder without one, an unknown class, ...
-        return None, f"the tokenizer of {name} could not be loaded here ({str(error).splitlines()[0]})"
-    special = config.get("special_tokens") or {}
-    end = special.get("eos_token") if isinstance(special, Mapping) else None
-    if isinstance(special, Mapping) and special:
-        tokenizer.add_special_tokens(dict(special))
-    if isinstance(end or config.get("eos_token"), str):
-        tokenizer.eos_token = end or config["eos_token"]
-    if config.get("tokens"):
-        tokenizer.add_tokens(list(config["tokens"]))
-    return tokenizer, ""
-
-
 def make_each(parsed: DFTConfig, vocabulary: Vocabulary, findings: Findings) -> list[Statistic]:
     """The statistics that the tokenizer can serve; a problem for each that it cannot."""
     if counted_here(parsed.reference):
@@ -112,9 +85,19 @@ def make_each(parsed: DFTConfig, vocabulary: Vocabulary, findings: Findings) -> 
 
 
 def check_reference(
-    parsed: DFTConfig, tokenizer: Any, vocabulary: Vocabulary | None, statistics: Sequence[Statistic], name: str
+    parsed: DFTConfig,
+    tokenizer: Any,
+    vocabulary: Vocabulary | None,
+    statistics: Sequence[Statistic],
+    name: str,
+    *,
+    prompted: bool = False,
 ) -> None:
     """Loads the reference the way a run does, as far as the tokenizer is there.
+
+    Args:
+        parsed, tokenizer, vocabulary, statistics, name: of the run; the name is the tokenizer's.
+        prompted: whether the training texts have prompts: a document is then one window, from its beginning.
 
     Raises:
         ReferenceError: when it cannot serve the run.
@@ -140,7 +123,7 @@ def check_reference(
         _check_rows(path)
     else:
         documents = read_documents(path, tokenizer)
-        cut_windows(parsed, documents, from_start=False, name=f"reference {parsed.reference}")
+        cut_windows(parsed, documents, from_start=prompted, name=f"reference {parsed.reference}")
 
 
 def _check_rows(path: str, options: ReadOptions | None = None) -> None:

@@ -155,10 +155,15 @@ def audit(name: str, background: str | None, tokenizer: str | None, strict: bool
     """Say what a model matched to NAME would learn: a reference file, a shipped domain or a corpus."""
     from dft_plugin.reference.audit import audit as audited
     from dft_plugin.reference.build import describe_corpus
+    from dft_plugin.reference.errors import ReferenceError
     from dft_plugin.reference.named import described, is_reference, nearest_domain
     from dft_plugin.reference.progress import progress_bar
 
     if is_reference(name):
+        if tokenizer is not None:
+            raise ReferenceError(
+                f"--tokenizer is for a corpus; {name} is a reference already, counted before: leave --tokenizer out"
+            )
         description = described(name)
     else:
         with progress_bar() as progress:

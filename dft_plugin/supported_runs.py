@@ -9,6 +9,7 @@ from typing import Any
 
 from dft_plugin.config import DFTConfig
 from dft_plugin.host import UnsupportedRunError
+from dft_plugin.optimizers import steps_too_early
 from dft_plugin.schedule import never_acts
 
 logger = logging.getLogger("dft_plugin")
@@ -41,12 +42,9 @@ def _of_trainer(trainer: Any, config: DFTConfig) -> Iterator[str]:
             f"the trainer is a {other}: the term and `calibration` are defined beside supervised fine-tuning's "
             "cross-entropy; use SFTTrainer, or leave DFTCallback out"
         )
-    optimizer = _named(args, "optim")
-    if config.statistics and ("lomo" in optimizer or optimizer.endswith("layerwise")):
-        yield (
-            f"optim is {optimizer}, which steps inside the backward pass: the term's gradient and cross-entropy's "
-            "would be two steps and not one; use another, such as adamw_torch"
-        )
+    early = steps_too_early(_named(args, "optim"))
+    if config.statistics and early is not None:
+        yield early
     if getattr(args, "label_smoothing_factor", 0):
         yield (
             f"label_smoothing_factor is {args.label_smoothing_factor}: the Trainer then takes the labels away before "

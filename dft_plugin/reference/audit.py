@@ -151,9 +151,8 @@ def _marks(it: Description) -> Iterator[Finding]:
     """Marks that a batch holds too few of, or that the text holds none of."""
     if not it.windows or not it.words:
         return
-    in_batch = {
-        event: mark.per_thousand_words * BATCHES[0] * it.words / it.windows / 1000 for event, mark in it.marks.items()
-    }
+    words = it.counted_words / it.windows  # not of whole documents: most of one may be in no window, or in a prompt
+    in_batch = {event: mark.per_thousand_words * BATCHES[0] * words / 1000 for event, mark in it.marks.items()}
     rare = [f"{MARKS[event]} ({count:.0f} in a batch)" for event, count in in_batch.items() if count < LEAST_MARKS]
     none = [name for event, name in MARKS.items() if event not in it.marks]
     said = [f"Too rare to match in batches of {BATCHES[0]} texts: {', '.join(rare)}."] if rare else []
@@ -165,9 +164,13 @@ def _marks(it: Description) -> Iterator[Finding]:
 def _duplicates(it: Description) -> Iterator[Finding]:
     if it.windows is not None:
         share = it.repeated_windows
-        said = "No window of text occurs twice in the sample."
+        # Windows are told apart by the whole document they are from: an answer may come again after another prompt.
+        said = "No whole document, its prompt included, occurs twice in the sample of windows."
         if share:
-            said = f"{percent(share)} of the windows in the sample occur more than once: leave duplicates out."
+            said = (
+                f"{percent(share)} of the windows in the sample are of documents that occur more than once, prompt "
+                "included: leave duplicates out."
+            )
         yield Finding(_graded(share, REPEATED), "duplicates", [said])
 
 
@@ -182,7 +185,8 @@ def _formulas(it: Description) -> Iterator[Finding]:
         and count >= max(10, FORMULA_RATE * it.words)
     ]
     # Estimated numbers of documents mean something from a few dozen on.
-    least = max(LEAST_DOCUMENTS if it.find([], 4)[1] == 0 else 30, LEAST_SHARE * it.documents)
+    exact = it.tokenizer is not None and it.find([], 4)[1] == 0
+    least = max(LEAST_DOCUMENTS if exact else 30, LEAST_SHARE * it.documents)
     refrains = [
         (phrase, count, documents)
         for phrase, (count, documents) in it.phrases[4].items()

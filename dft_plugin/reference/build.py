@@ -24,7 +24,7 @@ from dft_plugin.reference.mapping import Counted, Job, entries_of, worker
 from dft_plugin.reference.progress import Progress
 from dft_plugin.reference.rows import ReadOptions
 from dft_plugin.reference.scripts import letters_by_script, script_of_tokens
-from dft_plugin.reference.tokenizer import rows_of_head
+from dft_plugin.reference.tokenizer import check_rows, load_tokenizer, rows_of_head
 from dft_plugin.statistic_config import DEFAULT_STATISTICS
 from dft_plugin.vocabulary import token_texts
 
@@ -85,13 +85,16 @@ def build_file(
         The reference, and the bad lines that were skipped.
 
     Raises:
-        ReferenceError: when a corpus cannot serve, or the output exists or has another suffix.
+        ReferenceError: when a corpus cannot serve, the output exists or has another suffix, or the tokenizer cannot
+            be loaded or has more ids than `vocabulary_size`.
         ValueError: when the tokenizer lacks what a statistic needs.
     """
     check_output(request.output, request.overwrite)
     _check_resume(request)
     job = make_job(request)
     given = sources(request.corpora, request.options)
+    if request.vocabulary_size is not None:
+        check_rows(load_tokenizer(request.tokenizer), request.vocabulary_size)
     vocabulary = worker(job).vocabulary
     state = State.start(request.notes, job, given, request.resume)
     try:

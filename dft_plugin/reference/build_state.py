@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
+from dft_plugin import __version__
 from dft_plugin.reference.accumulated import count_of, count_tensors, numbers_of
 from dft_plugin.reference.bad_lines import BadLines
 from dft_plugin.reference.container import Kind, read, write
 from dft_plugin.reference.corpus import Source
 from dft_plugin.reference.count import Count
 from dft_plugin.reference.errors import ReferenceError
-from dft_plugin.reference.mapping import Counted, Job, worker
+from dft_plugin.reference.mapping import Counted, Job, Worker, worker
 from dft_plugin.reference.progress import Progress
 from dft_plugin.reference.rows import BadLine, Chunk
 
@@ -40,8 +43,14 @@ class State:
     @classmethod
     def start(cls, notes: Path, job: Job, given: Sequence[Source], resume: bool) -> State:
         """A build's beginning, or where the one that left these notes stopped."""
-        sizes = {source.name: Path(source.name).stat().st_size for source in given if Path(source.name).is_file()}
-        signature = json.dumps([asdict(job), [asdict(source) for source in given], sizes], sort_keys=True, default=str)
+        files = {source.name: Path(source.name).stat() for source in given if Path(source.name).is_file()}
+        sizes = {name: found.st_size for name, found in files.items()}
+        changed = {name: found.st_mtime_ns for name, found in files.items()}
+        signature = json.dumps(
+            [asdict(job), [asdict(source) for source in given], sizes, changed, _counted_with(worker(job))],
+            sort_keys=True,
+            default=str,
+        )
         empty = worker(job).counter.count([])
         total = sum(sizes.values()) if len(sizes) == len(given) else 0
         state = cls(notes, signature, empty, BadLines(job.options.max_bad), Progress(total_bytes=total), sizes)
@@ -62,9 +71,10 @@ class State:
         Raises:
             ReferenceError: when too many lines are bad.
         """
-        self.count = self.count + counted.count
-        self.lines.count(counted.good, counted.bad, counted.empty)
-        self.chunks += 1
+        count, lines = self.count + counted.count, copy(self.lines)
+        lines.count(counted.good, counted.bad, counted.empty)
+        # Together, and nothing that takes long between: an interruption leaves a chunk counted or not.
+        self.count, self.lines, self.chunks = count, lines, self.chunks + 1
         self.progress.documents = self.count.documents
         self.progress.tokens = int(self.count.tokens.sum())
         self.progress.bytes = self._bytes()
@@ -76,7 +86,7 @@ class State:
         done = 0
         for number, (name, read_) in enumerate(self._read.items(), start=1):
             size = self.sizes.get(name, 0)
-            estimate = read_ // 3 if name.endswith((".gz", ".zst")) else read_
+            estimate = read_ // 3 if name.lower().endswith((".gz", ".zst")) else read_
             done += min(size, estimate) if number == len(self._read) else size
         return done
 
@@ -105,3 +115,13 @@ class State:
         self.chunks = metadata["chunks"]
         self.lines.good, self.lines.bad, self.lines.empty = metadata["lines"]
         self.lines.kept = [BadLine(**line) for line in metadata["kept"]]
+
+
+def _counted_with(it: Worker) -> list[Any]:
+    """What counts depend on beside options and texts: a folder of the same name may hold another tokenizer."""
+    return [
+        __version__,
+        it.vocabulary.fingerprint,
+        it.vocabulary.end_of_text,
+        getattr(it.tokenizer, "chat_template", None),
+    ]

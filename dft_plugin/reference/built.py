@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dft_plugin.reference.accumulated import Reference
 from dft_plugin.reference.bad_lines import BadLines
+from dft_plugin.reference.description import WITHOUT_TEXT
 
 
 def built(path: Path, reference: Reference, lines: BadLines) -> str:
@@ -16,7 +17,7 @@ def built(path: Path, reference: Reference, lines: BadLines) -> str:
         f"{known['words']:,} words; {', '.join(known['statistics'])}"
     ]
     if known["empty_documents"]:
-        said.append(f"{known['empty_documents']:,} empty documents were left out")
+        said.append(f"{known['empty_documents']:,} {WITHOUT_TEXT} were left out")
     if lines.bad:
         shown = "; ".join(map(str, lines.kept))
         said.append(f"{lines.bad:,} bad lines were skipped: {shown}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,12 @@ from dft_plugin.reference.bad_lines import BadLines
 from dft_plugin.reference.errors import ReferenceError
 from dft_plugin.reference.rows import Chunk, Parsed, ReadOptions, Row, parse
 
+logger = logging.getLogger("dft_plugin")
+
 TEXT_SUFFIXES = (".txt", ".txt.gz", ".txt.zst")
 """Of files that hold plain text and no rows."""
 SUFFIXES = (".txt", ".jsonl", ".json", ".parquet", ".jsonl.gz", ".txt.gz", ".jsonl.zst", ".txt.zst")
+KINDS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -36,14 +40,21 @@ def sources(corpora: Sequence[str | Path], options: ReadOptions) -> list[Source]
     """Files, the corpus files of folders and their subfolders, those of globs; else Hugging Face data sets.
 
     Sources stand in the order given, a folder's and a glob's by name; one named twice is read once. A folder
-    is a data set if `save_to_disk` wrote it or a split is asked for. Hidden files are left out of folders.
+    is a data set if `save_to_disk` wrote it or a split is asked for. Hidden files are left out of folders; other
+    files that are left out are logged.
 
     Raises:
-        ReferenceError: for a missing, empty or unknown file, and for a folder or glob without corpus files.
+        ReferenceError: for a missing, empty or unknown file, for a folder or glob without corpus files, and for a
+            split where nothing has one.
     """
     found: dict[Path, Source] = {}
     for source in chain.from_iterable(_expand(str(corpus), options) for corpus in corpora):
         found.setdefault(Path(source.name).resolve(), source)
+    if options.split is not None and not any(source.kind in ("dataset", "saved") for source in found.values()):
+        raise ReferenceError(
+            f'a split ("{options.split}") is asked for, and {", ".join(map(str, corpora))} has none: files have no '
+            "splits, only Hugging Face data sets; leave --split out"
+        )
     return list(found.values())
 
 
@@ -60,20 +71,35 @@ def _expand(given: str, options: ReadOptions) -> list[Source]:
         return _corpus_files(inside, f"{given}: the folder")
     if any(sign in given for sign in "*?["):
         return _corpus_files(map(Path, glob.glob(given, recursive=True)), f"{given}: the pattern")
-    if given.endswith(SUFFIXES) or not re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", given):
+    if given.lower().endswith(SUFFIXES) or not re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", given):
         raise ReferenceError(f"{given}: there is no such file or folder")
     return [Source(given, "dataset")]
 
 
 def _corpus_files(paths: Iterable[Path], whose: str) -> list[Source]:
-    files = [_file(path) for path in sorted(paths) if path.is_file() and path.name.endswith(SUFFIXES)]
+    there = [path for path in sorted(paths) if path.is_file()]
+    files = [_file(path) for path in there if _kind(path) is not None]
     if not files:
         raise ReferenceError(f"{whose} has no corpus file; these end in {', '.join(SUFFIXES)}")
+    if others := [path for path in there if _kind(path) is None]:
+        kinds = sorted({"".join(path.suffixes[-2:]) or path.name for path in others})
+        logger.warning(
+            "dft: %s has %d files that are not read (%s%s); these are: %s",
+            whose,
+            len(others),
+            ", ".join(kinds[:KINDS_SHOWN]),
+            ", ..." if len(kinds) > KINDS_SHOWN else "",
+            ", ".join(SUFFIXES),
+        )
     return files
 
 
+def _kind(path: Path) -> str | None:
+    return next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
+
+
 def _file(path: Path) -> Source:
-    kind = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), None)
+    kind = _kind(path)
     if kind is None:
         raise ReferenceError(f"{path}: unknown kind of corpus; there are {', '.join(SUFFIXES)}")
     if path.stat().st_size == 0:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dft_plugin.reference.arrays import Hashes, Integers
+from dft_plugin.written import Booleans
 
 ROWS, CELL_BITS = 3, 17
 HASH_BITS = ROWS * CELL_BITS  # of each row's bits the first is the sign, the others are the cell
@@ -44,12 +45,14 @@ class Decoded:
     Attributes:
         hash: (T,) ascending, of the named types.
         count: (T,) estimates of their counts.
+        least: (T,) the smallest of the three cells that each estimate is the median of.
         left: the sketch without those of them that are sure.
         error: the standard error of a count.
     """
 
     hash: Hashes
     count: Integers
+    least: Integers
     left: Integers
     error: float
 
@@ -63,21 +66,35 @@ class Decoded:
         count, left, error = np.zeros(len(hashes), dtype=np.int64), sketch, 0.0
         for _ in range(6):
             error = MEDIAN_OF_THREE * float(np.sqrt(np.median((left.astype(np.float64) ** 2).mean(1))))
-            estimate = count + _read(left, hashes)
+            estimate = count + _median(_cells(left, hashes))
             count = np.where(estimate > 4 * error, estimate, 0)
             left = sketch - signed(add_counts(no_cells(), hashes, count), sketch.shape[1])
-        return cls(hashes, count + _read(left, hashes), left, error)
+        cells = _cells(left, hashes)
+        return cls(hashes, count + _median(cells), count + cells.min(axis=0), left, error)
+
+    @property
+    def agreed(self) -> Booleans:
+        """(T,) whether all cells say about the same: none less than half of the median.
+
+        Collisions are not normal but heavy-tailed: a frequent type without a name adds all of its count. Two such in
+        the cells of a rare type make a median far beyond any standard error, and leave the third cell small.
+        """
+        return 2 * self.least >= self.count
 
     def find(self, hashes: Hashes) -> Integers:
         """Estimates of the counts of any types, named or not."""
         at = np.minimum(np.searchsorted(self.hash, hashes), len(self.hash) - 1)
-        return np.where(self.hash[at] == hashes, self.count[at], _read(self.left, hashes))
+        return np.where(self.hash[at] == hashes, self.count[at], _median(_cells(self.left, hashes)))
 
 
-def _read(sketch: Integers, hashes: Hashes) -> Integers:
-    """The median of each type's cells."""
+def _cells(sketch: Integers, hashes: Hashes) -> Integers:
+    """(ROWS, T) what each type's cells say of its count."""
     rows = np.arange(ROWS, dtype=np.uint64)[:, None]
     bits = (hashes >> rows * np.uint64(CELL_BITS)).astype(np.int64)
     sign = 1 - 2 * ((bits >> (CELL_BITS - 1)) & 1)
     cells = sketch[np.arange(ROWS)[:, None], bits & (sketch.shape[1] - 1)]
-    return np.rint(np.median(sign * cells, axis=0)).astype(np.int64)
+    return sign * cells
+
+
+def _median(cells: Integers) -> Integers:
+    return np.rint(np.median(cells, axis=0)).astype(np.int64)

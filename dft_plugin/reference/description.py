@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
-from dft_plugin import plugins
+from dft_plugin.reference.accumulated import Reference
+from dft_plugin.reference.domain_words import DomainWords
 from dft_plugin.reference.human_floor import Curves, Point, curves
+from dft_plugin.reference.interval_law import IntervalLaw, interval_law
 
 if TYPE_CHECKING:
-    from dft_plugin.reference.accumulated import Reference
     from dft_plugin.reference.domain import Domain
 
 SIZES = (64, 256, 1024)
@@ -32,53 +33,9 @@ MARKS = {
 """Events that are marks inside a text, as people call them."""
 ZIPF_RANKS = (10, 1000)
 LEAST_ZIPF_RANKS = 30
+WITHOUT_TEXT = "documents without text to count (empty, or chats that do not end with the assistant)"
 Phrases: TypeAlias = Mapping[str, tuple[int, int]]
-Find: TypeAlias = Callable[[Sequence[str], int], tuple[Sequence[int], float]]
-
-
-@dataclass(frozen=True)
-class IntervalLaw:
-    """The law of the number of words from one event to the next.
-
-    Attributes:
-        probability: entry i: an interval of 1 + i * width words, or up to width - 1 more; the last: a longer one.
-        width: words told apart.
-    """
-
-    probability: tuple[float, ...]
-    width: int = 1
-
-    @property
-    def words(self) -> tuple[float, ...]:
-        """The words of each entry: the middle of its bin; of the last, the fewest it may have."""
-        bins = len(self.probability) - 1
-        middle = (self.width - 1) / 2
-        return (*(1 + index * self.width + middle for index in range(bins)), 1.0 + bins * self.width)
-
-    @property
-    def mean(self) -> float:
-        """Mean of the words, longer intervals taken as `longest` + 1."""
-        return float(np.dot(self.probability, self.words))
-
-    @property
-    def deviation(self) -> float:
-        """Standard deviation of the words, likewise."""
-        return math.sqrt(max(0.0, float(np.dot(self.probability, np.square(self.words))) - self.mean**2))
-
-    @property
-    def median(self) -> float:
-        """The words that half of the intervals do not pass."""
-        return self.words[int(np.searchsorted(np.cumsum(self.probability), 0.5 - 1e-9))]
-
-    @property
-    def longest(self) -> int:
-        """The longest interval told apart, in words."""
-        return (len(self.probability) - 1) * self.width
-
-    @property
-    def longer(self) -> float:
-        """The share of longer ones."""
-        return self.probability[-1]
+Find: TypeAlias = Callable[[Sequence[str], int], tuple[npt.ArrayLike, npt.ArrayLike]]
 
 
 @dataclass(frozen=True)
@@ -107,8 +64,11 @@ class Description:
         tokenizer: fingerprint; None for a domain, which has none.
         tokens, windows: counted; None for a domain.
         share: of the documents' words, those that word frequencies were counted from.
+        counted_words: words of the windows, which `marks` are of; `words` has those of whole documents.
+        sampling: how documents were cut into windows; empty for a domain.
         phrases: number of words -> phrase -> (count, documents it occurs in), most frequent first.
-        find: (phrases of n words, n) -> their counts, listed or not, and the standard error of these.
+        find: (phrases of n words, n) -> their counts, listed or not, and the standard error of these, one for all or
+            each its own.
         openings: first word of a sentence -> count, most frequent first.
         sentence, paragraph: laws of their lengths in words.
         marks: event -> how often.
@@ -130,6 +90,8 @@ class Description:
     phrases: Mapping[int, Phrases]
     find: Find
     openings: Mapping[str, int]
+    counted_words: int = 0
+    sampling: Mapping[str, Any] = field(default_factory=dict)
     tokenizer: str | None = None
     tokens: int | None = None
     windows: int | None = None
@@ -178,6 +140,7 @@ def describe(reference: Reference | Domain, name: str) -> Description:
     known, laws = reference.metadata, reference.laws
     words = reference.words
     phrases = {n: words.phrases(n) for n in LENGTHS}
+    counted_words = known.get("counted_words", words.total)
     novelty = laws.get("novelty", {})
     repeated = laws.get("sentence_opening", {}).get("repeated")
     return Description(
@@ -186,15 +149,17 @@ def describe(reference: Reference | Domain, name: str) -> Description:
         documents=words.documents,
         words=words.total,
         phrases=phrases,
-        find=getattr(words, "find", None) or _among(phrases, known),
+        find=_halfway(words) if isinstance(words, DomainWords) else words.find,
         openings=words.openings(),
+        counted_words=counted_words,
+        sampling={**known.get("sampling", {}), "from_start": known.get("from_start")} if "sampling" in known else {},
         tokenizer=known.get("tokenizer"),
         tokens=known.get("tokens"),
         windows=known.get("windows"),
         share=getattr(words, "share", 1.0),
-        sentence=_interval_law(reference, "sentence_length", "sentence_end"),
-        paragraph=_interval_law(reference, "paragraph_length", "newline"),
-        marks=_marks(reference),
+        sentence=interval_law(reference, "sentence_length", "sentence_end"),
+        paragraph=interval_law(reference, "paragraph_length", "newline"),
+        marks=_marks(reference, counted_words),
         repetition={component: float(law[0]) for component, law in novelty.items()},
         repeated_opening=None if repeated is None else float(repeated[0]),
         document_tokens=tuple(known.get("document_tokens", ())),
@@ -207,18 +172,17 @@ def describe(reference: Reference | Domain, name: str) -> Description:
     )
 
 
-def _among(phrases: Mapping[int, Phrases], known: Mapping[str, Any]) -> Find:
-    """Counts as listed. What a domain does not list is rarer than what it does: its count is anything up to that,
-    and taken to be half."""
+def _halfway(words: DomainWords) -> Find:
+    """A domain knows between what counts a phrase has: it is taken to be halfway, both ends two errors off."""
 
-    def find(wanted: Sequence[str], n: int) -> tuple[Sequence[int], float]:
-        least = min((count for count, _ in phrases[n].values()), default=0) if known.get("least_documents") else 0
-        return [phrases[n].get(phrase, (least // 2, 0))[0] for phrase in wanted], least / 4
+    def find(wanted: Sequence[str], n: int) -> tuple[npt.ArrayLike, npt.ArrayLike]:
+        low, high = words.between(wanted, n)
+        return (low + high) / 2, (high - low) / 4
 
     return find
 
 
-_SKIPPED = {"bad_lines": "bad lines", "empty_documents": "empty documents"}
+_SKIPPED = {"bad_lines": "bad lines", "empty_documents": WITHOUT_TEXT}
 
 
 def _provenance(known: Mapping[str, Any]) -> dict[str, str]:
@@ -237,23 +201,11 @@ def _provenance(known: Mapping[str, Any]) -> dict[str, str]:
     return {what: str(value) for what, value in found.items() if value}
 
 
-def _interval_law(reference: Reference | Domain, statistic: str, component: str) -> IntervalLaw | None:
-    """The law of a component; None where there is none, or nothing ever ended such an interval."""
-    law = reference.laws.get(statistic, {}).get(component)
-    if law is None or float(law[-1]) > 1 - 1e-9:
-        return None
-    record = reference.metadata.get("statistics", {}).get(statistic, {})
-    options: Any = plugins.statistic(statistic).Options.model_validate(record.get("options", {}))
-    return IntervalLaw(tuple(float(value) for value in law), options.width)
-
-
-def _marks(reference: Reference | Domain) -> dict[str, Mark]:
-    known = reference.metadata
-    words = known.get("counted_words", reference.words.total)
+def _marks(reference: Reference | Domain, words: int) -> dict[str, Mark]:
     found = {}
     for event in MARKS:
-        if (count := known.get("marks", {}).get(event, 0)) and words:
-            law = _interval_law(reference, "punctuation_rhythm", event)
+        if (count := reference.metadata.get("marks", {}).get(event, 0)) and words:
+            law = interval_law(reference, "punctuation_rhythm", event)
             found[event] = Mark(1000 * count / words, words / count, law)
     return found
 

@@ -84,13 +84,12 @@ def over_used(a: Description, b: Description, n: int) -> list[Use]:
         return []
     phrases = list(listed)
     count, documents = np.array([listed[phrase] for phrase in phrases]).T
-    _, error = a.find([], n)
-    found, other_error = b.find(phrases, n)
-    other = np.array(found)
+    found, error = map(np.asarray, a.find(phrases, n))
+    other, other_error = map(np.asarray, b.find(phrases, n))
     # Of words, the documents that were counted are the evidence, not the whole.
     own, others = (side.share if n == 1 else 1.0 for side in (a, b))
     words, other_words = round(a.words * own), round(b.words * others)
-    count, low = _whole(count * own), _whole((count - 2 * error) * own)
+    count, low = _whole(count * own), _whole((found - 2 * error) * own)
     other, high = _whole(other * others), _whole((other + 2 * other_error) * others)
     sure = log_likelihood_ratio(low, words, high, other_words)
     ratio = smoothed_ratio(count, words, other, other_words)
@@ -124,6 +123,8 @@ def diff(a: Description, b: Description) -> RenderableType:
             lines += [Text(), Text.assemble((f"{what}-used {kind}: ", "bold"), summary(uses))]
     if not said and not any(uses for _, _, uses in used):
         lines.append(Text(" no difference found" if a.words and b.words else " one of them holds no words"))
+    for left in not_compared(a, b):
+        lines += [Text(), Text(left)]
     return Group(*lines)
 
 
@@ -138,9 +139,34 @@ def _size(one: float, other: float) -> float:
     return abs(math.log(one / other)) if one > 0 and other > 0 else 0.0
 
 
-def _lengths(a: Description, b: Description) -> Iterator[Difference]:
+def not_compared(a: Description, b: Description) -> Iterator[str]:
+    """What was counted otherwise on the two sides, so that a difference would tell of the counting."""
+    for what, one, other in _laws(a, b):
+        if not _alike(one, other):
+            told = " and ".join(f"up to {law.longest} {'words' if law is one else ''}".strip() for law in (one, other))
+            apart = "" if one.width == other.width else f", in steps of {one.width} and {other.width}"
+            why = [f"windows of {law.window} tokens hold no longer ones" for law in (one, other) if law.window]
+            yield f"not compared are the lengths of {what}, told apart {told}{apart}" + "".join(f"; {w}" for w in why)
+    if a.repetition and b.repetition and a.tokenizer == b.tokenizer and a.sampling != b.sampling:
+        yield "not compared are repetitions, counted in windows that were cut otherwise"
+    if None not in (a.tokenizer, b.tokenizer) and a.tokenizer != b.tokenizer:
+        yield "the tokenizers differ: marks that one of them joins to others or to words are counted otherwise"
+
+
+def _laws(a: Description, b: Description) -> Iterator[tuple[str, IntervalLaw, IntervalLaw]]:
     for what, one, other in (("sentences", a.sentence, b.sentence), ("paragraphs", a.paragraph, b.paragraph)):
         if one is not None and other is not None:
+            yield what, one, other
+
+
+def _alike(one: IntervalLaw, other: IntervalLaw) -> bool:
+    """Whether laws tell the same lengths apart: then, and only then, their means are of the same thing."""
+    return (one.longest, one.width) == (other.longest, other.width)
+
+
+def _lengths(a: Description, b: Description) -> Iterator[Difference]:
+    for what, one, other in _laws(a, b):
+        if _alike(one, other):
             size = max(_size(one.mean, other.mean), _size(one.deviation, other.deviation))
             said = f"{what} of {_both(one.mean, other.mean, 'words on average')}"
             yield Difference(size, f"{said} ({_spread(one, other)})")
@@ -160,17 +186,17 @@ def _spread(one: IntervalLaw, other: IntervalLaw) -> str:
 def _marks(a: Description, b: Description) -> Iterator[Difference]:
     for event, name in MARKS.items():
         one, other = (
-            round(side.words / side.marks[event].words_between) if event in side.marks else 0 for side in (a, b)
+            round(side.counted_words / side.marks[event].words_between) if event in side.marks else 0 for side in (a, b)
         )
-        counts = np.array([one]), a.words, np.array([other]), b.words
+        counts = np.array([one]), a.counted_words, np.array([other]), b.counted_words
         if log_likelihood_ratio(*counts)[0] < SURE:
             continue
         if one and other:
-            said = f"{name} every {_both(a.words / one, b.words / other, 'words')}"
+            said = f"{name} every {_both(a.counted_words / one, b.counted_words / other, 'words')}"
         elif one:
-            said = f"{name} every {a.words / one:,.0f} words instead of none"
+            said = f"{name} every {a.counted_words / one:,.0f} words instead of none"
         else:
-            said = f"no {name} instead of one every {b.words / other:,.0f} words"
+            said = f"no {name} instead of one every {b.counted_words / other:,.0f} words"
         yield Difference(abs(math.log(smoothed_ratio(*counts)[0])), said)
 
 
@@ -203,8 +229,9 @@ def _share(count: int, total: int) -> str:
 
 
 def _repetition(a: Description, b: Description) -> Iterator[Difference]:
-    """The n-gram whose rate of repetition differs most; rates depend on the tokenizer, so it must be the same."""
-    if a.tokenizer is None or a.tokenizer != b.tokenizer:
+    """The n-gram whose rate of repetition differs most; rates depend on the tokenizer and on how long windows are, so
+    these must be the same."""
+    if a.tokenizer is None or (a.tokenizer, a.sampling) != (b.tokenizer, b.sampling):
         return
     rates = [(name, rate, b.repetition.get(name, 0.0)) for name, rate in a.repetition.items()]
     both = [(name, one, other) for name, one, other in rates if one and other]

@@ -113,14 +113,16 @@ class PhraseCounts:
         """Occurrences and documents: exact, or the sketches' estimates."""
         if self.sketches is None:
             none = np.zeros((ROWS, 1), dtype=np.int64)
-            return Decoded(self.hash, self.count, none, 0.0), Decoded(self.hash, self.documents, none, 0.0)
+            one, other = (Decoded(self.hash, exact, exact, none, 0.0) for exact in (self.count, self.documents))
+            return one, other
         one, other = (Decoded.of(sketch, self.hash) for sketch in self.sketches)
         return one, other
 
     def totals(self) -> tuple[Integers, Integers, float]:
-        """(T,) occurrences of each type, (T,) documents that hold it, and the occurrences' standard error."""
+        """(T,) occurrences of each type, (T,) documents that hold it, and the occurrences' standard error; occurrences
+        are 0 where the cells of an estimate do not agree."""
         occurrences, documents = self.decoded
-        return occurrences.count, documents.count, occurrences.error
+        return np.where(occurrences.agreed, occurrences.count, 0), documents.count, occurrences.error
 
     def find(self, names: Sequence[str]) -> tuple[Integers, float]:
         """Occurrences of any types, named or not, none below 0; and their standard error."""

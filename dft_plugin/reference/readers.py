@@ -113,7 +113,7 @@ def _blocks(source: str, size: int) -> Iterator[bytes]:
     """A file's bytes, decompressed. pyarrow tells of a stream that ends too early, in gzip and zstd."""
     import pyarrow
 
-    compression = {".gz": "gzip", ".zst": "zstd"}.get(Path(source).suffix)
+    compression = {".gz": "gzip", ".zst": "zstd"}.get(Path(source).suffix.lower())
     try:
         with pyarrow.input_stream(source, compression=compression) as stream:
             while block := stream.read(size):

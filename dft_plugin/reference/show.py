@@ -18,6 +18,8 @@ ROWS = 15
 SENTENCE_RANGES = (5, 10, 15, 20, 30, 40, 64)
 """Last number of words of each range of sentence lengths that is shown."""
 BAR = 30
+LONGER = 0.05
+"""Share of longer intervals from which on a mean is a bound."""
 
 
 def show(description: Description) -> RenderableType:
@@ -114,7 +116,7 @@ def _value(description: Description, statistic: str, component: str) -> str:
     if component in description.repetition:
         return f"{percent(description.repetition[component])} repeated"
     if statistic == "sentence_length" and description.sentence is not None:
-        return f"{description.sentence.mean:.1f} words"
+        return f"{_mean(description.sentence)} words"
     if component in description.marks:
         return f"1 in {number(description.marks[component].words_between)} words"
     if component == "repeated" and description.repeated_opening is not None:
@@ -122,17 +124,30 @@ def _value(description: Description, statistic: str, component: str) -> str:
     return ""
 
 
+def _mean(law: IntervalLaw) -> str:
+    """Longer intervals are in it by the least they may be: where they are many it is a bound."""
+    return f"{'' if law.window or law.longer < LONGER else 'at least '}{law.mean:.1f}"
+
+
 def _sentences(law: IntervalLaw) -> Table:
-    longer = f"; {percent(law.longer)} are longer than {law.longest} words" if law.longer >= 0.0005 else ""
-    title = (
-        f"Sentences: mean {law.mean:.1f} words, median {law.median:.0f}, standard deviation {law.deviation:.1f}{longer}"
-    )
+    title = f"Sentences: mean {_mean(law)} words, median {_median(law)}, standard deviation {law.deviation:.1f}"
+    if law.window is not None:
+        title += (
+            f" of those seen to end; {percent(law.longer)} are longer than {law.longest} words, not seen in windows of "
+            f"{law.window} tokens"
+        )
+    elif law.longer >= 0.0005:
+        title += f"; {percent(law.longer)} are longer than {law.longest} words"
     shares = list(ranges(law, SENTENCE_RANGES))
     most = max(share for _, share in shares)
     rows = [(words, percent(share), "█" * round(BAR * share / most)) for words, share in shares]
     made = table(title, ("words", "sentences", ""), rows)
     made.columns[2].justify = "left"
     return made
+
+
+def _median(law: IntervalLaw) -> str:
+    return f"{law.median:.0f}" if law.longer < 0.5 else f"over {law.longest}"
 
 
 def ranges(law: IntervalLaw, ends: Sequence[int]) -> Iterator[tuple[str, float]]:

@@ -43,6 +43,22 @@ def load_tokenizer(name: str) -> Any:
 
     try:
         return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # `tokenizers` raises no class of its own for a file that it cannot read
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        if not isinstance(error, OSError | ValueError):
+            reason = f"{type(error).__name__}: {reason}; is its tokenizer.json whole?"
         raise ReferenceError(f"the tokenizer of {name} could not be loaded: {reason}") from error
+
+
+def check_rows(tokenizer: Any, rows: int) -> None:
+    """Whether the rows that `--vocabulary-size` gives an lm_head serve every token.
+
+    Raises:
+        ReferenceError: when there are fewer, naming both.
+    """
+    ids = max(tokenizer.get_vocab().values(), default=-1) + 1
+    if rows < ids:
+        raise ReferenceError(
+            f"--vocabulary-size is {rows:,} and the tokenizer has {ids:,} ids: give the rows of the model's lm_head, "
+            "which are as many or more"
+        )

@@ -27,7 +27,8 @@ LENGTHS = (2, 3, 4)
 WORDS, PHRASES, OPENINGS = 100_000, 50_000, 10_000
 """Most types of each kind."""
 STANDS_OUT = 5.0
-"""Standard errors above which an estimated count is listed: the 50,000 names hold no false one."""
+"""Standard errors above which an estimated count is listed, where its cells agree: the 50,000 names then hold hardly a
+false one."""
 BATCH_WORDS = 1 << 16
 """Words counted at a time: what fits a processor's cache."""
 
@@ -142,7 +143,7 @@ class WordCounts:
         """Phrases of n words, the most frequent first: (count, documents it occurs in).
 
         Words are scaled up from the documents that were counted to all. Of phrases with estimated counts
-        those are listed that are frequent enough to tell: `STANDS_OUT` standard errors or more.
+        those are listed that are frequent enough to tell: `STANDS_OUT` standard errors or more, all cells agreeing.
 
         Raises:
             ValueError: when n is not 1 to 4.

@@ -35,6 +35,7 @@ def test_duplicates(share: float, severity: str) -> None:
     finding = found(replace(PLAIN, windows=5000, repeated_windows=share), "duplicates")
     assert finding.severity == severity
     assert ("twice" in finding.said[0]) == (share == 0)
+    assert "prompt included" in finding.said[0]  # answers may come again
 
 
 def test_a_formula_in_all_documents_is_a_problem() -> None:
@@ -118,6 +119,12 @@ def test_marks_that_are_rare_or_missing() -> None:
     said = found(many, "marks").said
     assert said[0] == "Too rare to match in batches of 64 texts: dashes (6 in a batch)."
     assert said[1].startswith("The text has no colons or semicolons and no quotation marks")
+
+
+def test_marks_in_a_batch_are_of_the_words_that_are_counted() -> None:
+    """Of long documents only some words are in a window: 100 commas in 1,000 windows are 6.4 in a batch of 64."""
+    many = described.bare(["word " * 1000] * 1000, marks={"comma": 100}, windows=1000, counted_words=20_000)
+    assert found(many, "marks").said[0] == "Too rare to match in batches of 64 texts: commas (6 in a batch)."
 
 
 def test_document_lengths_are_a_histogram() -> None:

@@ -5,22 +5,30 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 
+from dft_plugin.cli import commands
 from dft_plugin.config import parse
 from dft_plugin.documents import Document, spans
-from dft_plugin.reference import Reference, ReferenceError
+from dft_plugin.reference import Reference, ReferenceError, mapping
 from dft_plugin.reference import build as building
+from dft_plugin.reference.bad_lines import BadLines
 from dft_plugin.reference.build import Request, build_file
+from dft_plugin.reference.build_state import State
+from dft_plugin.reference.built import built
+from dft_plugin.reference.corpus import chunks, sources
 from dft_plugin.reference.finish import merged
 from dft_plugin.reference.progress import Progress
 from dft_plugin.reference.rows import ReadOptions
@@ -195,6 +203,52 @@ def test_going_on_with_something_else(folder: Path, tmp_path: Path) -> None:
         build(folder, ["a.jsonl"], output, resume=True)
 
 
+@pytest.mark.parametrize("what", ["tokenizer", "corpus", "template"])
+def test_going_on_with_what_was_replaced_under_the_same_name(folder: Path, tmp_path: Path, what: str) -> None:
+    output, model, corpus = tmp_path / "x.safetensors", tmp_path / "model", tmp_path / "a.jsonl"
+    shutil.copytree(folder / "model", model)
+    shutil.copy(folder / "a.jsonl", corpus)
+    asked = replace(request(folder, ["a.jsonl"], output), corpora=[str(corpus)], tokenizer=str(model))
+
+    def interrupt(done: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_file(asked, interrupt)
+    tokenizer = tiny.tokenizer()
+    if what == "corpus":
+        content = corpus.read_bytes()
+        corpus.write_bytes(content.swapcase())  # of the same size
+    elif what == "tokenizer":
+        tokenizer.add_tokens(["another"])
+    else:
+        tokenizer.chat_template = "{{ messages[-1]['content'] }}"
+    tokenizer.save_pretrained(model)
+    mapping.worker.cache_clear()  # as another process would find it
+    with pytest.raises(ReferenceError, match="other corpora, options or tokenizer, or a corpus file has changed"):
+        build_file(replace(asked, resume=True))
+
+
+def test_an_interruption_counts_a_chunk_or_does_not(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = building.make_job(request(folder, ["a.jsonl"], tmp_path / "x.safetensors"))
+    given = sources([str(folder / "a.jsonl")], job.options)
+    state = State.start(tmp_path / "notes", job, given, resume=False)
+    (counted,) = (mapping.worker(job).map(chunk) for chunk in chunks(given, job.options))
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(BadLines, "count", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            state.add(counted)
+    assert (state.chunks, state.count.documents, state.lines.good) == (0, 0, 0)
+    state.add(counted)
+    assert (state.chunks, state.count.documents, state.lines.good) == (1, counted.good, counted.good)
+
+
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="Ctrl-C is sent to a process group")
 def test_ctrl_c_leaves_nothing_half_written(folder: Path, tmp_path: Path) -> None:
     """A build of two workers, interrupted as from a terminal."""
@@ -257,3 +311,34 @@ def test_too_little_text(folder: Path, tmp_path: Path) -> None:
     asked = Request([str(tmp_path / "none.jsonl")], tmp_path / "x.safetensors", str(folder / "model"), parse(CONFIG))
     with pytest.raises(ReferenceError, match=r"none\.jsonl: no text in it"):
         build_file(asked)
+
+
+def test_a_tokenizer_that_is_broken(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "model", tmp_path / "model")
+    (tmp_path / "model" / "tokenizer.json").write_text('{"version": "1.0"}')
+    with pytest.raises(ReferenceError, match=r"the tokenizer of .*model could not be loaded: "):
+        build(folder, ["a.jsonl"], tmp_path / "x.safetensors", tokenizer=str(tmp_path / "model"))
+
+
+def test_fewer_rows_than_tokens(folder: Path, tmp_path: Path) -> None:
+    ids = len(tiny.tokenizer())
+    with pytest.raises(ReferenceError, match=rf"--vocabulary-size is 100 and the tokenizer has {ids:,} ids"):
+        build(folder, ["a.jsonl"], tmp_path / "x.safetensors", vocabulary_size=100)
+
+
+def test_an_audit_of_a_file_takes_no_tokenizer(folder: Path, whole: bytes) -> None:
+    given = ["reference", "audit", str(folder / "whole.safetensors"), "--tokenizer", str(folder / "model")]
+    ran = CliRunner().invoke(commands, given)
+    assert ran.exit_code != 0
+    assert "leave --tokenizer out" in ran.output
+
+
+def test_chats_that_end_with_the_user_are_not_called_empty(folder: Path, tmp_path: Path) -> None:
+    rows = [json.dumps({"messages": [{"role": "user", "content": "Go on."}]})] * 3
+    (tmp_path / "chats.jsonl").write_text("\n".join([*rows, (folder / "a.jsonl").read_text()]))
+    asked = replace(request(folder, [], tmp_path / "x.safetensors"), corpora=[str(tmp_path / "chats.jsonl")])
+    reference, lines = build_file(asked)
+    said = built(tmp_path / "x.safetensors", reference, lines)
+    assert (
+        "3 documents without text to count (empty, or chats that do not end with the assistant) were left out" in said
+    )

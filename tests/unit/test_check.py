@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dft_plugin.check import PLUGIN, Findings, check, host_of, misspelled_blocks, read_yaml, report
+from dft_plugin.check_tokenizer import load_tokenizer, set_chat_template
 from dft_plugin.config import ConfigError, DFTConfig
 from dft_plugin.reference.build import Request, build_file
 from tests import tiny
@@ -415,6 +416,97 @@ def test_everything_at_once_is_all_reported(folder: Path) -> None:
     assert text.startswith("c.yml (Axolotl): 5 problems\n  1. ")
     for said in ('"dtf"', "no plugin reads", "rl is 'grpo'", "'text_length' wants", '"nowhere.txt"'):
         assert said in text
+
+
+CHATML = (
+    "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def chats(folder: Path) -> dict[str, Any]:
+    """A block whose reference is chats, which the model's own tokenizer has no template for."""
+    rows = [
+        {"messages": [{"role": "user", "content": "Go on."}, {"role": "assistant", "content": row["text"]}]}
+        for row in tiny.plain_rows(80)
+    ]
+    write_rows(folder / "chats.jsonl", rows)
+    (folder / "chatml.jinja").write_text(CHATML, encoding="utf-8")
+    other = tiny.tokenizer()
+    other.chat_template = CHATML
+    other.save_pretrained(folder / "templated")
+    other.chat_template = None
+    other.save_pretrained(folder / "bare")
+    return {**SMALL, "reference": str(folder / "chats.jsonl"), "statistics": "novelty"}
+
+
+def trl(folder: Path, model: str = "model", **options: Any) -> dict[str, Any]:
+    return {"model_name_or_path": str(folder / model), **options}
+
+
+def test_a_chat_template_of_the_configuration_is_the_runs(folder: Path, chats: dict[str, Any]) -> None:
+    assert "chat" in only_problem(trl(folder, "bare", dft=chats))  # without one
+    for config in (
+        trl(folder, "bare", dft=chats, chat_template_path=str(folder / "chatml.jinja")),
+        trl(folder, "bare", dft=chats, chat_template_path=str(folder / "templated")),
+        axolotl(folder, "bare", dft=chats, chat_template="jinja", chat_template_jinja=CHATML),
+        axolotl(folder, "bare", dft=chats, chat_template_jinja=str(folder / "chatml.jinja")),
+    ):
+        findings = check(config)
+        assert findings.problems == []
+        assert not any("template" in note for note in findings.notes)
+    tokenizer, _ = load_tokenizer({}, str(folder / "bare"))
+    assert set_chat_template({"chat_template_path": str(folder / "templated")}, "TRL", tokenizer) is None
+    assert tokenizer.chat_template == CHATML
+
+
+def test_a_chat_template_that_is_not_here_is_noted(
+    folder: Path, chats: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "axolotl.utils.chat_templates", None)
+    for config in (
+        axolotl(folder, "bare", dft=chats, chat_template="chatml"),
+        trl(folder, "bare", dft=chats, chat_template_path="nobody/nothing"),
+    ):
+        findings = check(config)
+        assert findings.problems == []
+        assert [note for note in findings.notes if "cannot be had here" in note]
+    assert not any("template" in note for note in check(axolotl(folder, chat_template="chatml")).notes)
+
+
+@pytest.mark.parametrize("name", ["lomo", "adalomo", "galore_adamw_layerwise"])
+def test_optimizers_that_a_run_refuses(folder: Path, name: str) -> None:
+    assert f"optimizer is {name}, which steps inside" in only_problem(axolotl(folder, optimizer=name))
+    assert f"optim is {name}, which steps inside" in only_problem(trl(folder, dft=SMALL, optim=name))
+    assert (
+        check(axolotl(folder, optimizer=name, dft={"statistics": [], "rollout": {"temperature": 0.7}})).problems == []
+    )
+
+
+def test_one_text_a_step_is_noted(folder: Path) -> None:
+    findings = check(axolotl(folder, dft={"rollout": {**SMALL["rollout"], "batch_size": 1}}))
+    assert any(note.startswith("rollout.batch_size is 1") for note in findings.notes)
+
+
+def test_another_dft_is_noted(folder: Path) -> None:
+    findings = check(trl(folder, dft=SMALL, loss_type="dft"))
+    assert any("Dynamic Fine-Tuning" in note for note in findings.notes)
+
+
+def test_a_book_beside_prompted_training_texts_is_one_window(folder: Path) -> None:
+    """Where the run trains on answers, human texts count from their beginning: one window each."""
+    (folder / "book.txt").write_text("\n\n".join(tiny.paragraphs()), encoding="utf-8")
+    write_rows(folder / "answers.jsonl", [{"prompt": "Go on.", "completion": "So it went."}] * 4)
+    write_rows(folder / "texts.jsonl", [{"text": "So it went."}] * 4)
+    block = {**SMALL, "reference": str(folder / "book.txt"), "statistics": "novelty"}
+    prompted = trl(folder, dft=block, dataset_name=str(folder / "answers.jsonl"))
+    assert "at least 32 windows are needed" in only_problem(prompted)
+    assert check({**prompted, "completion_only_loss": False}).problems == []
+    assert check(trl(folder, dft=block, dataset_name=str(folder / "texts.jsonl"))).problems == []
+    data = [{"path": str(folder / "answers.jsonl"), "type": "alpaca"}]
+    assert "at least 32 windows are needed" in only_problem(axolotl(folder, dft=block, datasets=data))
+    assert check(axolotl(folder, dft=block, datasets=[{**data[0], "type": "completion"}])).problems == []
 
 
 def test_report_of_a_good_file() -> None:

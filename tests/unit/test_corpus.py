@@ -476,3 +476,28 @@ def test_read_documents(tmp_path: Path) -> None:
     (tmp_path / "blank.jsonl").write_text('\n{"text": " "}\n\n')
     with pytest.raises(ReferenceError, match=r"blank\.jsonl: holds no text"):
         read_documents(tmp_path / "blank.jsonl", tokenizer)
+
+
+def test_files_of_a_folder_that_are_not_read_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("A.TXT", "b.jsonl", "c.csv", "d.csv", "e.json.gz", "LICENSE"):
+        content = '{"text": "Of a row."}\n' if name == "b.jsonl" else "Of a file."
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    for given in (tmp_path, tmp_path / "*"):
+        caplog.clear()
+        assert texts_of(given) == ["Of a file.", "Of a row."]
+        (said,) = [record.getMessage() for record in caplog.records]
+        assert "4 files that are not read (.csv, .json.gz, LICENSE)" in said
+    caplog.clear()
+    assert texts_of(tmp_path / "A.TXT") == ["Of a file."]
+    assert not caplog.records
+
+
+def test_compression_by_a_suffix_in_capitals(tmp_path: Path) -> None:
+    (tmp_path / "A.TXT.GZ").write_bytes(gzip.compress(b"Of a file."))
+    assert texts_of(tmp_path / "A.TXT.GZ") == ["Of a file."]
+
+
+def test_files_have_no_split(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Of a file.", encoding="utf-8")
+    with pytest.raises(ReferenceError, match=r'a split \("test"\) is asked for, and .*a\.txt has none'):
+        texts_of(tmp_path / "a.txt", ReadOptions(split="test"))

@@ -154,5 +154,28 @@ def test_a_domain_is_described() -> None:
     # What a domain does not list may still be there, a little.
     (listed, unlisted), error = said.find(["the", "nowhere-to-be-found"], 1)
     assert listed == said.phrases[1]["the"][0]
-    assert 0 < error < 5
+    assert error[0] == 0
+    assert 0 < error[1] < 5
     assert unlisted < 5
+
+
+def test_what_no_window_holds_is_in_no_mean(tmp_path: Path) -> None:
+    """Half of the sentences have 5 words, half 60; windows of 24 tokens see the short ones end only."""
+    text = "one two six ten red. " + "one two six ten red " * 12 + ". "
+    law = describe(described.build(tmp_path, [text * 6] * 20), "cut").sentence
+    assert law is not None
+    assert law.window == 24
+    assert 5 <= law.longest <= 24
+    assert law.mean == pytest.approx(5, abs=0.01)
+    assert law.deviation == pytest.approx(0, abs=0.2)
+    assert 0.3 < law.longer < 0.7
+    assert sum(law.probability) == pytest.approx(1)
+
+
+def test_a_law_that_its_options_end_has_longer_ones_in_its_mean(tmp_path: Path) -> None:
+    texts = ["one two six ten red. one two six. " * 30] * 20
+    options = {"statistics": [{"name": "sentence_length", "longest": 4}]}
+    law = describe(described.build(tmp_path, texts, **options), "short").sentence
+    assert law is not None
+    assert law.window is None
+    assert law.mean == pytest.approx(4, abs=0.1)  # of 3 and 5 words, these as 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ import scipy.stats
 from rich.console import Console
 
 from dft_plugin.evaluation.log_likelihood import log_likelihood_ratio
-from dft_plugin.reference.description import Description, IntervalLaw
+from dft_plugin.reference.description import Description, IntervalLaw, describe
 from dft_plugin.reference.diff import SURE, diff, differences, over_used, times
+from dft_plugin.reference.domain_count import count_domain
 from tests import described, tiny
 
 PLAIN = described.bare(described.texts_in_the_style_of(described.PLAIN, 200), "plain")
@@ -89,12 +91,20 @@ def test_estimated_counts_are_not_taken_for_sure() -> None:
         asked.append(n)
         return [ornate[phrase][0] for phrase in phrases], 3.0
 
-    from dataclasses import replace
-
     forgetful = replace(ORNATE, phrases={**ORNATE.phrases, 2: {}}, find=find)
     assert over_used(ORNATE, forgetful, 2) == []
     assert 2 in asked
     assert over_used(ORNATE, PLAIN, 2) != []
+
+
+def test_a_file_does_not_over_use_the_words_of_a_domain_of_the_same_texts() -> None:
+    """Words inside larger pieces, and those of chunks that a domain stores in fragments, are words on both sides."""
+    texts = [
+        f"The U.S. sold {100 + i},221 tonnes for 2.5 pct of the U.S. wheat, said John's-{i} U.S. agency."
+        for i in range(60)
+    ]
+    one, other = described.bare(texts, "file"), describe(count_domain(texts, {"name": "trade"}), "domain")
+    assert [use for n in (1, 2, 3, 4) for pair in ((one, other), (other, one)) for use in over_used(*pair, n)] == []
 
 
 def test_both_directions_are_told() -> None:
@@ -129,6 +139,50 @@ def test_differences_are_sentences_by_size() -> None:
     assert sizes == sorted(sizes, reverse=True)
 
 
+def test_laws_that_end_elsewhere_are_not_compared() -> None:
+    whole = replace(PLAIN, sentence=IntervalLaw((0.2, 0.2, 0.2, 0.2, 0.2)))
+    for other, why in (
+        (IntervalLaw((0.5, 0.5)), "up to 4 words and up to 1"),
+        (IntervalLaw((0.5, 0.0, 0.5), 2), "up to 4 words and up to 4, in steps of 1 and 2"),
+        (
+            IntervalLaw((0.3, 0.3, 0.4), window=24),
+            "up to 4 words and up to 2; windows of 24 tokens hold no longer ones",
+        ),
+    ):
+        cut = replace(PLAIN, sentence=other)
+        assert differences(whole, cut) == []
+        assert f"not compared are the lengths of sentences, told apart {why}" in printed(whole, cut)
+    assert "not compared" not in printed(whole, replace(whole, sentence=IntervalLaw((0.4, 0.2, 0.2, 0.1, 0.1))))
+
+
+def test_marks_are_of_the_words_that_are_counted() -> None:
+    texts = ["word " * 1000] * 100
+    one, other = (
+        described.bare(texts, marks={"comma": c}, counted_words=w) for c, w in ((1000, 10_000), (500, 10_000))
+    )
+    assert [entry.said for entry in differences(one, other)] == ["commas every 10 words instead of 20"]
+    few = [described.bare(texts, marks={"comma": c}, counted_words=c * 10) for c in (10, 5)]
+    assert differences(*few) == []
+
+
+def test_windows_and_tokenizers_that_differ_are_told() -> None:
+    laws = [{"novelty": {"rep-1": [rate, 1 - rate]}} for rate in (0.2, 0.1)]
+    known = [
+        {
+            "tokenizer": name * 12,
+            "tokenizer_name": name,
+            "sampling": {"max_new_tokens": n, "context_tokens": 8},
+            "seed": 0,
+        }
+        for name, n in (("a", 24), ("a", 64), ("b", 24))
+    ]
+    one, longer, another = (described.bare(["x"], laws=laws[i % 2], **each) for i, each in enumerate(known))
+    assert differences(one, longer) == []
+    assert "not compared are repetitions" in printed(one, longer)
+    assert "the tokenizers differ" in printed(one, another)
+    assert "differ" not in printed(one, longer).replace("difference", "")
+
+
 def test_openings_are_rates_of_sentences() -> None:
     def opened(share: float) -> Description:
         sentences = ["The end came." if number < share * 900 else f"W{number % 90} end came." for number in range(900)]
@@ -158,8 +212,6 @@ def test_empty_text_is_compared() -> None:
 
 def test_equal_laws_without_spread_are_compared() -> None:
     certain = IntervalLaw((0.0, 1.0, 0.0))
-    from dataclasses import replace
-
     one, other = replace(PLAIN, sentence=certain), replace(PLAIN, sentence=IntervalLaw((0.5, 0.5, 0.0)))
     assert differences(one, one) == []
     assert "standard deviation 0.0 instead of 0.5" in differences(one, other)[0].said

@@ -196,6 +196,70 @@ def test_words_and_phrases_as_a_reader_lists_them():
         words.phrases(5)
 
 
+WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+
+
+def trade() -> list[str]:
+    """Documents with pieces of several words."""
+    return [
+        f"The U.S. sold 155,221 tonnes and (the EC said) 2.5 pct of U.S. wheat{mark} A well-known firm{mark} off."
+        for mark in (".", ",", "!", "?", ";", ":") * 2
+        for _ in range(5)
+    ]
+
+
+def plainly(texts: list[str] | tuple[str, ...], n: int) -> Counter[str]:
+    found = Counter[str]()
+    for text in texts:
+        words = [word.casefold().replace("’", "'") for word in WORD.findall(text)]
+        found.update(" ".join(words[start : start + n]) for start in range(len(words) - n + 1))
+    return found
+
+
+@pytest.mark.parametrize("texts", [trade(), documents()], ids=["trade", "manual"])
+def test_every_word_of_a_piece_counts(texts):
+    """Against plain counts over the chunks that are stored whole."""
+    counted = count_domain(texts, {"name": "any"})
+    pieces = counted.pieces
+    whole = {
+        core(name) for name, count, parts in zip(pieces.names, pieces.count, pieces.parts, strict=True) if count > parts
+    }
+    stored = [chunk for text in texts for chunk in text.split() if chunk in whole]
+    found = {word: count for word, (count, _) in counted.words.phrases(1).items()}
+    assert found == plainly(stored, 1)
+    assert len(stored) > 0.5 * sum(len(text.split()) for text in texts)
+
+
+def test_words_of_a_piece_stand_in_the_documents_of_the_piece():
+    listed = count_domain(trade(), {"name": "trade"}).words.phrases(1)
+    assert listed["u"] == listed["s"] == (120, 60)
+    assert listed["155"] == listed["5"] == (60, 60)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_where_everything_is_stored_phrases_are_those_of_the_texts(n):
+    texts = trade()
+    counted = count_domain(texts, {"name": "trade"}, least_documents=1).words
+    found = {phrase: count for phrase, (count, _) in counted.phrases(n).items()}
+    assert found == plainly(texts, n)
+    low, high = counted.between(list(found), n)
+    assert low.tolist() == list(found.values())
+    assert (high >= low).all()
+
+
+def test_what_fragments_hide_is_between_the_fewest_and_the_most():
+    """Chunks that differ in each document are stored in fragments: their words are not listed, and not denied."""
+    texts = [f'It rose to {100 + i},221 tonnes, "ago{"abcdefghij"[i % 10]}{i}"half-known" he said.' for i in range(40)]
+    counted = count_domain(texts, {"name": "trade"}).words
+    for n in (1, 2, 3):
+        true = plainly(texts, n)
+        frequent = [phrase for phrase, count in true.items() if count == 40]
+        low, high = counted.between(frequent, n)
+        assert (low <= 40).all(), n
+        assert (high >= 40).all(), [(p, h) for p, h in zip(frequent, high, strict=True) if h < 40]
+    assert "221" not in counted.phrases(1)
+
+
 def test_letters_go_on_as_they_do_in_the_words_they_stand_for():
     texts = [{" abab\x04": 1, " ab\x04": 1}] * 5 + [{" zq\x04": 3}]
     chain = LetterChain.of(texts, 5)

@@ -179,3 +179,13 @@ def test_a_file_that_was_altered_is_listed_with_what_is_wrong(built: tuple[Path,
     content[-5] ^= 1
     (tmp_path / "altered.safetensors").write_bytes(content)
     assert "altered after it was built" in squeezed(printed(list_references({}, [tmp_path]), 400))
+
+
+def test_what_no_window_holds_is_said_to_be_unseen() -> None:
+    plain = described.bare(described.texts_in_the_style_of(described.PLAIN, 20))
+    text = squeezed(printed(show(replace(plain, sentence=IntervalLaw((0.25, 0.25, 0.5), window=24)))))
+    assert "mean 1.5 words, median over 2, standard deviation 0.5 of those seen to end" in text
+    assert "50 % are longer than 2 words, not seen in windows of 24 tokens" in text
+    assert "mean at least 2.2 words, median over 2" in squeezed(
+        printed(show(replace(plain, sentence=IntervalLaw((0.25, 0.25, 0.5)))))
+    )

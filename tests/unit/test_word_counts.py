@@ -260,6 +260,23 @@ def test_many_phrases_are_estimated_within_their_error() -> None:
         assert set(list(found)[:10]) <= set(top)
 
 
+def test_what_refrains_of_single_documents_collide_with_is_not_listed() -> None:
+    """Every document repeats a sentence of its own 80 times: frequent phrases without a name, by far beyond what a
+    normal error leads to expect."""
+    texts = [
+        text + f" v{document}a v{document}b v{document}c v{document}d" * 80
+        for document, text in enumerate(zipf_texts(documents=600, words=400, types=3000))
+    ]
+    counts = count(texts)
+    occurrences, _ = plain_phrases(texts, 2)
+    error = counts.phrases_of[2].totals()[2]
+    listed = {phrase: found for phrase, (found, _) in counts.phrases(2).items()}
+    assert sum(2 * occurrences[phrase] < found for phrase, found in listed.items()) <= 1
+    surely = [phrase for phrase in counts.phrases_of[2].names if occurrences[phrase] >= 8 * error]
+    assert len(surely) > 200
+    assert sum(phrase in listed for phrase in surely) > 0.95 * len(surely)
+
+
 def test_a_file_is_bounded() -> None:
     def size(counts: WordCounts) -> int:
         return sum(tensor.numel() * tensor.element_size() for tensor in counts.tensors().values())
