@@ -55,10 +55,11 @@ def unsupported_settings(config: Mapping[str, Any], host: str, parsed: DFTConfig
 
 def never_evaluated(config: Mapping[str, Any], host: str) -> str | None:
     """Why held-out loss is never measured in this run, with the mend; None where it is."""
-    if host == TRL and str(config.get("eval_strategy") or "no") == "no":
+    never = config.get("eval_strategy") in ("no", False)  # YAML reads a bare no as false
+    if host == TRL and (never or not config.get("eval_strategy")):
         return "eval_strategy is no; set it to steps or epoch"
     held_out = number(config.get("val_set_size")) or config.get("test_datasets")
-    if host == AXOLOTL and (not held_out or str(config.get("eval_strategy")) == "no"):
+    if host == AXOLOTL and (not held_out or never):
         return "nothing is held out and evaluated; set val_set_size and eval_strategy"
     return None
 
