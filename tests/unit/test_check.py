@@ -59,7 +59,7 @@ def test_nothing_wrong(folder: Path) -> None:
 
 
 def test_where_nothing_is_matched_no_reference_is_read(folder: Path) -> None:
-    alone = {"statistics": [], "reference": "nowhere.jsonl", "start_step": 10, "rollout": {"temperature": 0.7}}
+    alone = {"statistics": [], "reference": "nowhere.jsonl", "rollout": {"temperature": 0.7}}
     findings = check(axolotl(folder, dft=alone, max_steps=10, deepspeed={"zero_optimization": {"stage": 2}}))
     assert findings.problems == findings.notes == []
     assert findings.checked == ["every key of the dft block"]
