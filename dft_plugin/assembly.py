@@ -71,7 +71,7 @@ def assemble(config: DFTConfig, setting: Setting) -> DistributionTerm:
     size = head_of(setting.model).weight.shape[0]
     end_of_text = end_of_text_ids(setting.tokenizer, setting.model)
     vocabulary = Vocabulary.from_tokenizer(setting.tokenizer, size, end_of_text)
-    trained_on = cut_at_ends(_training_documents(config, setting), end_of_text)
+    trained_on = cut_at_ends(_training_documents(config, setting), end_of_text, config.rollout.context_tokens)
     prompted = bool(trained_on) and sum(document.prompted for document in trained_on) > len(trained_on) / 2
     if prompted:
         _warn_of_other_ends(trained_on, end_of_text, setting.tokenizer)

@@ -267,6 +267,7 @@ class DFTCallback(TrainerCallback, ExportableState):
                 **self.progress.state(),
                 "cross_entropy_norm": None if self.own is None else self.own.cross_entropy_norm,
                 "guards": self.guard.state(),
+                "prediction_temperature": 1.0 if self.calibration is None else self.calibration.temperature,
             },
         }
 

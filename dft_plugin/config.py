@@ -145,7 +145,8 @@ class DFTConfig(Block):
         ge=1,
         description="at how many of the latest texts, at most `window`, the derivative of the distance is taken: one "
         "that lags behind the model overshoots, one of few texts is noisy (benchmarks/LOG.md, 22, 23 and 35). Whole "
-        "steps' texts, each counting fully; a step with more stands alone; null: as many as `window`",
+        "steps' texts, each counting fully; a step with more stands alone; null: as many as `window`, all of "
+        "whose steps' sums are then kept, in checkpoints too",
     )
     lead: float | None = Field(
         default=0.75,

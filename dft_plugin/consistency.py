@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from dft_plugin.config import DFTConfig
 
 
+FOR_AUTO = ("gradient_fraction", "fade", "balance", "lead")
+
+
 def check(config: DFTConfig) -> None:
     """Refuses a block in which something would be silent.
 
@@ -59,7 +62,7 @@ def _without_statistics(config: DFTConfig) -> Iterator[str]:
             f"{config.weight}): the run would be plain SFT. Set rollout.temperature to the one you deploy with, or "
             "name what to match"
         )
-    if when := _changed(config, "start_step", "end_step", "warmup_steps"):
+    if when := [name for name in _changed(config, "start_step", "end_step", "warmup_steps") if getattr(config, name)]:
         yield (
             f"{', '.join(when)} is given and statistics is empty: calibration acts from the first step to the last; "
             f"leave {', '.join(when)} out, or name what to match"
@@ -73,7 +76,7 @@ def _without_statistics(config: DFTConfig) -> Iterator[str]:
 
 
 def _of_balance(config: DFTConfig) -> Iterator[str]:
-    unread = _changed(config, "gradient_fraction", "fade", "balance", "lead")
+    unread = [name for name in _changed(config, *FOR_AUTO) if getattr(config, name) is not None]
     if unread and config.weight not in ("auto", 0):
         yield (f"weight is {config.weight:g}, and {', '.join(unread)} is for weight: auto alone; leave one of them out")
     latest = config.derivative_window

@@ -76,7 +76,7 @@ def read_prompts(path: str, tokenizer: Any, *, whole: bool) -> list[Document]:
 
 
 def _as_prompts(parsed: Parsed) -> list[Row]:
-    by_line = parsed.source.endswith(TEXT_SUFFIXES)
+    by_line = parsed.source.lower().endswith(TEXT_SUFFIXES)
     found = []
     for row in parsed.rows:
         if row.prompt is not None or row.messages is not None:

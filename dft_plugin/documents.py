@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ class Document:
 
     Attributes:
         tokens: token ids, prompt included.
-        start: index of the first token of the text: after the prompt; of a plain text 0, or after another's end.
+        start: index of the first token of the text: after the prompt, or what is kept of an earlier text.
         stop: one past the last such token.
         prompted: whether tokens before `start` are a prompt, so that generation starts at `start`;
             otherwise a plain text, continued from a random prefix.
@@ -73,7 +73,7 @@ def _spans(tokens: tuple[int, ...], labels: list[int]) -> list[Document]:
     return documents
 
 
-def cut_at_ends(documents: Iterable[Document], end_of_text: Collection[int]) -> list[Document]:
+def cut_at_ends(documents: Iterable[Document], end_of_text: Collection[int], past: int = 0) -> list[Document]:
     """Documents none of which goes on after an end of text, as no rollout does.
 
     What a chat template writes after an answer's end falls away. A plain document goes on as another one after each
@@ -82,20 +82,31 @@ def cut_at_ends(documents: Iterable[Document], end_of_text: Collection[int]) -> 
     Args:
         documents: of the training set or a corpus.
         end_of_text: ids that end a generated text.
+        past: tokens before an end that the document after it keeps, as context.
     """
-    return [piece for document in documents for piece in _until_ends(document, end_of_text)]
+    return [piece for document in documents for piece in _until_ends(document, end_of_text, past)]
 
 
-def _until_ends(document: Document, end_of_text: Collection[int]) -> Iterator[Document]:
+def _until_ends(document: Document, end_of_text: Collection[int], past: int) -> Iterator[Document]:
     start = document.start
-    for index in range(document.start, document.stop):
-        if document.tokens[index] in end_of_text:
-            yield Document(document.tokens[: index + 1], start, index + 1, document.prompted)
+    for stop in sorted({document.stop, *(stop for token in end_of_text for stop in _stops(document, token))}):
+        if start < stop:
+            left = 0 if start == document.start else max(0, start - past)
+            yield Document(document.tokens[left:stop], start - left, stop - left, document.prompted)
             if document.prompted:
                 return
-            start = index + 1
-    if start < document.stop:
-        yield replace(document, start=start)
+            start = stop
+
+
+def _stops(document: Document, token: int) -> Iterator[int]:
+    """One past each place of a token among those that count."""
+    place = document.start
+    while True:
+        try:
+            place = document.tokens.index(token, place, document.stop) + 1
+        except ValueError:
+            return
+        yield place
 
 
 def from_batch(batch: Any) -> list[Document]:

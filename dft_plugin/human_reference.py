@@ -13,7 +13,7 @@ from torch import Tensor
 from dft_plugin import plugins
 from dft_plugin.accumulation import Accumulation
 from dft_plugin.config import DFTConfig
-from dft_plugin.documents import Document, cut_at_ends
+from dft_plugin.documents import Document
 from dft_plugin.human_windows import cut_windows, sampling_record, token_frequency
 from dft_plugin.matched import make_statistics, match_all
 from dft_plugin.objective import Matched
@@ -83,7 +83,30 @@ def human_reference(
     own = cut_windows(config, trained_on, from_start=False, name="the training set")
     if name in shipped:
         return OfDomain(name, Domain.load(shipped[name]), tokenizer, own), own
-    return OfFile(name, Reference.load(name), prompted), own
+    reference = Reference.load(name)
+    warn_of_other_texts(name, reference, trained_on, prompted, end_of_text)
+    return OfFile(name, reference), own
+
+
+def warn_of_other_texts(
+    name: str, reference: Reference, trained_on: Sequence[Document], prompted: bool, end_of_text: Collection[int]
+) -> None:
+    """Says where a built file's texts begin or end otherwise than the training set's."""
+    if prompted and not reference.metadata["from_start"]:
+        logger.warning(
+            "dft: reference %s was built without --from-start, and the training set has prompts: plain texts in it are "
+            "counted from anywhere, not from their beginning (completions and chats are counted as ever)",
+            name,
+        )
+    ends = {document.tokens[document.stop - 1] for document in trained_on} & set(end_of_text)
+    counted = {token for token in reference.vocabulary.end_of_text if reference.count.tokens[token] > 0}
+    if ends and counted and not ends & counted:
+        logger.warning(
+            "dft: the texts of reference %s end with token %s, the training set's with %s: build it with a tokenizer "
+            "whose eos_token is this run's, or text_length and the frequency of these tokens ask for an end that the "
+            "model is not trained to write",
+            name, sorted(counted), sorted(ends),
+        )  # fmt: skip
 
 
 def counted_here(reference: str) -> bool:
@@ -101,7 +124,7 @@ def _windows(
     if config.reference == "train":
         windows = cut_windows(more, trained_on, from_start=False, name="the training set")
     else:
-        documents = cut_at_ends(read_documents(check_path(config.reference), tokenizer), end_of_text)
+        documents = read_documents(check_path(config.reference), tokenizer, end_of_text=end_of_text)
         windows = cut_windows(more, documents, from_start=prompted, name=f"reference {config.reference}")
     counted = min(wanted, len(windows) // 2) if looked_up else wanted
     return windows[:counted], windows[counted:]
@@ -165,11 +188,10 @@ class OfWindows:
 
 @dataclass(frozen=True)
 class OfFile:
-    """A reference that `dft reference build` wrote; prompted: whether the run's texts answer prompts."""
+    """A reference that `dft reference build` wrote."""
 
     path: str
     reference: Reference
-    prompted: bool
 
     def token_frequency(self, vocabulary_size: int) -> Tensor | None:
         return self.reference.token_frequency if self.reference.vocabulary.size == vocabulary_size else None
@@ -180,13 +202,6 @@ class OfFile:
     def matching(self, config: DFTConfig, vocabulary: Vocabulary) -> Matching:
         statistics = make_statistics(config.statistics, vocabulary)
         self.reference.check(self.path, statistics, vocabulary, sampling_record(config))
-        if self.prompted and not self.reference.metadata["from_start"]:
-            logger.warning(
-                "dft: reference %s was built without --from-start, and the training set has prompts: if its texts are "
-                "plain, they were counted from anywhere, not from their beginning as `reference: CORPUS` counts them "
-                "beside prompts; build it again with --from-start",
-                self.path,
-            )
         accumulation = Accumulation(statistics, vocabulary.size)
         return Matching(
             match_all(config.statistics, statistics), accumulation, human_side(self.reference.count, accumulation)

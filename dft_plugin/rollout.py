@@ -27,13 +27,11 @@ def forked_rng(device: torch.device, seed: int) -> Iterator[None]:
     """Seeds torch inside, and leaves its generators outside as if nothing had been drawn."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
+        # torch.manual_seed would seed every GPU, and only the device's own is restored.
+        torch.default_generator.manual_seed(seed)
         if device.type == "cuda":
-            # torch.manual_seed would seed the other GPUs as well, which are not restored.
-            torch.default_generator.manual_seed(seed)
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
-        else:
-            torch.manual_seed(seed)
         yield
 
 

@@ -67,7 +67,8 @@ def contexts(config: DFTConfig, term: DistributionTerm, evaluation: Any) -> Cont
     """
     note = "the contexts are those of training: no evaluation set was given"
     if evaluation is not None:
-        documents = cut_at_ends(from_dataloader(evaluation, limit=4 * config.report_texts), term.end_of_text)
+        documents = from_dataloader(evaluation, limit=4 * config.report_texts)
+        documents = cut_at_ends(documents, term.end_of_text, config.rollout.context_tokens)
         sampler = window_sampler(config, documents, from_start=False)
         count = min(config.report_texts, sampler.pieces())
         if count >= LEAST_TEXTS:
@@ -125,17 +126,14 @@ class RunReport:
     def __init__(self, config: DFTConfig, term: DistributionTerm, tokenizer: Any, folder: Path, chosen: Contexts):
         self.config, self.term, self.tokenizer, self.folder, self.chosen = config, term, tokenizer, folder, chosen
         self.results: list[Result] = []
-        self.notes = [chosen.note] if chosen.note else []
 
     def before(self, step: int, resumed: bool) -> None:
         """Keeps what the model writes now, at a step; a resumed run keeps what it wrote at the beginning."""
         path = self.folder / BEFORE
         if resumed and path.is_file():
             return
-        if step > 0:
-            self.notes.append(f"what is called before training was written at step {step}")
         self.folder.mkdir(parents=True, exist_ok=True)
-        rows = [json.dumps(row, ensure_ascii=False) for row in self._sample()]
+        rows = [json.dumps({**row, "step": step}, ensure_ascii=False) for row in self._sample()]
         path.write_text("\n".join(rows) + "\n", encoding="utf-8")
 
     def finish(self, trainer: Any, state: Any) -> None:
@@ -181,13 +179,16 @@ class RunReport:
         def texts(name: str, rows: Sequence[dict[str, str]]) -> Texts:
             return Texts(name, [Text(row["text"], row["prompt"]) for row in rows], [])
 
-        lines = (self.folder / BEFORE).read_text(encoding="utf-8").splitlines()
+        before = [json.loads(line) for line in (self.folder / BEFORE).read_text(encoding="utf-8").splitlines()]
         columns = {
-            "before training": texts("before training", [json.loads(line) for line in lines]),
+            "before training": texts("before training", before),
             "after training": texts("after training", self._sample()),
         }
         found = evaluate_together(columns, texts("human", self._human()), Options(seed=self.config.seed))
-        return [result.model_copy(update={"notes": (*result.notes, *self.notes)}) for result in found.values()]
+        notes = [self.chosen.note] if self.chosen.note else []
+        if before[0].get("step"):
+            notes.append(f"what is called before training was written at step {before[0]['step']}")
+        return [result.model_copy(update={"notes": (*result.notes, *notes)}) for result in found.values()]
 
     def _sample(self) -> list[dict[str, str]]:
         term, rows = self.term, []

@@ -105,7 +105,7 @@ class Measures:
         own = decoded(self.task.tokenizer, texts)
         found = self.of_texts(texts, "measured", resamples)
         if self.judge is not None and sampler.contexts == "human":
-            win_rate = self.judge.win_rate(not_empty(own), not_empty(self.human_texts), self.words, resamples)
+            win_rate = self.judge.win_rate(not_empty(own), not_empty(self.human_texts), self.words)
             found["measures"]["judge"] = shown(win_rate)
         return {**found, "samples": [{"prompt": text.prompt, "text": text.text} for text in own[:3]]}
 

@@ -42,18 +42,17 @@ class Judge:
             raise SystemExit("a judge needs both --judge URL and --judge-model NAME")
         return cls(ask.Endpoint(url, model, os.environ.get(KEY)), pairs, folder / "judge.jsonl")
 
-    def win_rate(self, own: Sequence[Text], human: Sequence[Text], words: int, resamples: int) -> Measure:
+    def win_rate(self, own: Sequence[Text], human: Sequence[Text], words: int) -> Measure:
         """Percent of pairs in which the generated text is preferred: 50 is human.
 
         Args:
             own: generated texts, each with the context it continues as its prompt.
             human: the human continuations of the same contexts.
             words: each text is cut to so many, as for every other measure.
-            resamples: for the interval.
 
         Raises:
             TextsError: when the endpoint cannot be reached or refuses.
         """
         asked = judge.questions(*judge.pairs(own, human, self.pairs, words, seed=0), seed=0)
         answers = ask.ask(self.endpoint, asked, self.cache)
-        return judge.win_rate(asked, answers, self.endpoint.model, resamples, seed=0)[0]
+        return judge.win_rate(asked, answers, self.endpoint.model)[0]

@@ -99,6 +99,8 @@ def evaluate(**options: object) -> None:
     request = Request(**options)  # type: ignore[arg-type]
     if request.texts is not None:
         refuse(OF_A_MODEL, "--texts exist already; these are for a MODEL")
+    else:
+        refuse(["tokenizer"], "laws are of MODEL's own tokens; this is for --texts")
     if request.judge is None:
         refuse(OF_A_JUDGE, "no judge is asked: give --judge as well")
     result = run(request, lambda question: request.yes or click.confirm(question, err=True))

@@ -7,22 +7,27 @@ import json
 from typing import Any
 
 VALUES = 64
-"""Of each parameter that a digest looks at, about: training moves all of them."""
+"""Of each tensor that a digest looks at, about: training moves most of them."""
 
 
 def weights_digest(model: Any) -> str:
-    """sha256 over the name and the shape of every parameter, and some of its values as float32.
+    """sha256 over the name, the shape and some values, in float32, of every parameter and buffer.
 
-    The same on every device. Adapters are parameters like others.
+    The same on every device. Adapters are parameters like others; quantised weights are buffers.
     """
     sha = hashlib.sha256()
-    for name, parameter in model.named_parameters():
-        values = parameter.detach().reshape(-1)
+    for name, tensor in model.state_dict().items():
+        values = tensor.detach().reshape(-1)
         some = values[:: max(1, len(values) // VALUES)].float().cpu().numpy()
-        sha.update(f"{name} {tuple(parameter.shape)}\n".encode() + some.tobytes())
+        sha.update(f"{name} {tuple(tensor.shape)}\n".encode() + some.tobytes())
     return sha.hexdigest()
 
 
 def vocabulary_name(tokenizer: Any) -> str:
-    """Eight hex digits that name a tokenizer's vocabulary: its entries and their ids."""
-    return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()[:8]
+    """Eight hex digits that name a tokenizer's vocabulary: its entries and their ids, special tokens aside.
+
+    A pad token that fine-tuning adds changes no text's tokens.
+    """
+    special = set(tokenizer.all_special_tokens)
+    entries = sorted(entry for entry in tokenizer.get_vocab().items() if entry[0] not in special)
+    return hashlib.sha256(json.dumps(entries).encode()).hexdigest()[:8]

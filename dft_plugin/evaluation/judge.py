@@ -99,9 +99,7 @@ def preference(answer: str) -> str | None:
     return named.pop() if len(named) == 1 else None
 
 
-def win_rate(
-    asked: Sequence[Question], answers: Mapping[str, str], model: str, resamples: int = 0, seed: int = 0
-) -> tuple[Measure, list[str]]:
+def win_rate(asked: Sequence[Question], answers: Mapping[str, str], model: str) -> tuple[Measure, list[str]]:
     """The share of pairs in which the text is preferred to the human one, the two orders of a pair averaged.
 
     It differs from 1/2 by an exact sign test over the pairs that were decided; the interval is Wilson's.
@@ -110,7 +108,6 @@ def win_rate(
         asked: both orders of every pair.
         answers: of the judge, by question.
         model: the judge's name.
-        resamples, seed: of no effect.
 
     Returns:
         The measure, whose human value is 1/2 (human against human), and notes.

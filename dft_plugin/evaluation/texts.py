@@ -112,8 +112,8 @@ def name_of(path: str) -> str:
     from dft_plugin.reference.corpus import SUFFIXES
 
     name = Path(path).name
-    suffix = max((suffix for suffix in SUFFIXES if name.endswith(suffix)), key=len, default="")
-    return name.removesuffix(suffix) or name
+    suffix = max((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), key=len, default="")
+    return name[: len(name) - len(suffix)] or name
 
 
 def in_random_order(items: Sequence[Item]) -> list[Item]:

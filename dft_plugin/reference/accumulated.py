@@ -98,12 +98,6 @@ class Reference:
                 f"is {vocabulary.fingerprint[:12]}): build it again with `dft reference build --tokenizer` and this "
                 "model"
             )
-        if self.vocabulary.end_of_text != vocabulary.end_of_text:
-            raise ReferenceError(
-                f"reference {path} was built for texts that end with {list(self.vocabulary.end_of_text)}, this run's "
-                f"end with {list(vocabulary.end_of_text)} (the tokenizer's eos_token and the generation config's): "
-                "build it again with a tokenizer that has the run's eos_token"
-            )
         if self.vocabulary.size != vocabulary.size:
             raise ReferenceError(
                 f"reference {path} was built for a head of {self.vocabulary.size} rows, this model's has "

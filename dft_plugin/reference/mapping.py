@@ -60,8 +60,8 @@ class Worker:
     def map(self, chunk: Chunk, limits: Limits = NO_LIMITS) -> Counted:
         """Parses, tokenizes and counts a chunk; `limits` as for `Counter.count`."""
         parsed = parse(chunk, self.job.options)
-        texts = tokenize(parsed.rows, self.tokenizer, chunk.source)
-        left_out = len(parsed.rows) - len(texts)
+        texts = tokenize(parsed.rows, self.tokenizer, chunk.source, self.vocabulary.end_of_text)
+        left_out = max(0, len(parsed.rows) - len(texts))
         count = self.counter.count(
             texts, bad_lines=len(parsed.bad), empty_documents=parsed.empty + left_out, limits=limits
         )

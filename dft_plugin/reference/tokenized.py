@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -25,7 +26,9 @@ class HumanText:
     text: str
 
 
-def tokenize(rows: Sequence[Row], tokenizer: Any, source: str = "corpus") -> list[HumanText]:
+def tokenize(
+    rows: Sequence[Row], tokenizer: Any, source: str = "corpus", end_of_text: Collection[int] = ()
+) -> list[HumanText]:
     """The tokens of rows, in their order.
 
     Plain text and completions end with the tokenizer's end-of-text token, as in training; what ends a chat's
@@ -35,6 +38,7 @@ def tokenize(rows: Sequence[Row], tokenizer: Any, source: str = "corpus") -> lis
         rows: of one source.
         tokenizer: of transformers; a fast one takes texts in batches.
         source: named in errors.
+        end_of_text: ids that end a generated text, at which these end too; by default the tokenizer's alone.
 
     Raises:
         ReferenceError: when the tokenizer has no chat template for a chat, or its template refuses one.
@@ -44,13 +48,18 @@ def tokenize(rows: Sequence[Row], tokenizer: Any, source: str = "corpus") -> lis
     for batch in _batches(rows):
         found = _plain(batch, tokenizer, end) | _completions(batch, tokenizer, end) | _chats(batch, tokenizer, source)
         for index, row in enumerate(batch):
-            document = found[index]
-            if document.prompted:
-                # A chat's template writes a line break after the end of its last turn.
-                (document,) = cut_at_ends([document], end) or [document]
-            if document.tokens:
-                made.append(HumanText(document, row.text))
+            made += _ended_texts(found[index], row.text, tokenizer, end_of_text or end)
     return made
+
+
+def _ended_texts(document: Document, text: str, tokenizer: Any, ends: Collection[int]) -> list[HumanText]:
+    """A document up to its end, or, of a plain text that holds ends of text, its parts."""
+    parts = cut_at_ends([document], ends)
+    if len(parts) < 2:
+        return [HumanText(part, text) for part in parts or [document] if part.tokens]
+    written = re.split("|".join(map(re.escape, tokenizer.convert_ids_to_tokens(list(ends)))), text)
+    texts = [*filter(str.strip, written), *[""] * len(parts)]
+    return [HumanText(part, own) for part, own in zip(parts, texts, strict=False)]
 
 
 def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
@@ -137,7 +146,10 @@ def _ids(tokenizer: Any, texts: list[str], *, add_special_tokens: bool = True) -
 
 
 def read_documents(
-    corpora: str | Path | Sequence[str | Path], tokenizer: Any, options: ReadOptions | None = None
+    corpora: str | Path | Sequence[str | Path],
+    tokenizer: Any,
+    options: ReadOptions | None = None,
+    end_of_text: Collection[int] = (),
 ) -> list[Document]:
     """Tokenizes a whole corpus: plain text, `prompt` and `completion`, and chats (see `tokenize`).
 
@@ -145,7 +157,9 @@ def read_documents(
         ReferenceError: as `read` and `tokenize`, and when the corpus holds no text.
     """
     documents = [
-        human.document for parsed in read(corpora, options) for human in tokenize(parsed.rows, tokenizer, parsed.source)
+        human.document
+        for parsed in read(corpora, options)
+        for human in tokenize(parsed.rows, tokenizer, parsed.source, end_of_text)
     ]
     if not documents:
         named = corpora if isinstance(corpora, str | Path) else ", ".join(map(str, corpora))

@@ -28,9 +28,19 @@ def end_of_text_of(tokenizer: Any, name: str) -> tuple[int, ...]:
     try:
         generation_config = GenerationConfig.from_pretrained(name, local_files_only=True)
     except (OSError, ValueError):
-        generation_config = None
+        generation_config = _by_model_config(name)
     model: Any = SimpleNamespace(generation_config=generation_config)
     return end_of_text_ids(tokenizer, model)
+
+
+def _by_model_config(name: str) -> Any:
+    """As transformers makes one for a model that has none; None for a folder without a model."""
+    from transformers import AutoConfig, GenerationConfig
+
+    try:
+        return GenerationConfig.from_model_config(AutoConfig.from_pretrained(name, local_files_only=True))
+    except (OSError, ValueError):
+        return None
 
 
 def load_tokenizer(name: str) -> Any:

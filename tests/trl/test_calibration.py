@@ -111,6 +111,13 @@ def test_a_training_pass_that_goes_another_way_is_told_of() -> None:
     calibration.remove()
 
 
+def test_a_run_whose_passes_go_another_way_ends() -> None:
+    callback = DFTCallback(statistics=[], rollout={"temperature": TEMPERATURE})
+    away = At(0, lambda state, kwargs: callback.calibration and callback.calibration.remove())
+    with pytest.raises(DistributionTermError, match="no training pass went through the model's decoder"):
+        train(tiny.model(), tiny.plain_rows(24), callback, away)
+
+
 def test_part_of_the_way() -> None:
     check("llama", "full", "plain", term={"calibration": 0.5}, expected_at=TEMPERATURE**0.5)
 

@@ -47,6 +47,11 @@ def test_a_dump_without_none_keeps_what_differs_from_the_default(block: dict[str
     assert "lead" not in config.model_dump(exclude_none=True, exclude={"lead"})
 
 
+@pytest.mark.parametrize("block", [{"weight": 0.5, "lead": None}, {"statistics": [], "start_step": 0, **COOL}])
+def test_what_is_switched_off_contradicts_nothing(block: dict[str, Any]) -> None:
+    parse(block)
+
+
 def test_calibration_needs_nothing_to_be_matched() -> None:
     config = parse({"statistics": [], **COOL})
     assert config.prediction_temperature == pytest.approx(0.7**0.85)

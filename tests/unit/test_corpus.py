@@ -450,6 +450,21 @@ def test_batches_of_the_tokenizer_leave_no_trace(monkeypatch: pytest.MonkeyPatch
     assert tokenize(rows, tiny.tokenizer()) == whole
 
 
+def test_a_text_that_holds_ends_of_text_is_several() -> None:
+    """As in files of stories one after the other: no rollout goes on after an end. Their words stay with them."""
+    tokenizer = tiny.tokenizer()
+    row = Row(1, f"Once upon a time.{tiny.END}\n\nA king.{tiny.END}")
+    made = tokenize([row], tokenizer)
+    assert [tokenizer.decode(human.document.tokens) for human in made] == [
+        f"Once upon a time.{tiny.END}",
+        f"\n\nA king.{tiny.END}",
+    ]
+    assert [human.text for human in made] == ["Once upon a time.", "\n\nA king."]
+    other = tokenizer.convert_tokens_to_ids(tiny.USER)
+    cut = tokenize([Row(1, f"Once.{tiny.USER}Twice.")], tokenizer, end_of_text=(tokenizer.eos_token_id, other))
+    assert [human.text for human in cut] == ["Once.", "Twice."]
+
+
 def test_a_tokenizer_without_end_of_text_or_chat_template() -> None:
     tokenizer = tiny.tokenizer(end_of_text=False)
     tokenizer.chat_template = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -58,13 +59,14 @@ def test_no_document_goes_on_after_an_end_of_text() -> None:
         Document((1, 2, 9, 9, 5, 9), 0, 6, False),
     )
     assert cut_at_ends([answer], [9]) == [Document((1, 9, 3, 4, 9), 3, 5, True)]
-    assert cut_at_ends([chat], (8, 9)) == [
+    assert cut_at_ends([chat], (8, 9), past=2) == [
         Document((1, 2, 9), 0, 3, False),
-        Document((1, 2, 9, 4, 5, 8), 3, 6, False),
-        Document((1, 2, 9, 4, 5, 8, 7), 6, 7, False),
+        Document((2, 9, 4, 5, 8), 2, 5, False),
+        Document((5, 8, 7), 2, 3, False),
     ]
-    assert [(d.start, d.stop) for d in cut_at_ends([packed], [9])] == [(0, 3), (3, 4), (4, 6)]
-    assert cut_at_ends([answer, chat, packed], []) == [answer, chat, packed]
+    assert [document.tokens for document in cut_at_ends([packed], [9])] == [(1, 2, 9), (9,), (5, 9)]
+    kept = cut_at_ends([answer, chat, packed], [])
+    assert kept == [replace(answer, tokens=answer.tokens[:6]), chat, packed]
 
 
 def test_windows_hold_what_a_rollout_can() -> None:
@@ -72,13 +74,14 @@ def test_windows_hold_what_a_rollout_can() -> None:
     and every token is counted once in a round but those before a random beginning."""
     end = 99
     chat = Document((*range(1, 30), end, *range(30, 37), end, *range(40, 95), end), 0, 93, False)
-    documents = cut_at_ends([chat], [end])
+    documents = cut_at_ends([chat], [end], past=6)
     windows = WindowSampler(documents, 6, 16).sample(400, generator())
     counted = [window.tokens[window.first :] for window in windows]
     assert all(end not in tokens[:-1] for tokens in counted)
     assert {token for tokens in counted for token in tokens} == set(chat.tokens[1:])
-    # A turn's first window has all that was said before it for its context.
-    assert any(window.tokens[: window.first] == (*range(1, 30), end) for window in windows)
+    # A turn's first window has what was said before it for its context, and none a longer one than it may.
+    assert any(window.tokens[: window.first] == (*range(25, 30), end) for window in windows)
+    assert max(window.first for window in windows) == 6
 
 
 def test_prompt_and_completion() -> None:

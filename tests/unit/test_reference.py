@@ -13,9 +13,12 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from dft_plugin import plugins
 from dft_plugin.accumulation import Accumulation
+from dft_plugin.documents import Document
+from dft_plugin.human_reference import warn_of_other_texts
 from dft_plugin.matched import make_statistics
 from dft_plugin.reference import Reference, ReferenceError
 from dft_plugin.reference.accumulated import describe
@@ -23,9 +26,10 @@ from dft_plugin.reference.count import Counter, Cutting
 from dft_plugin.reference.finish import finished
 from dft_plugin.reference.rows import Row
 from dft_plugin.reference.tokenized import tokenize
+from dft_plugin.reference.tokenizer import end_of_text_of
 from dft_plugin.statistic_config import DFTStatisticConfig
 from dft_plugin.statistics.base import Statistic
-from dft_plugin.vocabulary import Vocabulary
+from dft_plugin.vocabulary import Vocabulary, end_of_text_ids
 from tests import tiny
 from tests.small_statistics import NAMES, OPTIONS
 
@@ -194,9 +198,30 @@ def test_of_another_tokenizer() -> None:
         check(statistics(), fingerprint="something else")
 
 
-def test_of_texts_that_end_otherwise() -> None:
-    with pytest.raises(ReferenceError, match=r"texts that end with \[.*\], this run's end with \[7\]"):
-        check(statistics(), end_of_text=(7,))
+def test_texts_that_begin_or_end_otherwise_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    reference, end = made_reference(), vocabulary().end_of_text[0]
+    assert reference.count.tokens[end] > 0
+
+    def said(last: int, prompted: bool) -> str:
+        caplog.clear()
+        trained_on = [Document((1, 2, last), 1, 3, prompted)]
+        warn_of_other_texts("human.safetensors", reference, trained_on, prompted, (7, end))
+        return caplog.text
+
+    assert said(end, prompted=False) == ""
+    assert said(9, prompted=False) == ""  # a text that was cut off ends with nothing
+    assert "human.safetensors was built without --from-start" in said(end, prompted=True)
+    assert f"end with token [{end}], the training set's with [7]" in said(7, prompted=False)
+
+
+def test_ends_of_text_of_a_model_without_a_generation_config(tmp_path: Path) -> None:
+    """transformers makes one of its config.json, in a run as well."""
+    model, tokenizer = tiny.model(), tiny.tokenizer()
+    model.config.eos_token_id = [7, 9]
+    model.config.save_pretrained(tmp_path)
+    assert end_of_text_of(tokenizer, str(tmp_path)) == tuple(sorted({tokenizer.eos_token_id, 7, 9}))
+    loaded = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(tmp_path))
+    assert end_of_text_of(tokenizer, str(tmp_path)) == end_of_text_ids(tokenizer, loaded)
 
 
 @pytest.mark.parametrize("key", ["max_new_tokens", "context_tokens"])

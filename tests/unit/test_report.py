@@ -16,7 +16,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dft_plugin.config import parse
 from dft_plugin.evaluation.compare import Cell, Comparison, compare
 from dft_plugin.evaluation.report import labels, laws
 from dft_plugin.evaluation.report.charts import Axis, Distance, Series, Use, distance_row, line_chart, use_chart
@@ -672,17 +671,15 @@ def test_a_log_without_numbers_draws_nothing() -> None:
 
 
 def test_a_loss_at_a_temperature_of_its_own_says_so() -> None:
-    def named(config: object) -> str:
+    def named(attributes: object) -> str:
         state = {
             "log_history": [{"step": 1, "loss": 2.5}, {"step": 2, "loss": 2.0}, {"step": 2, "eval_loss": 2.2}],
-            "stateful_callbacks": {"DFTCallback": {"args": {"config": config}}},
+            "stateful_callbacks": {"DFTCallback": {"attributes": attributes}},
         }
         return str(training_charts(state)[0][1])
 
-    config = parse({"rollout": {"temperature": 0.7}})
-    assert config.prediction_temperature == pytest.approx(0.74, abs=0.005)
-    assert "training, at temperature 0.74 from" in named(config.model_dump(mode="json"))
-    for other in (parse({"calibration": 0}).model_dump(mode="json"), {"of another version": 1}, None):
+    assert "training, at temperature 0.74 from" in named({"prediction_temperature": 0.738})
+    for other in ({"prediction_temperature": 1.0}, {"of another version": 1}, None):
         assert "training from" in named(other)
         assert "at temperature" not in named(other)
 

@@ -97,16 +97,11 @@ def _training(state: Mapping[str, Any]) -> str:
 
 def _temperature(state: Mapping[str, Any]) -> float:
     """The temperature next-token prediction was trained at; 1 where the state does not tell."""
-    from dft_plugin.config import ConfigError, parse
-
     found: Any = state.get("stateful_callbacks")
-    for key in (CALLBACK, "args", "config"):
+    for key in (CALLBACK, "attributes", "prediction_temperature"):
         found = found[-1] if isinstance(found, list) and found else found  # a trainer may have two of a kind
         found = found.get(key) if isinstance(found, Mapping) else None
-    try:
-        return 1.0 if found is None else parse(found).prediction_temperature
-    except ConfigError:  # of another version
-        return 1.0
+    return float(found) if isinstance(found, int | float) else 1.0
 
 
 def _series(log: Sequence[Mapping[str, Any]], key: str, name: str, style: str) -> Series:

@@ -44,7 +44,7 @@ def test_win_rate_averages_both_orders(stub: Stub, url: str, tmp_path: Path) -> 
     orders = [question.own_first for question in asked]
     assert orders != sorted(orders)
     answers = ask.ask(endpoint(url, key="secret"), asked, tmp_path / "judge.jsonl")
-    measure, notes = judge.win_rate(asked, answers, "stub-model", 100, seed=0)
+    measure, notes = judge.win_rate(asked, answers, "stub-model")
     assert measure.value == 50
     assert measure.human == 50
     assert measure.verdict == "too small to tell"  # twelve pairs, none of them decided
@@ -54,7 +54,7 @@ def test_win_rate_averages_both_orders(stub: Stub, url: str, tmp_path: Path) -> 
     wins, _ = judge.win_rate(
         always := judge.questions(OWN[:6] * 4, HUMAN[:6] * 4, 1),
         ask.ask(endpoint(url), always, tmp_path / "b.jsonl"),
-        "stub-model", 100, 0,
+        "stub-model",
     )  # fmt: skip
     assert (wins.value, wins.verdict) == (100, "differs")
 
@@ -62,9 +62,7 @@ def test_win_rate_averages_both_orders(stub: Stub, url: str, tmp_path: Path) -> 
 def test_a_judge_that_always_says_a_sees_no_difference(stub: Stub, url: str, tmp_path: Path) -> None:
     stub.answer = "A"
     asked = judge.questions(OWN, HUMAN, seed=0)
-    measure, notes = judge.win_rate(
-        asked, ask.ask(endpoint(url), asked, tmp_path / "j.jsonl"), "stub-model", 100, seed=0
-    )
+    measure, notes = judge.win_rate(asked, ask.ask(endpoint(url), asked, tmp_path / "j.jsonl"), "stub-model")
     assert measure.value == 50
     assert "0% of pairs" in notes[0]
 
@@ -72,9 +70,7 @@ def test_a_judge_that_always_says_a_sees_no_difference(stub: Stub, url: str, tmp
 def test_unclear_answers_are_counted_and_left_out(stub: Stub, url: str, tmp_path: Path) -> None:
     stub.answer = "Both are fine, A and B."
     asked = judge.questions(OWN, HUMAN, seed=0)
-    measure, notes = judge.win_rate(
-        asked, ask.ask(endpoint(url), asked, tmp_path / "j.jsonl"), "stub-model", 100, seed=0
-    )
+    measure, notes = judge.win_rate(asked, ask.ask(endpoint(url), asked, tmp_path / "j.jsonl"), "stub-model")
     assert measure.verdict == "cannot be measured"
     assert "24 of 24 answers" in notes[0]
 
