@@ -223,7 +223,7 @@ class WindowSampler:
         cut = spans(document, self.context_tokens, self.max_new_tokens, self.from_start, offset)
         windows = []
         for begin, first, end, whole in zip(*(field.tolist() for field in cut), strict=True):
-            left = 0 if whole else begin  # a context keeps all of its prompt
+            left = 0 if document.prompted else max(0, first - self.context_tokens)  # a prompt is kept as a whole
             windows.append(Window(document.tokens[left:end], begin - left, first - left, whole))
         return windows
 
