@@ -141,7 +141,7 @@ class DFTConfig(Block):
         "do: little is gained elsewhere. 0: over `window` (benchmarks/LOG.md, 29 and 30)",
     )
     derivative_window: int | None = Field(
-        default=32,
+        default=48,
         ge=1,
         description="at how many of the latest texts, at most `window`, the derivative of the distance is taken: one "
         "that lags behind the model overshoots, one of few texts is noisy (benchmarks/LOG.md, 22, 23 and 35). Whole "
