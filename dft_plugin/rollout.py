@@ -29,7 +29,7 @@ def forked_rng(device: torch.device, seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         # torch.manual_seed would seed every GPU, and only the device's own is restored.
         torch.default_generator.manual_seed(seed)
-        if device.type == "cuda":
+        if devices and torch.cuda.is_available():
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         yield

@@ -46,7 +46,9 @@ def test_a_term_that_would_never_act_is_told(block: dict[str, float], steps: int
 
 
 def test_where_nothing_is_matched_nothing_has_to_act() -> None:
-    assert never_acts(parse({"statistics": [], "start_step": 10, "rollout": {"temperature": 0.7}}), 10) is None
+    """Not even where the first acting step, half of the run, would not come."""
+    assert never_acts(parse({"start_step": 1}), 1) is not None
+    assert never_acts(parse({"statistics": [], "rollout": {"temperature": 0.7}}), 1) is None
 
 
 def test_a_step_and_a_half_is_no_step() -> None:
