@@ -24,7 +24,7 @@ from dft_plugin.reference.mapping import Counted, Job, entries_of, worker
 from dft_plugin.reference.progress import Progress
 from dft_plugin.reference.rows import ReadOptions
 from dft_plugin.reference.scripts import letters_by_script, script_of_tokens
-from dft_plugin.reference.tokenizer import check_rows, load_tokenizer, rows_of_head
+from dft_plugin.reference.tokenizer import check_rows, rows_of_head
 from dft_plugin.statistic_config import DEFAULT_STATISTICS
 from dft_plugin.vocabulary import token_texts
 
@@ -93,9 +93,9 @@ def build_file(
     _check_resume(request)
     job = make_job(request)
     given = sources(request.corpora, request.options)
-    if request.vocabulary_size is not None:
-        check_rows(load_tokenizer(request.tokenizer), request.vocabulary_size)
     vocabulary = worker(job).vocabulary
+    if request.vocabulary_size is not None:
+        check_rows(worker(job).tokenizer, request.vocabulary_size)
     state = State.start(request.notes, job, given, request.resume)
     try:
         with contextlib.closing(_results(request, job, given, state)) as results:
