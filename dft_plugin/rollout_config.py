@@ -40,7 +40,8 @@ class DFTRolloutConfig(Block):
         description="acting steps whose texts are sampled in one call, as GRPO's option of this name: a GPU waits for "
         "kernels to be launched at each token, so that a call for four steps should take hardly longer than one for "
         "one (only calls of 64 texts were timed, benchmarks/effect/results/cost.md). The last step's texts are of the "
-        "model of three acting steps before, with the same effect within seeds (benchmarks/LOG.md, 19)",
+        "model of three acting steps before, with the same effect within seeds but at temperature 1 in places, where "
+        "distances are up to 0.6 floors larger (benchmarks/LOG.md, 19 and 21)",
     )
     max_new_tokens: int = Field(default=128, ge=2, le=8192, description="longest generated text, in tokens")
     context_tokens: int = Field(

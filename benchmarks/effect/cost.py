@@ -143,7 +143,7 @@ def measured(found: dict[str, Any]) -> list[str]:
         parts = [f"{log[key]:.2f}" if key in log else "-" for key in ("dft/rollout_seconds", "dft/step_seconds")]
         rows.append(
             f"| {name} | {', '.join(f'{one:.1f}' for one in run['seconds'])} | {' | '.join(parts)} "
-            f"| {run['peak_megabytes']:,.0f} | {mean:.1f} | {STEPS * mean / 3600:.1f} | {mean / sft:.2f} |"
+            f"| {run['peak_megabytes']:,.0f} | {mean:.1f} | {STEPS * mean / 3600:.1f} | {mean / sft:.1f} |"
         )
     sampled = runs[f"DFT, {DRAWN_AT_EACH}"]
     seconds = sampled["last_log"]["dft/rollout_seconds"]
@@ -163,19 +163,29 @@ def measured(found: dict[str, Any]) -> list[str]:
         f"{EQUAL} texts, three times what the arithmetic below allows for reading weights and cache: a token takes "
         "some 1,300 kernels, with adapters some 2,600 then and 2,200 since casts that autocast undoes are left out "
         "(`kernels_per_token.py`), and each waits to be launched.",
-        *(() if "DFT" in runs else ("", of_the_default(sft, seconds, seconds_of_a_step(sampled) - sft - seconds))),
+        *(() if "DFT" in runs else ("", of_the_default(sft, sampled))),
     ]
 
 
-def of_the_default(sft: float, rollouts: float, rest: float) -> str:
-    """A run at DFT's default, from the seconds of SFT's step and of what 64 texts add to it: rollouts and the rest."""
+def of_the_default(sft: float, sampled: dict[str, Any]) -> str:
+    """A run at DFT's default, from the seconds of SFT's step and of what 64 texts add to it: rollouts and the rest.
+
+    The rest is known of the last step, by its own clock; of what the median step is made up is not known.
+    """
     texts, steps = ROLLOUT.batch_size, ROLLOUT.steps_per_generation
-    least, most = (1 + ACTING * (rollouts / steps + share * rest) / sft for share in (texts / EQUAL, 1.0))
+    rollouts, term = (sampled["last_log"][f"dft/{part}_seconds"] for part in ("rollout", "step"))
+    rests = (term - rollouts, seconds_of_a_step(sampled) - sft - rollouts)
+    shares = (texts / EQUAL, 1.0)
+    least, most = (
+        1 + ACTING * (rollouts / steps + share * rest) / sft for share, rest in zip(shares, rests, strict=True)
+    )
     return (
         f"**DFT at its default** samples {texts} texts a step, those of {steps} steps in one call: the call of "
         f"{texts * steps} texts measured here, once in {steps} acting steps. The rest of an acting step "
-        f"({rest:.1f} s) is of {texts} texts and not {EQUAL}: between {texts / EQUAL:.2g} of that and all of it. A run "
-        f"is then **{least:.2f} to {most:.2f} times SFT's**: worked out, for the default has not been timed on a GPU."
+        f"({rests[0]:.1f} s in the last step, {rests[1]:.1f} if the median step's rollouts took as long) is of {texts} "
+        f"texts and not {EQUAL}: between {shares[0]:.2g} of the former and all of the latter. A run is then "
+        f"**{least:.1f} to {most:.1f} times SFT's**: worked out from three steps, for the default has not been timed "
+        "on a GPU."
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.effect.scenario import SamplerBlock, Scenario
 from benchmarks.effect.super_baseline import PREFIX
+from dft_plugin.config import DFTConfig
 
 Run = Mapping[str, Any]
 
@@ -28,6 +29,8 @@ GROWING = "_growing_window"
 """Behind an arm's name: the same with distances over a share of all texts, `window_growth`."""
 LATER = ("mattr", "unknown words")
 """Measures that runs of earlier versions lack: sums of runs are compared without them."""
+MATCHED = tuple(entry.name for entry in DFTConfig().statistics)
+"""The statistics whose distances are taken together: those matched by default."""
 
 
 def sampler_key(sampler: Mapping[str, Any]) -> str:
@@ -183,10 +186,14 @@ def log_ratio_sum(ratios: Mapping[str, float], names: Sequence[str]) -> float:
     return sum(math.log(max(1.0, ratios[name])) for name in names)
 
 
-def distance(run: Run) -> float:
-    """Geometric mean of the matched statistics' floor ratios, below 1 as 1."""
-    names = matched_names([run])
-    return math.exp(log_ratio_sum(run["matched"], names) / len(names))
+def distance(run: Run) -> float | None:
+    """Geometric mean of the floor ratios of MATCHED, below 1 as 1.
+
+    None for a run of an earlier version that lacks one: over others it would be another figure.
+    """
+    if not all(name in run["matched"] for name in MATCHED):
+        return None
+    return math.exp(log_ratio_sum(run["matched"], MATCHED) / len(MATCHED))
 
 
 def text_sum(run: Run) -> float:

@@ -111,7 +111,7 @@ def overview(everything: Mapping[str, Collected]) -> str:
 
 
 def headings(prices: Prices) -> list[str]:
-    return [*HEAD, *prices, "lines met", "of those people meet"]
+    return [*HEAD, *prices, "lines met", "of those people do not miss"]
 
 
 def row(name: str, collected: Collected, sampler: str, dft: str, prices: Prices, pages: str = ".") -> list[str]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.effect.columns import table
@@ -153,7 +154,8 @@ def _instead(everything: Mapping[str, Collected], scenarios: Mapping[str, tuple[
 
 
 def _cells(runs: Sequence[Run]) -> list[str]:
-    return [format(mean(runs, get), digits) for get, digits in FIGURES.values()]
+    found = ((mean(runs, get), digits) for get, digits in FIGURES.values())
+    return ["" if math.isnan(value) else format(value, digits) for value, digits in found]
 
 
 def _price(collected: Collected, arm: str, sampler: str, name: str) -> str:

@@ -121,7 +121,7 @@ class Scenario(_Block):
 
 
 def load(path: str | Path) -> Scenario:
-    """Reads a scenario; `base: other.yaml` gives the keys that are not written in it.
+    """Reads a scenario; `base: other.yaml` gives the keys, and the arms' options, that are not written in it.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -134,4 +134,6 @@ def load(path: str | Path) -> Scenario:
 def _keys(path: Path) -> dict[str, Any]:
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     base = content.pop("base", None)
-    return {**(_keys(path.parent / base) if base else {}), **content}
+    given = _keys(path.parent / base) if base else {}
+    options = {**given.get("options", {}), **content.get("options", {})}
+    return {**given, **content, "options": options}

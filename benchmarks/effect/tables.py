@@ -36,7 +36,7 @@ from benchmarks.effect.training_text import NAME as TRAINING_TEXT
 RESULTS = Path(__file__).resolve().parent / "results"
 PREFERRED: Column = ("preferred to human text, %", measure("judge"))
 ALL_OF_TEXT: Column = ("all measures of text, sum of logarithms", text_sum)
-NOT_TRAINED_ON = (
+ON_TEXT = (
     "mmd", "auc", "rep-1", "rep-2", "rep-3", "rep-4", "self-bleu", "mattr", "sentence length", "jensen-shannon",
 )  # fmt: skip
 
@@ -65,7 +65,7 @@ def cost(collected: Collected, sampler: str) -> str:
 
 
 def intervals(collected: Collected, sampler: str) -> str:
-    """What is quoted or not trained on, of people, SFT and DFT, with its human floor and 95 % intervals."""
+    """What is quoted or measured on text, of people, SFT and DFT, with its human floor and 95 % intervals."""
     arms = {arm: collected.of(arm, sampler) for arm in ("sft", collected.dft_arm(sampler))}
     everything = [run for runs in arms.values() for run in runs]
 
@@ -76,7 +76,7 @@ def intervals(collected: Collected, sampler: str) -> str:
         value, low, high = (mean(runs, get) for get in (measure(name), limit(name, 0), limit(name, 1)))
         return f"{value:.3g} [{low:.3g}, {high:.3g}]" if math.isfinite(low) else "-"
 
-    names = dict.fromkeys([*sorted(HUMAN.values()), *NOT_TRAINED_ON])
+    names = dict.fromkeys([*sorted(HUMAN.values()), *ON_TEXT])
     rows = [
         [name, cell(values(everything[:1], measure(name, "human"))), f"{mean(everything, measure(name, 'floor')):.3g}"]
         + [shown(runs, name) for runs in arms.values()]
@@ -103,7 +103,7 @@ def scenario_page(collected: Collected) -> str:
         judged = any("judge" in run["measures"] for run in runs)
         statistics = dict.fromkeys(name for run in runs for name in run["matched"])
         in_floors: list[Column] = [*((name, matched(name)) for name in statistics), ("geometric mean", distance)]
-        others: list[Column] = [*((name, measure(name, "floor_ratio")) for name in NOT_TRAINED_ON), ALL_OF_TEXT]
+        others: list[Column] = [*((name, measure(name, "floor_ratio")) for name in ON_TEXT), ALL_OF_TEXT]
         checks: list[Column] = [
             ("validation loss", perplexity("validation loss")),
             ("facts: recall", lambda run: run["probe"]["recall"]["value"]),
@@ -120,7 +120,7 @@ def scenario_page(collected: Collected) -> str:
             + ("" if judged else " It stands in for a preference: no judge endpoint was given."),
             "### Matched statistics, in human floors",
             by_arm(collected, sampler, in_floors),
-            "### Not trained on, in human floors",
+            "### Measured on decoded text, in human floors",
             by_arm(collected, sampler, others),
             f"In the last column a ratio below 1 counts as 1; without {', '.join(LATER)}, which not all runs have.",
             "### With floors and intervals",
@@ -170,7 +170,7 @@ def summary(everything: dict[str, Collected]) -> str:
         "on the training set's in turn, `dft_mixed_eighth_both_contexts` likewise while an eighth of its rows are of "
         "the reference; those that end in `_growing_window` have `window_growth: 0.25` as well.",
         "![Distances to human text in every scenario](all.png)",
-        table(["scenario", "sampler", "arm", "lines of the bar met", "of those people meet", "not met"], rows),
+        table(["scenario", "sampler", "arm", "lines of the bar met", "of those people do not miss", "not met"], rows),
         table(["scenario", "sampler", "arm", *(name for name, _ in QUOTED)], quoted),
     ]
     return "\n\n".join(parts) + "\n"

@@ -319,6 +319,26 @@ def test_the_overviews_row_of_a_scenario_is_what_its_runs_say() -> None:
     assert readme_part.smaller({"elsewhere": found["a"]}) == ""
 
 
+def test_runs_that_lack_a_statistic_have_no_mean_distance_to_compare() -> None:
+    """The geometric mean over five statistics beside one over six made an arm look nearer than it was."""
+    found = figures.Collected.load(REPOSITORY / "benchmarks/effect/results/a.json")
+    run = found.of("dft", "t0.7-p1")[0]
+    over_all = math.prod(max(1.0, ratio) for ratio in run["matched"].values()) ** (1 / 6)
+    assert figures.distance(run) == pytest.approx(over_all)
+    lacking = {name: one for name, one in run["matched"].items() if name != "punctuation_frequency"}
+    assert figures.distance({**run, "matched": lacking}) is None
+    dpo = [{**run, "arm": "dpo", "matched": lacking}]
+    fewer = replace(found, runs=[*(one for one in found.runs if one["arm"] != "dpo"), *dpo])
+    (row,) = (line for line in readme_part.smaller({"a": fewer}).splitlines() if line.startswith("| DPO"))
+    assert row.split(" | ")[1:3] == ["", format(figures.text_sum(run), ".0f")]
+
+
+def test_a_scenario_that_gives_one_arm_options_keeps_those_of_the_others() -> None:
+    folder = REPOSITORY / "benchmarks/effect/scenarios"
+    default, other = (scenarios.load(folder / f"{name}.yaml").options for name in ("a", "a-top-p"))
+    assert other == {**default, "entropy": {"beta": 0.8}} != default
+
+
 def test_an_arm_is_shown_by_contexts_only_with_all_of_a_scenarios_seeds() -> None:
     found = figures.Collected.load(REPOSITORY / "benchmarks/effect/results/b-2m-1000.json")
     arm, (first, *_) = "dft_both_contexts", found.scenario["seeds"]
