@@ -90,7 +90,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         dataloader = kwargs["train_dataloader"]
         self.setting = Setting(
             model,
-            kwargs.get("processing_class") or kwargs.get("tokenizer"),
+            host.tokenizer_of(kwargs),
             dataloader,
             processes,
             accelerator.autocast,
@@ -196,7 +196,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         self.metrics.add("dft/step_seconds", time.perf_counter() - started)
         every = self.config.sample_every
         if every and (self.progress.acted - 1) % every == 0:
-            tokenizer = kwargs.get("processing_class") or kwargs.get("tokenizer")
+            tokenizer = host.tokenizer_of(kwargs)
             for index in range(min(3, len(texts))):
                 self.metrics.sample(index, describe(tokenizer, texts, index))
 

@@ -206,6 +206,11 @@ class WindowSampler:
             pieces += [found[index] for index in order]
         return pieces[:count]
 
+    @property
+    def one_each(self) -> bool:
+        """Whether every document is one window, however long: answers to prompts, or texts from their start."""
+        return self.from_start or all(document.prompted for document in self.documents)
+
     def pieces(self) -> int:
         """About how many windows there are before they begin to overlap."""
         return sum(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -33,6 +33,12 @@ def find_trainer(callback: Any) -> Any:
             return owner
         frame = frame.f_back  # type: ignore[assignment]
     raise UnsupportedRunError("DFTCallback was not called by a transformers Trainer: pass it in `callbacks=`")
+
+
+def tokenizer_of(given: Mapping[str, Any]) -> Any:
+    """The tokenizer among what a Trainer hands its callbacks: a processor of several kinds of input has it inside."""
+    passed = given.get("processing_class") or given.get("tokenizer")
+    return getattr(passed, "tokenizer", passed)
 
 
 def processes(accelerator: Any) -> Processes:

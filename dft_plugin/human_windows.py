@@ -31,12 +31,12 @@ def cut_windows(config: DFTConfig, documents: Sequence[Document], *, from_start:
     """Human windows, none overlapping another as far as the text reaches.
 
     Raises:
-        ReferenceError: when the text is too short, saying how many tokens are needed.
+        ReferenceError: when there is too little text, saying how much is needed.
     """
     sampler = window_sampler(config, documents, from_start=from_start)
     available = sampler.pieces()
     tokens = sum(document.stop - document.start for document in sampler.usable())
-    check_enough(name, tokens, available, config.rollout.max_new_tokens)
+    check_enough(name, tokens, available, config.rollout.max_new_tokens, one_each=sampler.one_each)
     generator = torch.Generator().manual_seed(seed_of(config.seed, 0))
     return sampler.sample(min(config.reference_windows, available), generator)
 

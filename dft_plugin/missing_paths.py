@@ -1,4 +1,4 @@
-"""Local paths in a configuration of TRL or Axolotl at which there is nothing."""
+"""Local paths in a configuration of TRL or Axolotl: those at which there is nothing, and the files of data sets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from dft_plugin.plugins import nearest
 _MODELS = {TRL: ("model_name_or_path",), AXOLOTL: ("base_model", "tokenizer_config")}
 _DATA_SETS = {TRL: ("dataset_name", "datasets"), AXOLOTL: ("datasets", "test_datasets", "pretraining_dataset")}
 _SETTINGS = ("deepspeed", "deepspeed_config_file", "accelerate_config", "config_file")
-_READERS = {"json", "csv", "parquet", "text", "arrow"}
+_SUFFIXES = {
+    ".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet", ".txt": "text", ".arrow": "arrow",
+}  # fmt: skip
+"""Ends of data files' names, and what reads them."""
+_READERS = set(_SUFFIXES.values())
 """What `datasets` takes as the path of a data set where `data_files` names the files."""
 
 
@@ -26,8 +30,8 @@ def missing_paths(config: Mapping[str, Any], host: str) -> Iterator[str]:
                 "(give the folder that holds the model, or its name on the hub)"
             )
     for key in _DATA_SETS.get(host, ()):
-        for entry in _entries(config.get(key)):
-            yield from (f"{key}: {said}" for said in _missing_data(entry))
+        for entry in entries(config.get(key)):
+            yield from (f"{key}: {said}" for said in _missing_data(entry, host))
     for key in _SETTINGS:
         given = config.get(key)
         if isinstance(given, str) and Path(given).suffix in (".json", ".yaml", ".yml") and not Path(given).is_file():
@@ -43,7 +47,8 @@ def _explicit(name: str) -> bool:
     return Path(name).is_absolute() or name.startswith(("./", "../"))
 
 
-def _entries(given: Any) -> Iterator[Mapping[str, Any]]:
+def entries(given: Any) -> Iterator[Mapping[str, Any]]:
+    """The data sets that a key names: one or a list, each a path or its keys."""
     for entry in given if isinstance(given, list | tuple) else [given]:
         if isinstance(entry, Mapping):
             yield entry
@@ -51,11 +56,27 @@ def _entries(given: Any) -> Iterator[Mapping[str, Any]]:
             yield {"path": entry}
 
 
-def _missing_data(entry: Mapping[str, Any]) -> Iterator[str]:
+def local_data(entry: Mapping[str, Any]) -> list[Path]:
+    """The files or the folder a data set is read from, those that are on this machine."""
     path = str(entry.get("path") or "")
-    a_file = Path(path).suffix in (".jsonl", ".json", ".csv", ".parquet", ".txt", ".arrow") and "://" not in path
+    if path not in _READERS:
+        return [Path(path)] if path and Path(path).exists() else []
+    folder = Path(str(entry.get("data_dir") or ""))
+    named = [folder / Path(file).expanduser() for file in _files(entry.get("data_files"))]
+    return [Path(found) for file in named for found in sorted(glob(str(file), recursive=True))]
+
+
+def _missing_data(entry: Mapping[str, Any], host: str) -> Iterator[str]:
+    path = str(entry.get("path") or "")
+    suffix = Path(path).suffix
+    a_file = suffix in _SUFFIXES and "://" not in path
     if (_explicit(path) or a_file) and not Path(path).exists():
         yield f"{path}: there is no such file or folder.{_nearby(path)}{_from_here(path)}"
+    elif host == TRL and a_file and Path(path).is_file():
+        yield (
+            f"{path}: it is a file, and TRL takes a folder or a name on the hub there: give "
+            f"`datasets: [{{path: {_SUFFIXES[suffix]}, data_files: {path}}}]`"
+        )
     elif path in _READERS or Path(path).is_dir():
         folder = Path(str(entry.get("data_dir") or "")) if path in _READERS else Path(path)
         for file in _files(entry.get("data_files")):
@@ -85,4 +106,4 @@ def _from_here(path: str) -> str:
     return "" if Path(path).is_absolute() else f" Relative paths begin at {Path.cwd()}"
 
 
-__all__ = ["missing_folder", "missing_paths"]
+__all__ = ["entries", "local_data", "missing_folder", "missing_paths"]

@@ -51,7 +51,7 @@ def json_schema() -> dict[str, Any]:
     schema["properties"]["statistics"].pop("items")
     schema["properties"]["statistics"].pop("type")
     schema["properties"]["statistics"].pop("minItems", None)
-    entries = {"type": "array", "minItems": 1, "items": {"anyOf": [names, *named, one]}}
+    entries = {"type": "array", "items": {"anyOf": [names, *named, one]}}
     schema["properties"]["statistics"]["anyOf"] = [names, entries]
     return schema
 

@@ -42,6 +42,8 @@ def _of_trainer(trainer: Any, config: DFTConfig) -> Iterator[str]:
             f"the trainer is a {other}: the term and `calibration` are defined beside supervised fine-tuning's "
             "cross-entropy; use SFTTrainer, or leave DFTCallback out"
         )
+    if config.statistics and getattr(trainer, "processing_class", None) is None:
+        yield "the trainer has no tokenizer, by which texts are read: give it one, processing_class=tokenizer"
     early = steps_too_early(_named(args, "optim"))
     if config.statistics and early is not None:
         yield early

@@ -44,7 +44,8 @@ def finished(
     Raises:
         ReferenceError: when there is too little text.
     """
-    check_enough("the corpus", int(count.tokens.sum()), count.windows, record["sampling"]["max_new_tokens"])
+    length = record["sampling"]["max_new_tokens"]
+    check_enough("the corpus", int(count.tokens.sum()), count.windows, length, one_each=record["from_start"])
     statistics = make_statistics(entries, vocabulary)
     accumulation = Accumulation(statistics, vocabulary.size)
     if isinstance(count.sample, Drawn):

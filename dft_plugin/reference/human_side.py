@@ -57,13 +57,22 @@ class HumanSide:
         return measured(accumulation, matched, self.grouped, self.sampled, total, windows)
 
 
-def check_enough(name: str, tokens: int, windows: int, length: int) -> None:
+def check_enough(name: str, tokens: int, windows: int, length: int, *, one_each: bool = False) -> None:
     """Whether there is human text enough, before it is counted.
 
+    Args:
+        name, tokens, windows, length: of the text, and how long a window is at most.
+        one_each: whether every document is one window, however long it is.
+
     Raises:
-        ReferenceError: naming the text, and how many tokens are needed for windows of `length`.
+        ReferenceError: naming the text, and how many tokens, or documents, are needed.
     """
     if windows < LEAST_WINDOWS:
+        if one_each:
+            raise ReferenceError(
+                f"{name} has {windows} texts with something to count; at least {LEAST_WINDOWS} are needed, for each "
+                "counts once, after its prompt or from its start, however long it is: give more texts"
+            )
         raise ReferenceError(
             f"{name} has {tokens:,} tokens of human text, {windows} windows of {length}; at least {LEAST_WINDOWS} "
             f"windows are needed, about {LEAST_WINDOWS * length:,} tokens: give more text, or lower "

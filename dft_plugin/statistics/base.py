@@ -45,7 +45,6 @@ class Statistic(Generic[OptionsType]):
         name: the name users write in `statistics:`.
         support: what the summary is, which decides the distances that can be used.
         distance: name of the default distance.
-        on_by_default: whether the statistic is part of the default list.
         Options: pydantic model of the statistic's own options.
         version: raised whenever the accumulator changes meaning; part of a reference file.
         needs_text: whether it looks things up in human text that is counted in no other way (`Vocabulary.human_text`).
@@ -58,7 +57,6 @@ class Statistic(Generic[OptionsType]):
     name: ClassVar[str]
     support: ClassVar[Support]
     distance: ClassVar[str]
-    on_by_default: ClassVar[bool] = True
     version: ClassVar[int] = 1
     needs_text: ClassVar[bool] = False
     needs_model: ClassVar[bool] = False

@@ -116,7 +116,6 @@ class HiddenState(Statistic[HiddenStateOptions]):
     name = "hidden_state"
     support = "vector"
     distance = "l2"
-    on_by_default = False
     needs_model = True
     needs_hidden = True
     needs_credit = True

@@ -202,7 +202,6 @@ class ParagraphLength(_WordIntervals):
 
     name = "paragraph_length"
     kinds = ("newline",)
-    on_by_default = False
     Options = ParagraphOptions
 
 
@@ -220,7 +219,6 @@ class TextLength(Statistic[TextLengthOptions]):
     name = "text_length"
     support = "ordered"
     distance = "energy"
-    on_by_default = False
     Options = TextLengthOptions
 
     def __init__(self, vocabulary: Vocabulary, options: TextLengthOptions) -> None:

@@ -118,7 +118,6 @@ class NgramRarity(Statistic[RarityOptions]):
     name = "ngram_rarity"
     support = "ordered"
     distance = "jensen_shannon"
-    on_by_default = False
     needs_text = True
     Options = RarityOptions
 

@@ -32,7 +32,6 @@ class WordLength(Statistic[WordLengthOptions]):
     name = "word_length"
     support = "ordered"
     distance = "energy"
-    on_by_default = False
     Options = WordLengthOptions
 
     def __init__(self, vocabulary: Vocabulary, options: WordLengthOptions) -> None:

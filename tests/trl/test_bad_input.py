@@ -52,6 +52,13 @@ def test_compute_loss_func() -> None:
         trainer.train()
 
 
+def test_a_trainer_without_a_tokenizer() -> None:
+    trainer = trainer_of(tiny.model("llama"), ROWS, [DFTCallback(**term_options())])
+    trainer.processing_class = trainer.callback_handler.processing_class = None
+    with pytest.raises(UnsupportedRunError, match=r"no tokenizer.*processing_class=tokenizer"):
+        trainer.train()
+
+
 def test_two_callbacks() -> None:
     assert "2 DFTCallbacks" in refused([DFTCallback(**term_options()), DFTCallback(**term_options())])
 

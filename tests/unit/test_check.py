@@ -499,16 +499,34 @@ def test_another_dft_is_noted(folder: Path) -> None:
 def test_a_book_beside_prompted_training_texts_is_one_window(folder: Path) -> None:
     """Where the run trains on answers, human texts count from their beginning: one window each."""
     (folder / "book.txt").write_text("\n\n".join(tiny.paragraphs()), encoding="utf-8")
-    write_rows(folder / "answers.jsonl", [{"prompt": "Go on.", "completion": "So it went."}] * 4)
-    write_rows(folder / "texts.jsonl", [{"text": "So it went."}] * 4)
+    for name, row in (
+        ("answers", {"prompt": "Go on.", "completion": "So it went."}),
+        ("texts", {"text": "So it went."}),
+    ):
+        (folder / name).mkdir()
+        write_rows(folder / name / "rows.jsonl", [row] * 4)
+        write_rows(folder / f"{name}.jsonl", [row] * 4)
     block = {**SMALL, "reference": str(folder / "book.txt"), "statistics": "novelty"}
-    prompted = trl(folder, dft=block, dataset_name=str(folder / "answers.jsonl"))
-    assert "at least 32 windows are needed" in only_problem(prompted)
-    assert check({**prompted, "completion_only_loss": False}).problems == []
-    assert check(trl(folder, dft=block, dataset_name=str(folder / "texts.jsonl"))).problems == []
+    files = [{"path": "json", "data_files": str(folder / f"{name}.jsonl")} for name in ("answers", "texts")]
+    for named in ({"dataset_name": str(folder / "answers")}, {"datasets": files[:1]}):
+        prompted = trl(folder, dft=block, **named)
+        assert "has 1 texts with something to count; at least 32 are needed" in only_problem(prompted)
+        assert check({**prompted, "completion_only_loss": False}).problems == []
+    for named in ({"dataset_name": str(folder / "texts")}, {"datasets": files}):
+        assert check(trl(folder, dft=block, **named)).problems == []
     data = [{"path": str(folder / "answers.jsonl"), "type": "alpaca"}]
-    assert "at least 32 windows are needed" in only_problem(axolotl(folder, dft=block, datasets=data))
+    assert "each counts once, after its prompt" in only_problem(axolotl(folder, dft=block, datasets=data))
     assert check(axolotl(folder, dft=block, datasets=[{**data[0], "type": "completion"}])).problems == []
+
+
+def test_a_file_as_the_name_of_trls_data_set(folder: Path) -> None:
+    """`load_dataset` finds no data file in a file."""
+    path = folder / "human.jsonl"
+    said = only_problem(trl(folder, dft=SMALL, dataset_name=str(path)))
+    assert said.startswith(f"dataset_name: {path}: it is a file")
+    assert f"give `datasets: [{{path: json, data_files: {path}}}]`" in said
+    assert check(trl(folder, dft=SMALL, datasets=[{"path": "json", "data_files": str(path)}])).problems == []
+    assert check(axolotl(folder, dft=SMALL, datasets=[{"path": str(path), "type": "completion"}])).problems == []
 
 
 def test_report_of_a_good_file() -> None:
