@@ -128,8 +128,9 @@ class DFTConfig(Block):
         default=256,
         ge=1,
         description="over how many texts, of all processes, the distances run that are logged and say how strong the "
-        "term is; up to one step's: each step by itself. More tell smaller distances from chance, so that the term "
-        "fades later, at more cost (benchmarks/LOG.md, 20 to 22 and 27)",
+        "term is, the latest counting most: a step of n texts lessens what came before by n / window, which is worth "
+        "2 window - n texts, and floors are of that; up to one step's: each step by itself. More tell smaller "
+        "distances from chance, so that the term fades later, at more cost (benchmarks/LOG.md, 20 to 22 and 27)",
     )
     window_growth: float = Field(
         default=0.0,

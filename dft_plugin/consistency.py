@@ -23,7 +23,7 @@ def check(config: DFTConfig) -> None:
     """
     for entry in config.statistics:
         statistic_config.check(entry)
-    rules = (_of_files, _of_statistics, _without_statistics, _of_balance, _of_steps)
+    rules = (_of_files, _of_sampler, _of_statistics, _without_statistics, _of_balance, _of_steps)
     found = chain.from_iterable(rule(config) for rule in rules)
     if (contradiction := next(found, None)) is not None:
         raise ValueError(contradiction)
@@ -35,6 +35,14 @@ def _of_files(config: DFTConfig) -> Iterator[str]:
         yield "reference is empty: give `train`, a file or folder of human text, or a shipped domain"
     if "" in config.rollout.kinds:
         yield "rollout.prompts has an empty entry: give `train` or a file of prompts or texts"
+
+
+def _of_sampler(config: DFTConfig) -> Iterator[str]:
+    if config.rollout.top_k == 1 and config.weight != 0 and config.statistics:
+        yield (
+            "rollout.top_k is 1: the one token that greedy decoding takes has probability 1 whatever the model, so "
+            "that the term has no gradient; match the text of a sampler that draws, or only measure with weight: 0"
+        )
 
 
 def _of_statistics(config: DFTConfig) -> Iterator[str]:

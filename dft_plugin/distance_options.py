@@ -10,7 +10,7 @@ import torch
 from pydantic import ConfigDict, ValidationError, create_model
 
 from dft_plugin.block import Block
-from dft_plugin.distances import Distance, default_options
+from dft_plugin.distances import Distance, default_options, mmd
 from dft_plugin.explained import explain
 
 _SUMMARIES = 2
@@ -36,7 +36,7 @@ def checked_options(distance: Distance, support: str, given: Mapping[str, Any]) 
     model = _model(distance)
     try:
         options = model.model_validate(dict(given)).model_dump(exclude_unset=True)
-        _measure(distance, {**default_options(distance.name, support), **options})
+        _measure(distance, support, {**default_options(distance.name, support), **options})
     except ValidationError as error:
         said = explain(error, list(model.model_fields))
     except (TypeError, ValueError) as error:
@@ -58,10 +58,15 @@ def _model(distance: Distance) -> type[Block]:
     return create_model("DistanceOptions", __base__=base, **fields)
 
 
-def _measure(distance: Distance, options: Mapping[str, Any]) -> None:
-    """Two small laws: a distance says itself which values it does not take."""
+def _measure(distance: Distance, support: str, options: Mapping[str, Any]) -> None:
+    """Two small laws: a distance says itself which values it does not take, but not what its positions mean."""
     law = torch.tensor([0.5, 0.5])
     distance.function(law, law, **options)
+    if distance.function is mmd and support != "ordered" and options["kernel"] != "delta":
+        raise ValueError(
+            f"kernel {options['kernel']!r} compares positions on a line, and this statistic's summary is {support}: "
+            "its positions say nothing; use delta, the default there"
+        )
 
 
 __all__ = ["checked_options"]

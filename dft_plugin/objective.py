@@ -260,7 +260,11 @@ def mean_distance(raw: Mapping[str, Tensor]) -> float:
 
 
 def floor_ratios(raw: Mapping[str, Tensor], floors: Mapping[str, float]) -> dict[str, float]:
-    """component -> distance / human-versus-human floor; 1 = as close as another human sample."""
+    """component -> distance / human-versus-human floor; 1 = as close as another human sample, of counts.
+
+    Expectations under the model vary less than counts: during a run text that is people's own shows about 0.5 in words,
+    n-grams and openings.
+    """
     return {key: float(value.detach().mean()) / floors[key] for key, value in raw.items()}
 
 

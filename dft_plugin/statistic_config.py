@@ -44,7 +44,7 @@ class DFTStatisticConfig(Block):
         default=None,
         ge=1,
         description="each entry of a text's derivative of this distance is held within this many times the root mean "
-        "square of them all, so that no single token or event rules; null: no limit",
+        "square of those that are not 0, so that no single token or event rules; null: no limit",
     )
 
     @property

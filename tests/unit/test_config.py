@@ -165,6 +165,21 @@ def test_options_that_a_distance_does_not_take(distance: str, options: dict[str,
     assert said in found
 
 
+@pytest.mark.parametrize(("statistic", "kernel"), [("token_frequency", "linear"), ("ngram_frequency", "gaussian")])
+def test_a_kernel_of_positions_where_a_summary_has_none(statistic: str, kernel: str) -> None:
+    """Linear on tokens is the difference of mean ids: 0 between laws that share no token."""
+    entry = {"distance": "mmd", "distance_options": {"kernel": kernel}}
+    assert f"kernel '{kernel}' compares positions on a line" in message({"statistics": [{statistic: entry}]})
+    entry = {"distance": "mmd", "distance_options": {"kernel": "delta"}}
+    assert parse({"statistics": [{statistic: entry}]}).statistics[0].distance_options == {"kernel": "delta"}
+
+
+def test_greedy_decoding_has_no_gradient_and_can_be_measured() -> None:
+    greedy = {"rollout": {"top_k": 1}}
+    assert "rollout.top_k is 1" in message(greedy)
+    assert parse({**greedy, "weight": 0}).rollout.top_k == 1
+
+
 def test_options_that_a_distance_takes() -> None:
     def options(**entry: Any) -> dict[str, Any]:
         return parse({"statistics": [{"sentence_length": entry}]}).statistics[0].distance_options
