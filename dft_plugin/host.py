@@ -62,12 +62,12 @@ def loss_scale(accelerator: Any) -> float:
 
 
 def add_to_logs(trainer: Any, drain: Callable[[], dict[str, Any]]) -> None:
-    """Adds what `drain` returns to each training log line, before any reporter sees it."""
+    """Adds what `drain` returns to each training log line and the run's last, before any reporter sees it."""
     original = _unhooked(trainer.log)
 
     def log(logs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        if "loss" in logs:
-            logs = {**logs, **drain()}
+        if "loss" in logs or "train_loss" in logs:
+            logs.update(drain())
         return original(logs, *args, **kwargs)
 
     log.dft_original = original  # type: ignore[attr-defined]

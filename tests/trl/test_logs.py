@@ -54,6 +54,22 @@ def test_a_line_over_several_steps_is_their_mean() -> None:
         assert [line[key] for line in two.logs[:2]] == pytest.approx([sum(each[:2]) / 2, sum(each[2:]) / 2])
 
 
+def test_the_line_that_ends_the_run_holds_what_no_other_did() -> None:
+    """Lines come less often than the run is long; evaluations, which come between, take nothing."""
+    evaluation = {"eval_strategy": "steps", "eval_steps": 1, "eval_rows": ROWS[:4]}
+    each = train(tiny.model("llama"), ROWS, DFTCallback(**term_options(weight=0.5)), max_steps=3, **evaluation)
+    one = train(
+        tiny.model("llama"), ROWS, DFTCallback(**term_options(weight=0.5)), max_steps=3, logging_steps=10, **evaluation
+    )
+    lines = [line for line in one.logs if "dft/loss" in line]
+    assert len(lines) == 1
+    assert "train_loss" in lines[0]
+    for key in ("dft/loss", "dft/distance/entropy", "dft/gradient_ratio"):
+        steps = [line[key] for line in each.logs if "loss" in line]
+        assert lines[0][key] == pytest.approx(sum(steps) / 3)
+    assert not any(key.startswith("dft/") for key in each.logs[-1])
+
+
 def test_interval_start_end_and_warmup() -> None:
     settings = term_options(weight=0.8, start_step=1, end_step=6, warmup_steps=4, rollout={"interval": 2})
     callback = DFTCallback(**settings)
