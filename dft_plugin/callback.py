@@ -17,7 +17,7 @@ from dft_plugin import announcement, host, run_report
 from dft_plugin.assembly import Setting, assemble
 from dft_plugin.backward import Attachment, OwnBackward, choose_backward
 from dft_plugin.calibration import Calibration, prediction_temperature
-from dft_plugin.checkpoints import check_same_human_text, decode, encode, stored
+from dft_plugin.checkpoints import check_same_term, decode, encode, stored
 from dft_plugin.config import DFTConfig, parse
 from dft_plugin.gathering import Gathering, can_be_read_once
 from dft_plugin.gradients import trainable
@@ -283,7 +283,7 @@ class DFTCallback(TrainerCallback, ExportableState):
                 "the checkpoint holds a term's state, and statistics is empty: resume with the `statistics` it was "
                 "written with"
             )
-        check_same_human_text(self.config, before)
+        check_same_term(self.config, before)
         self.progress = Progress.restored(attributes)
         if self.own is not None:
             self.own.cross_entropy_norm = attributes["cross_entropy_norm"]
