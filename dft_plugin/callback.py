@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         self.schedule = Schedule.of(self.config, state.max_steps)
         host.add_to_logs(trainer, self.metrics.drain)
         host.before_clipping(trainer, self._on_gradients_ready)
+        host.during_training_steps(trainer, self, self._training_step)
         model = kwargs["model"]
         accelerator = trainer.accelerator
         processes = host.processes(accelerator)
@@ -105,7 +107,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         if not self.config.statistics:
             self._begin_without_term(state)
         elif can_be_read_once(dataloader.dataset):
-            self.gathering = Gathering(self.config, processes, partial(host.on_inputs, trainer))
+            self.gathering = Gathering(self.config, processes)
             self._say(f"dft: the data set can be read only once: the term acts after {self.gathering.wanted} windows")
         else:
             self._assemble(state)
@@ -120,6 +122,24 @@ class DFTCallback(TrainerCallback, ExportableState):
         if getattr(self._trainer.args, "torch_compile", False):
             torch._dynamo.reset()  # what an earlier run compiled has no hook, and none is looked for
         return Calibration(model, temperature)
+
+    @property
+    def _hooks(self) -> list[Attachment | Calibration]:
+        """On the model's decoder."""
+        return [hook for hook in (self.attachment, self.calibration) if hook is not None]
+
+    @contextmanager
+    def _training_step(self, inputs: Any) -> Iterator[None]:
+        """Around the host's forward and backward pass, where alone the hooks act: Ctrl-C leaves them on the model."""
+        if self.gathering is not None:
+            self.gathering.take(inputs)
+        try:
+            for hook in self._hooks:
+                hook.acting = True
+            yield
+        finally:
+            for hook in self._hooks:
+                hook.acting = False
 
     def _begin_without_term(self, state: Any) -> None:
         """Nothing is matched: calibration acts by itself."""
@@ -246,9 +266,8 @@ class DFTCallback(TrainerCallback, ExportableState):
         self.metrics.set("dft/skipped", float(self.progress.skipped))
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        for hook in (self.attachment, self.calibration):
-            if hook is not None:
-                hook.remove()
+        for hook in self._hooks:
+            hook.remove()
         if self.config.statistics:
             self.progress.ended(
                 state.global_step, self.schedule, waited="" if self.gathering is None else self.gathering.waited()
