@@ -79,8 +79,8 @@ class DFTCallback(TrainerCallback, ExportableState):
     # ---- the run -------------------------------------------------------------------------------------
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._trainer = trainer = host.find_trainer(self)
-        self.progress = Progress()
+        trainer = host.find_trainer(self)
+        self._forget(trainer)
         check_supported(trainer, state, self.config)
         self.schedule = Schedule.of(self.config, state.max_steps)
         host.add_to_logs(trainer, self.metrics.drain)
@@ -111,6 +111,14 @@ class DFTCallback(TrainerCallback, ExportableState):
             self._say(f"dft: the data set can be read only once: the term acts after {self.gathering.wanted} windows")
         else:
             self._assemble(state)
+
+    def _forget(self, trainer: Any) -> None:
+        """What was of an earlier run; how far a bound on held-out loss has come only where another model is trained."""
+        if trainer is not self._trainer or getattr(trainer, "model_init", None) is not None:
+            self.guard = Guards(self.config)
+        self._trainer = trainer
+        self.metrics, self.progress = Metrics(), Progress()
+        self.term = self.gathering = self.report = None
 
     def _calibrated(self, model: Any) -> Calibration | None:
         """None where next-token prediction stays at temperature 1."""

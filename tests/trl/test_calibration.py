@@ -20,9 +20,11 @@ from tests.training import (
     At,
     Gradient,
     Recorder,
+    Stopped,
     combined,
     norm_squared,
     relative_error,
+    stop,
     term_options,
     train,
     trainer_of,
@@ -207,14 +209,6 @@ def test_nothing_else_is_touched() -> None:
     assert torch.equal(trained(input_ids=tokens).logits, plain.trainer.model.train()(input_ids=tokens).logits)
     ones = [train(model, rows, DFTCallback(**term_options(weight=0.3, calibration=share))) for share in (0.0, 1.0)]
     assert all(torch.equal(ones[0].weights[name], ones[1].weights[name]) for name in ones[0].weights)
-
-
-class Stopped(BaseException):
-    """As KeyboardInterrupt, which would end the tests."""
-
-
-def stop(state: Any, kwargs: Any) -> None:
-    raise Stopped
 
 
 @pytest.mark.parametrize("next_options", [None, {"calibration": 0.0, "weight": 0}, {}], ids=["plain", "off", "again"])
