@@ -35,12 +35,6 @@ def find_trainer(callback: Any) -> Any:
     raise UnsupportedRunError("DFTCallback was not called by a transformers Trainer: pass it in `callbacks=`")
 
 
-def _calls(trainer: Any, callback: Any) -> bool:
-    """Whether it is a Trainer, and this is one of its callbacks."""
-    handler = getattr(trainer, "callback_handler", None)
-    return handler is not None and any(entry is callback for entry in handler.callbacks)
-
-
 def processes(accelerator: Any) -> Processes:
     """The data-parallel processes of an accelerator."""
     if accelerator.num_processes == 1:
@@ -124,6 +118,12 @@ def after_model_card(trainer: Any, add: Callable[[], None]) -> None:
 
     create_model_card.dft_original = original  # type: ignore[attr-defined]
     trainer.create_model_card = create_model_card
+
+
+def _calls(trainer: Any, callback: Any) -> bool:
+    """Whether it is a Trainer, and this is one of its callbacks."""
+    handler = getattr(trainer, "callback_handler", None)
+    return handler is not None and any(entry is callback for entry in handler.callbacks)
 
 
 def _unhooked(function: Callable[..., Any]) -> Callable[..., Any]:
