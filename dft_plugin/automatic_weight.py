@@ -7,6 +7,9 @@ import math
 CROSS_ENTROPY_MEMORY = 0.5
 """How much of the running cross-entropy gradient norm each step keeps."""
 
+NO_GRADIENT = 2.0**-63
+"""A norm below this is 0: its square is less than the smallest normal float32, in which it was added up."""
+
 
 def running_norm(before: float | None, norm: float) -> float | None:
     """Exponential running mean of cross-entropy's gradient norm; norms that are 0 or not finite are left out."""
@@ -17,5 +20,5 @@ def running_norm(before: float | None, norm: float) -> float | None:
 
 
 def automatic_weight(fraction: float, cross_entropy_norm: float, norm: float) -> float:
-    """The weight at which the term's gradient, of norm `norm`, has `fraction` of cross-entropy's."""
-    return fraction * cross_entropy_norm / max(norm, 1e-30)
+    """The weight at which a gradient of the term of this norm has `fraction` of cross-entropy's; 0 where it is none."""
+    return fraction * cross_entropy_norm / norm if norm >= NO_GRADIENT else 0.0

@@ -149,10 +149,14 @@ class Attachment:
 
     Args:
         decoder: the module whose output carries the loss.
+
+    Attributes:
+        acting: whether the host is at a training step; a hook that an interrupted run has left does nothing.
     """
 
     def __init__(self, decoder: nn.Module) -> None:
         self._waiting: tuple[DistributionTerm, Evaluation, float] | None = None
+        self.acting = False
         self._handle = decoder.register_forward_hook(self._hook)
 
     @property
@@ -168,7 +172,7 @@ class Attachment:
         self._handle.remove()
 
     def _hook(self, module: nn.Module, args: Any, output: Any) -> Any:
-        if self._waiting is None or not torch.is_grad_enabled():
+        if not self.acting or self._waiting is None or not torch.is_grad_enabled():
             return None
         term, evaluation, gradient = self._waiting
         self._waiting = None  # the surrogate calls the decoder too

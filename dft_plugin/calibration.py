@@ -10,17 +10,12 @@ beta = T has T times that gradient: Li et al., "Preserving Diversity in Supervis
 from __future__ import annotations
 
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from torch import nn
-from torch.utils.hooks import RemovableHandle
 
 from dft_plugin.config import DFTConfig
 from dft_plugin.language_model import decoder_of, head_layer_of, head_of
 from dft_plugin.progress import DistributionTermError
-
-_hooked: WeakKeyDictionary[nn.Module, RemovableHandle] = WeakKeyDictionary()
-"""Decoder -> its hook. A run that was interrupted leaves one behind, and the next would divide twice."""
 
 
 class Calibration:
@@ -33,6 +28,7 @@ class Calibration:
         temperature: T, from `prediction_temperature`.
 
     Attributes:
+        acting: whether the host is at a training step; a hook that an interrupted run has left does nothing.
         share: 0 to 1, how far it is in effect: the divisor is T^share.
         acted: whether it has been in effect in any pass.
     """
@@ -41,11 +37,9 @@ class Calibration:
         self.temperature = temperature
         self.share = 0.0
         self.acted = False
+        self.acting = False
         self._head = head_layer_of(model)
-        decoder = decoder_of(model)
-        if decoder in _hooked:
-            _hooked[decoder].remove()
-        self._handle = _hooked[decoder] = decoder.register_forward_hook(self._hook)
+        self._handle = decoder_of(model).register_forward_hook(self._hook)
 
     def check_acted(self) -> None:
         """At the end of a step.
@@ -65,7 +59,7 @@ class Calibration:
 
     def _hook(self, module: nn.Module, args: Any, output: Any) -> Any:
         # The decoder itself may be in training mode in the term's passes, for gradient checkpointing.
-        if self.share == 0 or not self._head.training:
+        if not self.acting or self.share == 0 or not self._head.training:
             return None
         self.acted = True
         scale = self.temperature**-self.share

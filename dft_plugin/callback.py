@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from dft_plugin import announcement, host, run_report
 from dft_plugin.assembly import Setting, assemble
 from dft_plugin.backward import Attachment, OwnBackward, choose_backward
 from dft_plugin.calibration import Calibration, prediction_temperature
-from dft_plugin.checkpoints import check_same_human_text, decode, encode, stored
+from dft_plugin.checkpoints import check_same_term, decode, encode, stored
 from dft_plugin.config import DFTConfig, parse
 from dft_plugin.gathering import Gathering, can_be_read_once
 from dft_plugin.gradients import trainable
@@ -78,12 +79,13 @@ class DFTCallback(TrainerCallback, ExportableState):
     # ---- the run -------------------------------------------------------------------------------------
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._trainer = trainer = host.find_trainer(self)
-        self.progress = Progress()
+        trainer = host.find_trainer(self)
+        self._forget(trainer)
         check_supported(trainer, state, self.config)
         self.schedule = Schedule.of(self.config, state.max_steps)
         host.add_to_logs(trainer, self.metrics.drain)
         host.before_clipping(trainer, self._on_gradients_ready)
+        host.during_training_steps(trainer, self, self._training_step)
         model = kwargs["model"]
         accelerator = trainer.accelerator
         processes = host.processes(accelerator)
@@ -105,10 +107,18 @@ class DFTCallback(TrainerCallback, ExportableState):
         if not self.config.statistics:
             self._begin_without_term(state)
         elif can_be_read_once(dataloader.dataset):
-            self.gathering = Gathering(self.config, processes, partial(host.on_inputs, trainer))
+            self.gathering = Gathering(self.config, processes)
             self._say(f"dft: the data set can be read only once: the term acts after {self.gathering.wanted} windows")
         else:
             self._assemble(state)
+
+    def _forget(self, trainer: Any) -> None:
+        """What was of an earlier run; how far a bound on held-out loss has come only where another model is trained."""
+        if trainer is not self._trainer or getattr(trainer, "model_init", None) is not None:
+            self.guard = Guards(self.config)
+        self._trainer = trainer
+        self.metrics, self.progress = Metrics(), Progress()
+        self.term = self.gathering = self.report = None
 
     def _calibrated(self, model: Any) -> Calibration | None:
         """None where next-token prediction stays at temperature 1."""
@@ -120,6 +130,24 @@ class DFTCallback(TrainerCallback, ExportableState):
         if getattr(self._trainer.args, "torch_compile", False):
             torch._dynamo.reset()  # what an earlier run compiled has no hook, and none is looked for
         return Calibration(model, temperature)
+
+    @property
+    def _hooks(self) -> list[Attachment | Calibration]:
+        """On the model's decoder."""
+        return [hook for hook in (self.attachment, self.calibration) if hook is not None]
+
+    @contextmanager
+    def _training_step(self, inputs: Any) -> Iterator[None]:
+        """Around the host's forward and backward pass, where alone the hooks act: Ctrl-C leaves them on the model."""
+        if self.gathering is not None:
+            self.gathering.take(inputs)
+        try:
+            for hook in self._hooks:
+                hook.acting = True
+            yield
+        finally:
+            for hook in self._hooks:
+                hook.acting = False
 
     def _begin_without_term(self, state: Any) -> None:
         """Nothing is matched: calibration acts by itself."""
@@ -246,9 +274,8 @@ class DFTCallback(TrainerCallback, ExportableState):
         self.metrics.set("dft/skipped", float(self.progress.skipped))
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        for hook in (self.attachment, self.calibration):
-            if hook is not None:
-                hook.remove()
+        for hook in self._hooks:
+            hook.remove()
         if self.config.statistics:
             self.progress.ended(
                 state.global_step, self.schedule, waited="" if self.gathering is None else self.gathering.waited()
@@ -283,7 +310,7 @@ class DFTCallback(TrainerCallback, ExportableState):
                 "the checkpoint holds a term's state, and statistics is empty: resume with the `statistics` it was "
                 "written with"
             )
-        check_same_human_text(self.config, before)
+        check_same_term(self.config, before)
         self.progress = Progress.restored(attributes)
         if self.own is not None:
             self.own.cross_entropy_norm = attributes["cross_entropy_norm"]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from dft_plugin import plugins
 from dft_plugin.config import DFTConfig
+from dft_plugin.distances import default_options
 from dft_plugin.host import UnsupportedRunError
+from dft_plugin.statistic_config import DFTStatisticConfig
 
 
 def stored(state: Any, name: str, part: str = "attributes") -> dict[str, Any]:
@@ -23,8 +26,10 @@ def stored(state: Any, name: str, part: str = "attributes") -> dict[str, Any]:
     return found
 
 
-def check_same_human_text(config: DFTConfig, kept: Mapping[str, Any]) -> None:
-    """Refuses to go on with the human text of another run, which a checkpoint holds counted.
+def check_same_term(config: DFTConfig, kept: Mapping[str, Any]) -> None:
+    """Refuses to go on with other human text or other statistics than those a checkpoint holds counted.
+
+    Statistics lie there one after the other, so that their order counts; their weights and clipping may change.
 
     Args:
         config: of this run.
@@ -33,19 +38,49 @@ def check_same_human_text(config: DFTConfig, kept: Mapping[str, Any]) -> None:
     Raises:
         UnsupportedRunError: naming the options that differ.
     """
-    rollout, before = config.rollout, kept.get("rollout", {})
-    compared = {
-        # Its folder may have another name on another machine.
-        "reference": (Path(kept.get("reference", config.reference)).name, Path(config.reference).name),
-        "rollout.max_new_tokens": (before.get("max_new_tokens", rollout.max_new_tokens), rollout.max_new_tokens),
-        "rollout.context_tokens": (before.get("context_tokens", rollout.context_tokens), rollout.context_tokens),
-    }
-    differing = [f"{name} {then!r}, here {now!r}" for name, (then, now) in compared.items() if then != now]
-    if differing:
+    if not kept:
+        return
+    if differing := list(_differing(_of_human_text(kept), _of_human_text(config.model_dump(mode="json")))):
         raise UnsupportedRunError(
             f"the checkpoint's human text was counted with {'; '.join(differing)}: resume with what it was written "
             "with, or begin a new run from its weights"
         )
+    before, now = kept["statistics"], config.model_dump(mode="json")["statistics"]
+    names = [[entry["name"] for entry in listed] for listed in (before, now)]
+    if names[0] != names[1]:
+        differing = [f"{', '.join(names[0])}, here {', '.join(names[1])}"]
+    else:
+        differing = [
+            f"{then['name']}: {option}"
+            for then, here in zip(before, now, strict=True)
+            for option in _differing(_of_statistic(then), _of_statistic(here))
+        ]
+    if differing:
+        raise UnsupportedRunError(
+            f"the checkpoint's texts were counted for {'; '.join(differing)}: resume with the `statistics` that it was "
+            "written with, in their order (weight and derivative_clip may differ), or begin a new run from its weights"
+        )
+
+
+def _differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    return (f"{name} {then[name]!r}, here {now[name]!r}" for name in now if then[name] != now[name])
+
+
+def _of_human_text(block: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a dumped `dft:` block says which human text is counted."""
+    windows = {f"rollout.{name}": block["rollout"][name] for name in ("max_new_tokens", "context_tokens")}
+    # Its folder may have another name on another machine.
+    return {"reference": Path(block["reference"]).name, **windows}
+
+
+def _of_statistic(dumped: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a dumped entry of `statistics` says what is counted, and in whose floors; defaults written out."""
+    entry = DFTStatisticConfig.model_validate(dumped)
+    statistic = plugins.statistic(entry.name)
+    distance = entry.distance or statistic.distance
+    options = {**default_options(distance, statistic.support), **entry.distance_options}
+    own = statistic.Options.model_validate(entry.own_options).model_dump(mode="json")
+    return {"distance": distance, "distance_options": options, **own}
 
 
 def encode(tensors: Mapping[str, Tensor]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -28,15 +27,11 @@ class Gathering:
     Args:
         config: the `dft:` block; `ENOUGH_WINDOWS` windows are enough, or `reference_windows` if that is less.
         processes: the data-parallel ones; each sees its own batches.
-        listen: has every batch given to a function from now on, and returns what ends that.
     """
 
-    def __init__(
-        self, config: DFTConfig, processes: Processes, listen: Callable[[Callable[[Any], None]], Callable[[], None]]
-    ) -> None:
+    def __init__(self, config: DFTConfig, processes: Processes) -> None:
         self.config, self.processes = config, processes
         self.documents: list[Document] = []
-        self._release = listen(self.take)
         self.wanted = min(config.reference_windows, ENOUGH_WINDOWS)
 
     def take(self, inputs: Any) -> None:
@@ -54,7 +49,6 @@ class Gathering:
 
     def finished(self) -> list[Document]:
         """The documents of all processes, in the same order on each."""
-        self._release()
         return of_all_processes(self.documents, self.processes)
 
 

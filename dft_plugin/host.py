@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -28,8 +29,7 @@ def find_trainer(callback: Any) -> Any:
     frame = sys._getframe(1)
     while frame is not None:
         owner = frame.f_locals.get("self")
-        handler = getattr(owner, "callback_handler", None)
-        if handler is not None and any(entry is callback for entry in handler.callbacks):
+        if _calls(owner, callback):
             return owner
         frame = frame.f_back  # type: ignore[assignment]
     raise UnsupportedRunError("DFTCallback was not called by a transformers Trainer: pass it in `callbacks=`")
@@ -68,12 +68,12 @@ def loss_scale(accelerator: Any) -> float:
 
 
 def add_to_logs(trainer: Any, drain: Callable[[], dict[str, Any]]) -> None:
-    """Adds what `drain` returns to each training log line, before any reporter sees it."""
+    """Adds what `drain` returns to each training log line and the run's last, before any reporter sees it."""
     original = _unhooked(trainer.log)
 
     def log(logs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        if "loss" in logs:
-            logs = {**logs, **drain()}
+        if "loss" in logs or "train_loss" in logs:
+            logs.update(drain())
         return original(logs, *args, **kwargs)
 
     log.dft_original = original  # type: ignore[attr-defined]
@@ -93,20 +93,16 @@ def before_clipping(trainer: Any, ready: Callable[[], None]) -> None:
     accelerator.clip_grad_norm_ = clip_grad_norm_
 
 
-def on_inputs(trainer: Any, take: Callable[[Any], None]) -> Callable[[], None]:
-    """Calls `take` with the inputs of each training step; returns what ends that."""
+def during_training_steps(trainer: Any, callback: Any, around: Callable[[Any], AbstractContextManager[None]]) -> None:
+    """Runs each training step within what `around` makes of its inputs, while the callback is the trainer's."""
     original = _unhooked(trainer.training_step)
 
     def training_step(model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        take(inputs)
-        return original(model, inputs, *args, **kwargs)
-
-    def release() -> None:
-        trainer.training_step = original
+        with around(inputs) if _calls(trainer, callback) else nullcontext():
+            return original(model, inputs, *args, **kwargs)
 
     training_step.dft_original = original  # type: ignore[attr-defined]
     trainer.training_step = training_step
-    return release
 
 
 def evaluation_dataloader(trainer: Any) -> Any:
@@ -128,6 +124,12 @@ def after_model_card(trainer: Any, add: Callable[[], None]) -> None:
 
     create_model_card.dft_original = original  # type: ignore[attr-defined]
     trainer.create_model_card = create_model_card
+
+
+def _calls(trainer: Any, callback: Any) -> bool:
+    """Whether it is a Trainer, and this is one of its callbacks."""
+    handler = getattr(trainer, "callback_handler", None)
+    return handler is not None and any(entry is callback for entry in handler.callbacks)
 
 
 def _unhooked(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -35,10 +35,14 @@ REPORT = "dft-report.html"
 SEED = 0x5EED
 
 
+def missing_packages() -> list[str]:
+    """What a report is written with and is not installed: of the extra `report`."""
+    return [package for package in ("matplotlib", "jinja2") if importlib.util.find_spec(package) is None]
+
+
 def wanted(config: DFTConfig) -> bool:
     """Whether a run ends with a report: as configured, or where the extra `report` is installed."""
-    installed = all(importlib.util.find_spec(package) is not None for package in ("matplotlib", "jinja2"))
-    return installed if config.report == "auto" else bool(config.report)
+    return not missing_packages() if config.report == "auto" else config.report
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
+from dft_plugin import run_report
 from dft_plugin.config import DFTConfig
 from dft_plugin.host import UnsupportedRunError
 from dft_plugin.optimizers import steps_too_early
@@ -105,6 +106,11 @@ def _of_config(trainer: Any, state: Any, config: DFTConfig) -> Iterator[str]:
         yield (
             "rollout.batch_size is 1 on one process: a text's derivative is taken at the others of its step; set it "
             "to 2 or more"
+        )
+    if config.report is True and (missing := run_report.missing_packages()):
+        yield (
+            f"report is true, and {' and '.join(missing)}, which it is written with, cannot be found: "
+            "`pip install 'dft-plugin[report]'`, or leave report out"
         )
     never = never_acts(config, state.max_steps)
     if never is not None:

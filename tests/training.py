@@ -237,3 +237,12 @@ class At(TrainerCallback):
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step == self.step:
             self.action(state, kwargs)
+
+
+class Stopped(BaseException):
+    """As KeyboardInterrupt, which would end the tests."""
+
+
+def stop(state: Any, kwargs: Any) -> None:
+    """Interrupts a run, as an action of `At`."""
+    raise Stopped

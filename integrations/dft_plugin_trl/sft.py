@@ -47,15 +47,16 @@ def read_block(arguments: Sequence[str]) -> tuple[DFTConfig, dict[str, Any]]:
 
 
 @contextmanager
-def in_every_trainer(callback: Any) -> Iterator[None]:
-    """Every Trainer made inside has the callback, because TRL's script makes its own."""
+def in_every_trainer(*callbacks: Any) -> Iterator[None]:
+    """Every Trainer made inside has the callbacks, because TRL's script makes its own."""
     from transformers import trainer
 
-    trainer.DEFAULT_CALLBACKS.append(callback)
+    trainer.DEFAULT_CALLBACKS.extend(callbacks)
     try:
         yield
     finally:
-        trainer.DEFAULT_CALLBACKS.remove(callback)
+        for callback in callbacks:
+            trainer.DEFAULT_CALLBACKS.remove(callback)
 
 
 def train(arguments: Sequence[str]) -> None:
@@ -63,7 +64,7 @@ def train(arguments: Sequence[str]) -> None:
 
     Raises:
         ConfigError: as `read_block`.
-        UnsupportedRunError: when the run is one in which the term is not exact.
+        UnsupportedRunError: when the run is one in which the term is not exact, or has other options than the file's.
         ReferenceError: when the human reference cannot be used.
         DistributionTermError: when the term did not act.
     """
@@ -72,13 +73,14 @@ def train(arguments: Sequence[str]) -> None:
     from trl.scripts import sft
 
     from dft_plugin.callback import DFTCallback, DistributionTermError
+    from dft_plugin_trl.witness import Witness
 
     # `dft:` is unknown to TRL's parser, which leaves alone what its launcher may know.
     parsed = sft.make_parser().parse_args_and_config(arguments, fail_with_unknown_args=False)
-    callback = DFTCallback(config)
-    with in_every_trainer(callback):
+    witness = Witness(config)
+    with in_every_trainer(DFTCallback(config), witness):
         sft.main(*parsed)
-    if callback.term is None and callback.calibration is None:
+    if not witness.active:
         raise DistributionTermError("TRL's script ended without having called DFTCallback: the term was not active")
 
 

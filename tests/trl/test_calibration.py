@@ -16,7 +16,19 @@ from dft_plugin.callback import DistributionTermError
 from dft_plugin.config import DFTConfig
 from dft_plugin.language_model import UnsupportedModelError
 from tests import tiny
-from tests.training import At, Gradient, combined, norm_squared, relative_error, term_options, train
+from tests.training import (
+    At,
+    Gradient,
+    Recorder,
+    Stopped,
+    combined,
+    norm_squared,
+    relative_error,
+    stop,
+    term_options,
+    train,
+    trainer_of,
+)
 from tests.trl.test_gradient import ADAPTERS, DATA, FAMILIES
 
 TEMPERATURE = 0.7
@@ -106,6 +118,7 @@ def test_a_training_pass_that_goes_another_way_is_told_of() -> None:
     calibration.share = 1.0
     with pytest.raises(DistributionTermError, match=r"temperature 0\.7, and no training pass"):
         calibration.check_acted()
+    calibration.acting = True
     model(input_ids=torch.tensor([[1, 2, 3]]))
     calibration.check_acted()
     calibration.remove()
@@ -198,17 +211,47 @@ def test_nothing_else_is_touched() -> None:
     assert all(torch.equal(ones[0].weights[name], ones[1].weights[name]) for name in ones[0].weights)
 
 
-def test_an_interrupted_run_leaves_nothing_to_the_next() -> None:
-    """Nobody removes the first one's hook, as after Ctrl-C: logits are divided once, not twice."""
-    model = tiny.model("llama").train()
-    tokens = torch.tensor([tiny.tokenizer()("once upon a time")["input_ids"]])
-    plain = model(input_ids=tokens).logits
-    for _ in range(2):
-        calibration = Calibration(model, TEMPERATURE)
-        calibration.share = 1.0
-    torch.testing.assert_close(model(input_ids=tokens).logits, plain / TEMPERATURE)
-    calibration.remove()
-    assert torch.equal(model(input_ids=tokens).logits, plain)
+@pytest.mark.parametrize("next_options", [None, {"calibration": 0.0, "weight": 0}, {}], ids=["plain", "off", "again"])
+def test_an_interrupted_run_leaves_nothing_to_the_next(next_options: dict[str, Any] | None) -> None:
+    """Its hook is still there, on the model object that the next run trains."""
+    options = term_options(weight=0.3, rollout={"temperature": TEMPERATURE})
+    rows, settings = tiny.plain_rows(48), {"max_steps": 3, "learning_rate": 0.0}
+
+    def losses(interrupted: bool) -> list[float]:
+        trainer = trainer_of(tiny.model("llama"), rows, [DFTCallback(**options), At(1, stop)], **settings)
+        if interrupted:
+            with pytest.raises(Stopped):
+                trainer.train()
+        callbacks = [] if next_options is None else [DFTCallback(**{**options, **next_options})]
+        following = trainer_of(tiny.model("llama"), rows, callbacks, **settings)
+        following.model = following.model_wrapped = trainer.model
+        following.train()
+        return [line["loss"] for line in following.state.log_history if "loss" in line]
+
+    assert losses(interrupted=True) == losses(interrupted=False)
+
+
+@pytest.mark.parametrize("mechanism", ["own", "attached"])
+def test_training_on_without_the_callback_after_an_interruption(
+    mechanism: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trainer is the same, hooks and all; what was to be attached at the step that was stopped is not."""
+    monkeypatch.setattr("dft_plugin.callback.choose_backward", lambda accelerator, config: mechanism)
+    rows, settings = tiny.plain_rows(48), {"max_steps": 2, "learning_rate": 0.0}
+    plain = train(tiny.model("llama"), rows, **settings)
+    recorder = Recorder()
+    callback = DFTCallback(**term_options(weight=0.3, rollout={"temperature": TEMPERATURE}))
+    stopping = At(1, stop)
+    trainer = trainer_of(tiny.model("llama"), rows, [callback, stopping, recorder], **settings)
+    with pytest.raises(Stopped):
+        trainer.train()
+    for entry in (callback, stopping):
+        trainer.remove_callback(entry)
+    recorder.gradients.clear()
+    trainer.train()
+    assert len(recorder.gradients) == 2
+    for found, expected in zip(recorder.gradients, plain.gradients, strict=True):
+        assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 def test_human_text_is_scored_at_the_temperature_of_next_token_prediction() -> None:

@@ -92,6 +92,23 @@ def test_dft_sft_trains_with_the_term(folder: Path) -> None:
     assert all(line["dft/weight"] > 0 and line["dft/gradient_ratio"] > 0 for line in lines[1:])
 
 
+def test_a_run_whose_callbacks_are_restored(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Trainer then trains with a DFTCallback of its own making, with the options of the checkpoint."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", folder / "datasets")
+    output = folder / "restored"
+    block = {**BLOCK, "statistics": ["token_frequency"]}
+    options = configuration(folder, output_dir=str(output), save_strategy="steps", save_steps=2)
+    train(["--config", str(write(folder, "first", {**options, "dft": block}))])
+    again = {"resume_from_checkpoint": str(output / "checkpoint-2"), "restore_callback_states_from_checkpoint": True}
+    train(["--config", str(write(folder, "same", {**options, **again, "dft": block}))])
+    assert all("dft/loss" in line for line in history(output))
+    changed = {**block, "gradient_fraction": 1.0, "rollout": {**BLOCK["rollout"], "temperature": 0.7}}
+    with pytest.raises(UnsupportedRunError, match=r"they differ in gradient_fraction, rollout\.temperature: leave"):
+        train(["--config", str(write(folder, "changed", {**options, **again, "dft": changed}))])
+    mended = {**again, "restore_callback_states_from_checkpoint": False}
+    train(["--config", str(write(folder, "mended", {**options, **mended, "dft": changed}))])
+
+
 def test_weight_zero_equals_trl_own_script(folder: Path) -> None:
     options = configuration(folder, dft={**BLOCK, "weight": 0})
     path = write(folder, "zero", options)

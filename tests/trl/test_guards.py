@@ -276,6 +276,22 @@ def test_the_weight_follows_the_held_out_loss(weight: Any, capsys: pytest.Captur
     assert [line.split(":")[1] for line in said] == [" step 1", " step 2", " step 3", " step 4"]
 
 
+def test_another_trainers_losses_bind_nothing() -> None:
+    """Training on with the same trainer goes on from them."""
+    callback = DFTCallback(**term_options(weight=0.8, loss_bound=0.05))
+    settings = {"eval_strategy": "steps", "eval_steps": 1, "eval_rows": ROWS[:4], "max_steps": 3}
+
+    def factors(trainer: Any, loss: float) -> list[float]:
+        evaluations(trainer, dict.fromkeys(range(4), loss))
+        trainer.train()
+        return [line["dft/weight_factor"] for line in trainer.state.log_history if "dft/weight_factor" in line]
+
+    first, second = (trainer_of(tiny.model("llama"), ROWS, [callback], **settings) for _ in range(2))
+    assert factors(first, 2.0) == [1.0, 1.0, 1.0]
+    assert factors(first, 4.0) == [1.0, 0.5, 0.25]
+    assert factors(second, 4.0) == [1.0, 1.0, 1.0]
+
+
 def test_guards_off_keep_nothing() -> None:
     callback = DFTCallback(**term_options(weight=0.5))
     found = train(tiny.model("llama"), ROWS, callback)

@@ -10,7 +10,7 @@ from transformers import TrainerCallback
 from dft_plugin import DFTCallback
 from dft_plugin.automatic_weight import CROSS_ENTROPY_MEMORY
 from tests import tiny
-from tests.training import combined, norm_squared, term_options, train, trainer_of
+from tests.training import At, Stopped, combined, norm_squared, stop, term_options, train, trainer_of
 
 ROWS = tiny.plain_rows(64)
 
@@ -52,6 +52,34 @@ def test_a_line_over_several_steps_is_their_mean() -> None:
     for key in ("dft/loss", "dft/distance/entropy", "dft/gradient_ratio"):
         each = [line[key] for line in one.logs[:4]]
         assert [line[key] for line in two.logs[:2]] == pytest.approx([sum(each[:2]) / 2, sum(each[2:]) / 2])
+
+
+def test_the_line_that_ends_the_run_holds_what_no_other_did() -> None:
+    """Lines come less often than the run is long; evaluations, which come between, take nothing."""
+    evaluation = {"eval_strategy": "steps", "eval_steps": 1, "eval_rows": ROWS[:4]}
+    each = train(tiny.model("llama"), ROWS, DFTCallback(**term_options(weight=0.5)), max_steps=3, **evaluation)
+    one = train(
+        tiny.model("llama"), ROWS, DFTCallback(**term_options(weight=0.5)), max_steps=3, logging_steps=10, **evaluation
+    )
+    lines = [line for line in one.logs if "dft/loss" in line]
+    assert len(lines) == 1
+    assert "train_loss" in lines[0]
+    for key in ("dft/loss", "dft/distance/entropy", "dft/gradient_ratio"):
+        steps = [line[key] for line in each.logs if "loss" in line]
+        assert lines[0][key] == pytest.approx(sum(steps) / 3)
+    assert not any(key.startswith("dft/") for key in each.logs[-1])
+
+
+def test_a_run_logs_its_own_numbers_alone() -> None:
+    """An interrupted run has measured what it did not log."""
+    stopping = At(3, stop)
+    callback = DFTCallback(**term_options(weight=0.5, start_step=2))
+    trainer = trainer_of(tiny.model("llama"), ROWS, [callback, stopping], max_steps=4, logging_steps=2)
+    with pytest.raises(Stopped):
+        trainer.train()
+    trainer.remove_callback(stopping)
+    trainer.train()
+    assert ["dft/loss" in line for line in trainer.state.log_history if "loss" in line] == [False, True]
 
 
 def test_interval_start_end_and_warmup() -> None:

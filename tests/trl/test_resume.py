@@ -157,6 +157,45 @@ def test_other_human_text_than_the_checkpoints_is_refused(changed: dict[str, Any
         run(tmp_path, [DFTCallback(**{**TERM, **changed})], resume=True)
 
 
+COUNTED = ["token_frequency", "sentence_length", {"ngram_frequency": {"n": [2, 3]}}]
+
+
+@pytest.mark.parametrize(
+    ("statistics", "said"),
+    [
+        (
+            ["sentence_length", "token_frequency", {"ngram_frequency": {"n": [2, 3]}}],
+            "token_frequency, sentence_length, ngram_frequency, here sentence_length, token_frequency, ngram_frequency",
+        ),
+        ([*COUNTED[:2], {"ngram_frequency": {"n": [3, 4]}}], "ngram_frequency: n [2, 3], here [3, 4]: resume with"),
+        (
+            [COUNTED[0], {"name": "sentence_length", "distance": "wasserstein"}, COUNTED[2]],
+            "sentence_length: distance 'energy', here 'wasserstein': resume with the `statistics`",
+        ),
+    ],
+    ids=["order", "option", "distance"],
+)
+def test_other_statistics_of_the_same_size_are_refused(statistics: list[Any], said: str, tmp_path: Path) -> None:
+    """All have as many accumulators and components: one's would be taken for another's."""
+    run(tmp_path, [DFTCallback(**{**TERM, "statistics": COUNTED})])
+    with pytest.raises(ValueError, match=re.escape(said)):
+        run(tmp_path, [DFTCallback(**{**TERM, "statistics": statistics})], resume=True)
+
+
+def test_what_is_not_counted_may_change(tmp_path: Path) -> None:
+    run(tmp_path, [DFTCallback(**{**TERM, "statistics": COUNTED})])
+    written_out = {"name": "sentence_length", "distance": "energy", "weight": 3, "derivative_clip": 2}
+    changed = {
+        "statistics": [{"name": "token_frequency", "weight": 0.5}, written_out, COUNTED[2]],
+        "calibration": 0.5,
+        "window": 12,
+        "rollout": {**TERM["rollout"], "temperature": 0.8},
+    }
+    resumed = DFTCallback(**{**TERM, **changed})
+    run(tmp_path, [resumed], resume=True)
+    assert resumed.progress.acted == STEPS - 1
+
+
 def test_a_reference_in_another_folder_is_the_same(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "moved"):
         folder.mkdir(exist_ok=True)

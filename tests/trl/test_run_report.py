@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from trl import SFTConfig, SFTTrainer
 
 from dft_plugin import DFTCallback
 from dft_plugin.evaluation.result import Result
+from dft_plugin.host import UnsupportedRunError
 from tests import tiny
 from tests.training import term_options
 
@@ -56,6 +58,18 @@ def test_files_of_a_run(tmp_path: Path, evaluate: bool) -> None:
 def test_without_a_report(tmp_path: Path) -> None:
     train(tmp_path, report=False)
     assert not [path.name for path in tmp_path.iterdir() if path.name.startswith("dft-")]
+
+
+def test_a_report_without_its_packages_is_refused_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "jinja2" else found(name, *rest)
+    )
+    with pytest.raises(UnsupportedRunError, match=r"jinja2, .*: `pip install 'dft-plugin\[report\]'`"):
+        train(tmp_path, report=True, report_texts=40)
+    assert not (tmp_path / "dft-before.jsonl").exists()
+    train(tmp_path, report="auto", report_texts=40)
+    assert not (tmp_path / "dft-before.jsonl").exists()
 
 
 def test_a_resumed_run_keeps_what_was_written_at_its_beginning(tmp_path: Path) -> None:
