@@ -12,6 +12,7 @@ from torch import Tensor
 from dft_plugin.assembly import Setting, assemble
 from dft_plugin.config import parse
 from dft_plugin.documents import Document
+from dft_plugin.human_under_model import CARRIED_OVER
 from dft_plugin.objective import floor_ratios
 from dft_plugin.reference.human_side import of_rows
 from dft_plugin.rollout import continued
@@ -75,7 +76,8 @@ def test_the_first_acting_step_measures_the_model_it_acts_on() -> None:
 
 
 def test_windows_are_read_again_in_turn() -> None:
-    """Two windows a step (8 texts): after the first step those of longest ago, and the mean is over all of them."""
+    """Two windows a step (8 texts), those of longest ago; the others are moved by a part of how these have changed, and
+    the mean is over all of them."""
     term = made(33, rollout={"batch_size": 8})
     evaluated(term, 0, 8)
     assert term.human_text.rows is not None
@@ -84,8 +86,26 @@ def test_windows_are_read_again_in_turn() -> None:
         trained_on(term, seed=step)
         evaluated(term, step, 8)
         rows = term.human_text.rows
-        assert (rows != before).any(1).nonzero().squeeze(1).tolist() == sorted(turn)
+        torch.testing.assert_close(rows[turn], term.human_text._read([term.human_text.scored[index] for index in turn]))
+        rest = [index for index in range(33) if index not in turn]
+        moved = CARRIED_OVER * (rows[turn] - before[turn]).mean(0)
+        torch.testing.assert_close(rows[rest], before[rest] + moved)
         torch.testing.assert_close(part(term, term.human), rows.mean(0))
+
+
+def test_the_human_side_follows_a_model_that_learns() -> None:
+    """Its weights move on evenly: long before all 64 windows are read again their mean is near what it is."""
+    term = made(64, rollout={"batch_size": 8})
+    begin, end = (tiny.model("llama", seed=seed).state_dict() for seed in (0, 1))
+    start = None
+    for step in range(9):
+        mixed = {name: begin[name] + 0.02 * step * (end[name] - begin[name]) for name in begin}
+        term.live.module.load_state_dict(mixed)
+        evaluated(term, step, 8)
+        start = part(term, term.human) if start is None else start
+    now = term.human_text._read(term.human_text.scored).mean(0)
+    assert start is not None
+    assert float((part(term, term.human) - now).norm()) < 0.6 * float((start - now).norm())
 
 
 def test_a_step_that_is_not_finite_leaves_the_human_side_as_it_was() -> None:
