@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from dft_plugin import plugins
-from dft_plugin.accumulation import Accumulation
 from dft_plugin.calibration import prediction_temperature
 from dft_plugin.config import DFTConfig
 from dft_plugin.contexts import context_windows
@@ -28,15 +27,12 @@ from dft_plugin.reference.human_side import of_rows
 from dft_plugin.rollout import forked_rng
 from dft_plugin.sharing import Processes
 from dft_plugin.term import DistributionTerm
-from dft_plugin.texts import stack
 from dft_plugin.vocabulary import Vocabulary, end_of_text_ids
 
 logger = logging.getLogger("dft_plugin")
 
 SCORED_WINDOWS = 256
 """Human windows kept for the statistics measured under the model."""
-FIRST_WINDOWS = 64
-"""Of these, how many hidden states are standardised by."""
 
 
 @dataclass(frozen=True)
@@ -121,25 +117,15 @@ def assemble(config: DFTConfig, setting: Setting) -> DistributionTerm:
 
 
 def _measure_under_model(term: DistributionTerm, matched: Sequence[Matched], setting: Setting) -> Curves:
-    """Fills in the human side of statistics that are measured under the model; their floors."""
-    human, everything = term.human_text, term.objective.accumulation
-    accumulation = Accumulation([entry.statistic for entry in matched], everything.vocabulary_size)
-    parts = []
-    if reading := [entry.statistic for entry in matched if entry.statistic.needs_hidden]:
-        first = human.hidden_of(stack(human.scored[:FIRST_WINDOWS]).to(term.device))
-        for statistic in reading:
-            statistic.begin(first)
+    """The human side of statistics measured under the model, and their floors, under the model training begins with.
+
+    What cannot be measured is told now; the first acting step measures the rest again.
+    """
+    human = term.human_text
     with _progress("human text under the model", len(human.scored), setting) as tick:
-        for start in range(0, len(human.scored), human.micro_batch_size):
-            windows = human.scored[start : start + human.micro_batch_size]
-            plan = accumulation.plan(stack(windows).to(term.device))
-            parts.append(accumulation.accumulate(*human.scored_under_model(plan)).cpu())
-            if tick is not None:
-                tick(start + len(windows))
-    side = of_rows(torch.cat(parts))
-    for entry in matched:
-        term.human[everything.part(entry.statistic)] = side.mean[accumulation.part(entry.statistic)]
-    return side.floors(accumulation, matched)
+        rows = human.begin(tick)
+    term.human = human.placed(term.human, rows).cpu()
+    return of_rows(rows).floors(human.measured, matched)
 
 
 def _training_documents(config: DFTConfig, setting: Setting) -> list[Document]:

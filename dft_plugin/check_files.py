@@ -14,7 +14,7 @@ from dft_plugin.check_tokenizer import load_tokenizer, set_chat_template, tokeni
 from dft_plugin.check_training_set import answers_prompts
 from dft_plugin.config import DFTConfig
 from dft_plugin.contexts import read_prompts
-from dft_plugin.human_reference import check_path, counted_here, not_held
+from dft_plugin.human_reference import check_holds_text, check_path, counted_here, not_held
 from dft_plugin.human_windows import cut_windows, sampling_record
 from dft_plugin.matched import make_statistic
 from dft_plugin.reference import Reference, ReferenceError, read_documents
@@ -105,6 +105,7 @@ def check_reference(
     """
     if parsed.reference == "train":
         return
+    check_holds_text(parsed)
     if parsed.reference.endswith(".safetensors"):
         loaded = Reference.load(parsed.reference)
         if vocabulary is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -28,12 +28,26 @@ class Document:
         stop: one past the last such token.
         prompted: whether tokens before `start` are a prompt, so that generation starts at `start`;
             otherwise a plain text, continued from a random prefix.
+        added: how many tokens of a plain text, from `start` on, the tokenizer put before it (BOS).
     """
 
     tokens: tuple[int, ...]
     start: int
     stop: int
     prompted: bool
+    added: int = 0
+
+
+def counted_from_start(document: Document) -> Document:
+    """A plain text as an answer to a prompt of one token: all of its own tokens count, and nothing of a BOS.
+
+    Its first token must be drawn after one. Where the tokenizer puts none before a text that is the text's last: an end
+    of text as a rule, as stands there in a packed row.
+    """
+    start = document.start if document.prompted else document.start + document.added
+    if start > 0:
+        return replace(document, start=start, prompted=True, added=0)
+    return Document((document.tokens[document.stop - 1], *document.tokens), 1, document.stop + 1, prompted=True)
 
 
 def split_row(input_ids: Sequence[int], labels: Sequence[int], positions: Sequence[int] | None) -> list[Document]:
@@ -91,8 +105,9 @@ def _until_ends(document: Document, end_of_text: Collection[int], past: int) -> 
     start = document.start
     for stop in sorted({document.stop, *(stop for token in end_of_text for stop in _stops(document, token))}):
         if start < stop:
-            left = 0 if start == document.start else max(0, start - past)
-            yield Document(document.tokens[left:stop], start - left, stop - left, document.prompted)
+            begins = start == document.start
+            left, added = (0, document.added) if begins else (max(0, start - past), 0)
+            yield Document(document.tokens[left:stop], start - left, stop - left, document.prompted, added)
             if document.prompted:
                 return
             start = stop
@@ -173,13 +188,11 @@ class WindowSampler:
         documents: tokenized documents.
         context_tokens: longest prefix of a plain text kept as context.
         max_new_tokens: longest continuation.
-        from_start: plain texts begin at their first token instead of at a random place.
     """
 
     documents: Sequence[Document]
     context_tokens: int
     max_new_tokens: int
-    from_start: bool = False
 
     def usable(self) -> list[Document]:
         """Documents with something to continue from and something to count."""
@@ -209,23 +222,21 @@ class WindowSampler:
     @property
     def one_each(self) -> bool:
         """Whether every document is one window, however long: answers to prompts, or texts from their start."""
-        return self.from_start or all(document.prompted for document in self.documents)
+        return all(document.prompted for document in self.documents)
 
     def pieces(self) -> int:
         """About how many windows there are before they begin to overlap."""
         return sum(
-            1
-            if document.prompted or self.from_start
-            else max(1, (document.stop - document.start) // self.max_new_tokens)
+            1 if document.prompted else max(1, (document.stop - document.start) // self.max_new_tokens)
             for document in self.usable()
         )
 
     def _cut(self, document: Document, generator: torch.Generator) -> list[Window]:
         offset = 0
-        if not (document.prompted or self.from_start):
+        if not document.prompted:
             least = max(document.start, 1)
             offset = int(torch.randint(0, min(self.max_new_tokens, document.stop - least), (1,), generator=generator))
-        cut = spans(document, self.context_tokens, self.max_new_tokens, self.from_start, offset)
+        cut = spans(document, self.context_tokens, self.max_new_tokens, offset)
         windows = []
         for begin, first, end, whole in zip(*(field.tolist() for field in cut), strict=True):
             left = 0 if document.prompted else max(0, first - self.context_tokens)  # a prompt is kept as a whole
@@ -253,24 +264,21 @@ class Span(NamedTuple):
         return cls(*(np.concatenate(fields) for fields in zip(empty, *parts, strict=True)))
 
 
-def spans(document: Document, context_tokens: int, max_new_tokens: int, from_start: bool, offset: int) -> Span:
-    """Cuts a document into windows: after its prompt or from its start one, else one after the other.
+def spans(document: Document, context_tokens: int, max_new_tokens: int, offset: int) -> Span:
+    """Cuts a document into windows: after its prompt one, else one after the other.
 
     Args:
         document: tokens and where its text begins and ends.
         context_tokens: longest prefix of a plain text that is a window's context.
         max_new_tokens: longest window.
-        from_start: plain texts begin at their first token instead of at a random place.
         offset: where the first window of a plain text begins, modulo its length.
     """
     start, stop = document.start, document.stop
-    # The very first token can only be a context, unless a prompt comes before it.
-    first = np.array([start if document.prompted else max(start, 1)])
-    if document.prompted or from_start:
-        first = first[first < stop]
-        begin = np.full(len(first), start)
+    if document.prompted:
+        first = np.arange(start, min(start + 1, stop))
+        begin = first
     else:
-        least = int(first[0])
+        least = max(start, 1)  # the very first token can only be a context
         span = max(1, min(max_new_tokens, stop - least))
         first = np.arange(least + offset % span, stop, max_new_tokens)
         begin = np.maximum(first - context_tokens, start)

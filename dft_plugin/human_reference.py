@@ -77,6 +77,7 @@ def human_reference(
         ReferenceError: when it cannot be read or is too short.
     """
     name, shipped = config.reference, plugins.references()
+    check_holds_text(config)
     if counted_here(name):
         windows, others = _windows(config, tokenizer, trained_on, prompted, end_of_text)
         return OfWindows(windows, others), windows
@@ -112,6 +113,23 @@ def warn_of_other_texts(
 def counted_here(reference: str) -> bool:
     """Whether the run counts the human text itself, so that it is there before the statistics are."""
     return not reference.endswith(".safetensors") and reference not in plugins.references()
+
+
+def check_holds_text(config: DFTConfig) -> None:
+    """Whether there is human text for the model to read, where a statistic is measured under it.
+
+    The training set's would be there in every case, and is what a reference of other text is given to replace.
+
+    Raises:
+        ReferenceError: naming the statistics and the mend.
+    """
+    under_model = [entry.name for entry in config.statistics if plugins.statistic(entry.name).needs_model]
+    if under_model and not counted_here(config.reference):
+        named = ", ".join(under_model)
+        raise ReferenceError(
+            f"statistics: {named}: measured on human text that the model reads, and reference {config.reference} holds "
+            f"counts, not texts: give the corpus itself as `reference`, or leave {named} out of `statistics`"
+        )
 
 
 def _windows(

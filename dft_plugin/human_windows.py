@@ -8,15 +8,17 @@ import torch
 from torch import Tensor
 
 from dft_plugin.config import DFTConfig
-from dft_plugin.documents import Document, WindowSampler
+from dft_plugin.documents import Document, WindowSampler, counted_from_start
 from dft_plugin.reference.human_side import check_enough
 from dft_plugin.rollout import seed_of
 from dft_plugin.texts import Window
 
 
 def window_sampler(config: DFTConfig, documents: Sequence[Document], *, from_start: bool) -> WindowSampler:
+    """Cuts windows as rollouts are; with `from_start` plain texts begin at their first token, not at a random place."""
     rollout = config.rollout
-    return WindowSampler(documents, rollout.context_tokens, rollout.max_new_tokens, from_start)
+    kept = [counted_from_start(document) for document in documents] if from_start else documents
+    return WindowSampler(kept, rollout.context_tokens, rollout.max_new_tokens)
 
 
 def sampling_record(config: DFTConfig) -> dict[str, int]:

@@ -166,11 +166,11 @@ class DistributionTerm:
 
         Args:
             texts: this process's rollouts, on any device.
-            step: the optimizer step, which picks the human windows scored under the model.
+            step: the optimizer step, which picks the human windows that statistics learn from.
         """
         texts = texts.to(self.device)
         plans, hidden, own = [], [], []
-        human = self.human_text.updated(self.human, step)
+        human, curves, rows = self.human_text.present(self.human, self.curves, self.objective.matched)
         with self.live.read():
             for piece in in_pieces(texts, self.rollouts.micro_batch_size):
                 plans.append(self.objective.accumulation.plan(piece))
@@ -178,7 +178,7 @@ class DistributionTerm:
                 law = self.live.law(plans[-1], hidden[-1])
                 own.append(self.objective.accumulation.accumulate(plans[-1], law))
             means = self.objective.leave_one_out(torch.cat(own))
-            floors = at_size(self.curves, self.objective.sample_size(means.texts))
+            floors = at_size(curves, self.objective.sample_size(means.texts))
             derivative = self.objective.derivative(means.without, human, floors)
             distances = self.objective.distances(means.mean, human, floors)
             ratios = ratios_of(distances, floors)
@@ -191,7 +191,8 @@ class DistributionTerm:
         finite = self.everywhere(all(bool(torch.isfinite(part)) for part in parts))
         if finite:  # a running mean that holds a NaN once holds it for ever
             self.objective.remember(means.total, means.texts)
-            self.human = human.cpu()
+            self.human, self.curves = human.cpu(), curves
+            self.human_text.remember(rows)
             self.human_text.learn(step, hidden)
         strength = mean_strength(self.objective.matched, ratios)
         return Evaluation(texts, plans, derivative, advantage, distances, floors, strength, finite)
@@ -240,11 +241,11 @@ class DistributionTerm:
         return derivative * factors(matched, accumulation, share, norms)
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        # The floors of what is measured under the model are those of the model training began with.
+        # The floors of what is measured under the model are those of the first acting step's.
         lines = [astuple(curve) for curves in self.curves.values() for curve in curves.values()]
         curves = torch.tensor(lines, dtype=torch.float64)
         own = {"human": self.human, "curves": curves, "taken": torch.tensor(self.taken)}
-        return {**self._windows(), **own, **self.queue.state_dict(), **self._found()}
+        return {**self._windows(), **own, **self.queue.state_dict(), **self._found(), **self.human_text.state_dict()}
 
     def _windows(self) -> dict[str, Tensor]:
         """Those of each kind of contexts, each under `contexts.kind.name`."""
@@ -283,6 +284,7 @@ class DistributionTerm:
         self.taken = int(state["taken"])
         self.human = state["human"]
         self.queue.load_state_dict(state)
+        self.human_text.load_state_dict(state)
         for statistic in self.objective.accumulation.statistics:
             statistic.load_state_dict(under(f"{statistic.name}/", state))
         lines = iter(state["curves"].tolist())

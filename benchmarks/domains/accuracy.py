@@ -103,7 +103,6 @@ def direct(accumulation: Accumulation, tokenizer: Any, texts: Sequence[str], see
             Document((), 0, len(ids), False),
             SAMPLING["context_tokens"],
             SAMPLING["max_new_tokens"],
-            False,
             int(draw.integers(1 << 31)),
         )
         cut.append(found.shifted(offset))

@@ -173,7 +173,7 @@ def make_job(request: Request) -> Job:
     from dft_plugin import plugins
 
     config = request.config
-    # Statistics measured under the model have no human side without one; a run measures it at its beginning.
+    # Statistics measured under the model have no human side without one, and a run refuses them beside a built file.
     entries = [entry for entry in config.statistics if not plugins.statistic(entry.name).needs_model]
     if not config.statistics:
         raise ReferenceError("statistics is empty: there is nothing to build; name what to count")

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from dft_plugin.accumulation import Accumulation
-from dft_plugin.documents import Document, Span, spans
+from dft_plugin.documents import Document, Span, counted_from_start, spans
 from dft_plugin.reference import word_counts
 from dft_plugin.reference.human_side import window_rows
 from dft_plugin.reference.tokenized import HumanText
@@ -96,7 +96,10 @@ class Count:
 
 @dataclass(frozen=True)
 class Cutting:
-    """How documents are cut into windows: see `documents.spans`; `seed` chooses where each begins."""
+    """How documents are cut into windows: see `documents.spans`; `seed` chooses where each begins.
+
+    With `from_start` plain texts begin at their first token: see `documents.counted_from_start`.
+    """
 
     context_tokens: int
     max_new_tokens: int
@@ -131,6 +134,8 @@ class Counter:
             bad_lines, empty_documents: skipped on the way; added to the count.
             limits: of a count that this one will be added to; they change no sum and save time.
         """
+        if self.cutting.from_start:
+            texts = [replace(text, document=counted_from_start(text.document)) for text in texts]
         arrays = [np.asarray(text.document.tokens, dtype=np.int32) for text in texts]
         digests = [_digest(text.document, own, self.cutting.seed) for text, own in zip(texts, arrays, strict=True)]
         size = self.accumulation.vocabulary_size
@@ -176,7 +181,7 @@ class Counter:
         keys: list[npt.NDArray[np.uint64]] = []
         offset = 0
         for number, (document, own, digest) in enumerate(zip(documents, arrays, digests, strict=True), start=1):
-            found = spans(document, cutting.context_tokens, cutting.max_new_tokens, cutting.from_start, digest % 2**32)
+            found = spans(document, cutting.context_tokens, cutting.max_new_tokens, digest % 2**32)
             cut.append(found.shifted(offset))
             tokens.append(own)
             keys.append(_mixed(np.uint64(digest >> 64) + np.arange(len(found.first), dtype=np.uint64)))

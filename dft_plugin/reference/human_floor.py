@@ -129,17 +129,30 @@ def curves(points: Mapping[str, Mapping[str, Sequence[Point]]], windows: float) 
     """
     fitted = {}
     for name, components in points.items():
-        fitted[name] = {
-            component: _line(found, windows)
-            for component, found in components.items()
-            if all(point.distance > 1e-12 for point in found)
-        }
+        fitted[name] = {component: _line(found, windows) for component, found in components.items() if _differ(found)}
         if not fitted[name]:
             raise ReferenceError(
                 f"the human text shows nothing of {name} (no event of its kind in {int(windows)} windows): leave it "
                 "out of `statistics`, give other text, or raise rollout.max_new_tokens"
             )
     return fitted
+
+
+def renewed(
+    before: Curves, points: Mapping[str, Mapping[str, Sequence[Point]]], windows: float
+) -> dict[str, dict[str, FloorCurve]]:
+    """Curves, those of components measured again as they are now where samples differ, by finite distances."""
+    return {
+        name: {
+            component: _line(found, windows) if _differ(found := points.get(name, {}).get(component, ())) else curve
+            for component, curve in components.items()
+        }
+        for name, components in before.items()
+    }
+
+
+def _differ(points: Sequence[Point]) -> bool:
+    return len(points) > 0 and all(1e-12 < point.distance < math.inf for point in points)
 
 
 def _line(points: Sequence[Point], reference: float) -> FloorCurve:

@@ -106,7 +106,7 @@ class MarkedText:
         lengths = (self.written.end - self.written.begin).tolist()
         cut = []
         for begin, length in zip(self.written.begin.tolist(), lengths, strict=True):
-            found = spans(Document((), 0, length, False), context, longest, False, int(random.integers(1 << 31)))
+            found = spans(Document((), 0, length, False), context, longest, int(random.integers(1 << 31)))
             cut.append(found.shifted(begin))
         return Written(self.written.tokens, *Span.joined(cut))
 

@@ -78,7 +78,12 @@ def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
 def _plain(batch: Sequence[Row], tokenizer: Any, end: tuple[int, ...]) -> dict[int, Document]:
     at = [index for index, row in enumerate(batch) if row.prompt is None and row.messages is None]
     tokens = [_ended(ids, end) for ids in _ids(tokenizer, [batch[index].text for index in at])]
-    return {index: Document(ids, 0, len(ids), False) for index, ids in zip(at, tokens, strict=True)}
+    special = set(tokenizer.all_special_ids)
+    before = [*takewhile(special.__contains__, _ids(tokenizer, [""])[0])]  # what is put after a text may follow
+    return {
+        index: Document(ids, 0, len(ids), False, len(_shared(before, ids)))
+        for index, ids in zip(at, tokens, strict=True)
+    }
 
 
 def _completions(batch: Sequence[Row], tokenizer: Any, end: tuple[int, ...]) -> dict[int, Document]:
@@ -115,11 +120,17 @@ def _chats(batch: Sequence[Row], tokenizer: Any, source: str) -> dict[int, Docum
             ) from error
         start = len(before)
         if tokens[:start] != before:
-            shared = len([*takewhile(lambda pair: pair[0] == pair[1], zip(before, tokens, strict=False))])
+            shared = len(_shared(before, tokens))
             # Less is shared where the template writes what was asked otherwise once it is answered.
             start = shared if shared >= len(_templated(tokenizer, asked)) else start
         found[index] = Document(tuple(tokens), start, len(tokens), True)
     return found
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> Sequence[int]:
+    """What both begin with."""
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    return [token for token, _ in pairs]
 
 
 def _templated(tokenizer: Any, messages: Sequence[Any], **options: Any) -> list[int]:

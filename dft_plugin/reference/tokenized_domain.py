@@ -92,7 +92,7 @@ class Histories:
             span = min(longest, length - 1)
             for offset in range(OFFSETS if length > 1 else 0):
                 at = round((offset + 0.5) / OFFSETS * span - 0.5)
-                cut = spans(Document((), 0, length, False), context, longest, False, at)
+                cut = spans(Document((), 0, length, False), context, longest, at)
                 rows += _steps(cut.first - cut.begin, cut.end - cut.begin, len(rows)) * share
                 windows += len(cut.first) * share
         return cls(rows, windows)

@@ -101,7 +101,7 @@ class HiddenState(Statistic[HiddenStateOptions]):
     """The model's last hidden states on generated prefixes, against those on human prefixes; needs `credit`.
 
     s = mean_n phi(h_n): h_n is the hidden state that predicts the token of row n, without gradient, and each of its
-    coordinates is standardised by human mean and deviation, as they were when training began. phi is the identity
+    coordinates is standardised by human mean and deviation, as they were when the term first acted. phi is the identity
     (`linear`), random Fourier features of a Gaussian kernel (`random_fourier`, where the squared l2 distance
     estimates MMD^2), or the score of a small critic (`critic`, where it is the squared difference of mean log-odds in
     units of the human standard deviation: an MMD whose one feature is learned, 0 where the critic finds nothing).

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dft_plugin import DFTCallback, plugins
+from dft_plugin.config import parse
 from dft_plugin.reference import ReferenceError
+from dft_plugin.reference.build import Request, build_file
 from dft_plugin.statistic_config import DEFAULT_STATISTICS
 from tests import tiny
 from tests.training import term_options, train
@@ -32,6 +35,22 @@ def test_a_domain_is_matched() -> None:
 def test_what_a_domain_does_not_hold_is_refused_where_asked_for() -> None:
     callback = DFTCallback(**options(statistics=["token_frequency", "text_length"]))
     with pytest.raises(ReferenceError, match=r"reference fiction holds no text_length .* it holds token_frequency"):
+        train(tiny.model(), ROWS, callback, max_steps=1)
+
+
+@pytest.mark.parametrize("built", [False, True])
+def test_what_the_model_reads_is_refused_where_there_is_no_text(built: bool, tmp_path: Path) -> None:
+    """It was the training set's, which is not what was asked for."""
+    reference = "fiction"
+    if built:
+        reference = str(tmp_path / "human.safetensors")
+        tiny.model().save_pretrained(tmp_path / "model")
+        tiny.tokenizer().save_pretrained(tmp_path / "model")
+        (tmp_path / "human.txt").write_text("\n\n".join(tiny.paragraphs()[:100]), encoding="utf-8")
+        config = parse(options(statistics=["token_frequency", "entropy"], reference="train"))
+        build_file(Request([str(tmp_path / "human.txt")], Path(reference), str(tmp_path / "model"), config))
+    callback = DFTCallback(**options(statistics=["token_frequency", "entropy"], reference=reference))
+    with pytest.raises(ReferenceError, match=r"entropy: measured on human text.*give the corpus itself as `reference`"):
         train(tiny.model(), ROWS, callback, max_steps=1)
 
 

@@ -50,6 +50,20 @@ def test_resumed_hidden_states_are_the_uninterrupted_ones(options: dict[str, Any
     assert before.term.objective.window.reach > before.term.objective.window.size, "the window has grown"
     expected, found = before.term.state_dict(), after.term.state_dict()
     assert any(name.startswith("hidden_state/") for name in expected)
+    assert int(expected["scored.turn"]) == STEPS - 1
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_human_text_is_read_as_ever_where_the_term_first_acts_after_the_checkpoint(tmp_path: Path) -> None:
+    term = {**TERM, "statistics": ["entropy", {"hidden_state": LEARNED}], "start_step": HALFWAY + 1}
+    before, after = DFTCallback(**term), DFTCallback(**term)
+    whole = run(tmp_path, [before])
+    resumed = run(tmp_path, [after], resume=True)
+    assert all(torch.equal(whole.weights[name], resumed.weights[name]) for name in whole.weights)
+    assert before.term is not None
+    assert after.term is not None
+    expected, found = before.term.state_dict(), after.term.state_dict()
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 

@@ -88,7 +88,7 @@ def test_what_a_reference_says(folder: Path, whole: bytes) -> None:
 
 def test_windows_of_a_document_hold_it_in_order() -> None:
     document = Document(tuple(range(100)), 0, 100, False)
-    cut = spans(document, 6, 24, False, offset=31)
+    cut = spans(document, 6, 24, offset=31)
     assert cut.first.tolist() == [8, 32, 56, 80]
     assert cut.end.tolist() == [32, 56, 80, 100]
     assert cut.begin.tolist() == [2, 26, 50, 74]

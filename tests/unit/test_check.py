@@ -283,6 +283,25 @@ def test_what_needs_human_text_where_the_run_counts_none(
         assert check(axolotl(folder, dft={**SMALL, "statistics": statistics, "reference": counted})).problems == []
 
 
+@pytest.mark.parametrize("entry", ["entropy", {"hidden_state": {"form": "linear"}}])
+def test_what_the_model_reads_where_there_is_no_text(folder: Path, entry: Any) -> None:
+    """The training set's would be there: it is not the reference."""
+    reference = folder / "frequency.safetensors"
+    config = DFTConfig.model_validate({**SMALL, "statistics": ["token_frequency"]})
+    build_file(Request([str(folder / "human.jsonl")], reference, str(folder / "model"), config, overwrite=True))
+    block = {**SMALL, "statistics": ["token_frequency", entry], "credit": 0.5}
+    name = entry if isinstance(entry, str) else next(iter(entry))
+    for given in ("news", str(reference)):
+        said = only_problem(axolotl(folder, dft={**block, "reference": given}))
+        assert said.startswith(
+            f"statistics: {name}: measured on human text that the model reads, and reference {given}"
+        )
+        assert f"give the corpus itself as `reference`, or leave {name} out of `statistics`" in said
+    for counted in ("train", str(folder / "human.jsonl")):
+        findings = check(axolotl(folder, dft={**block, "reference": counted}))
+        assert findings.problems == []
+
+
 def test_tokenizer_without_end_of_text(folder: Path) -> None:
     block = {**SMALL, "statistics": ["token_frequency", "text_length"]}
     said = only_problem(axolotl(folder, model="endless", dft=block))

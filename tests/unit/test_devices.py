@@ -33,8 +33,13 @@ CASES: dict[str, dict[str, Any]] = {
         "credit": 0.9,
     },
     "domain": {
-        "statistics": [*DEFAULT_STATISTICS, {"hidden_state": {"form": "random_fourier", "features": 32}}],
+        "statistics": [*DEFAULT_STATISTICS],
         "reference": "children",
+        "credit": 1.0,
+        "balance": "parameters",
+    },
+    "kernel": {
+        "statistics": ["token_frequency", {"hidden_state": {"form": "random_fourier", "features": 32}}],
         "credit": 1.0,
         "balance": "parameters",
     },

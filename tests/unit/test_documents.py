@@ -10,7 +10,15 @@ import pytest
 import torch
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from dft_plugin.documents import Document, WindowSampler, cut_at_ends, from_batch, from_dataloader, split_row
+from dft_plugin.documents import (
+    Document,
+    WindowSampler,
+    counted_from_start,
+    cut_at_ends,
+    from_batch,
+    from_dataloader,
+    split_row,
+)
 from dft_plugin.texts import Window
 
 IGNORED = -100
@@ -194,10 +202,12 @@ def test_longer_documents_give_more_windows() -> None:
 
 
 def test_from_the_start() -> None:
-    windows = WindowSampler(plain(40, 9), 6, 16, from_start=True).sample(2, generator())
-    assert sorted(windows, key=lambda window: window.tokens) == [
-        Window(tuple(range(17)), 0, 1, True),
-        Window(tuple(range(40, 49)), 0, 1, True),
+    """Every token counts; the one before is none of the text's."""
+    documents = [counted_from_start(document) for document in plain(40, 9)]
+    windows = WindowSampler(documents, 6, 16).sample(2, generator())
+    assert sorted(windows, key=lambda window: len(window.tokens), reverse=True) == [
+        Window((39, *range(16)), 1, 1, True),
+        Window((48, *range(40, 49)), 1, 1, True),
     ]
 
 

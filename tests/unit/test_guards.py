@@ -236,6 +236,7 @@ def test_a_bound_without_evaluations_is_refused() -> None:
         args=SimpleNamespace(eval_strategy="no"),
         accelerator=SimpleNamespace(distributed_type="NO"),
         callback_handler=SimpleNamespace(callbacks=[]),
+        processing_class=object(),
     )
     state = SimpleNamespace(max_steps=10)
     with pytest.raises(UnsupportedRunError, match=r"loss_bound is 0\.03 and eval_strategy is no"):
@@ -261,6 +262,7 @@ def test_a_bound_that_no_evaluation_can_move_is_told(
         args=SimpleNamespace(eval_strategy=strategy, eval_on_start=on_start),
         accelerator=SimpleNamespace(distributed_type="NO"),
         callback_handler=SimpleNamespace(callbacks=[]),
+        processing_class=object(),
     )
     state = SimpleNamespace(max_steps=10, eval_steps=every, num_train_epochs=epochs)
     check_supported(trainer, state, parse({"loss_bound": 0.03}))
