@@ -139,7 +139,10 @@ def test_only_stage_3_is_refused(stage: int) -> None:
         state=SimpleNamespace(deepspeed_plugin=SimpleNamespace(zero_stage=stage)),
     )
     trainer = SimpleNamespace(
-        args=SimpleNamespace(), accelerator=accelerator, callback_handler=SimpleNamespace(callbacks=[])
+        args=SimpleNamespace(),
+        accelerator=accelerator,
+        callback_handler=SimpleNamespace(callbacks=[]),
+        processing_class=object(),
     )
     refuse = pytest.raises(UnsupportedRunError, match=r"ZeRO stage 3 is on.*set zero_optimization\.stage to 2")
     with refuse if stage == 3 else nullcontext():
