@@ -399,7 +399,9 @@ def test_cost_from_measured_steps() -> None:
         {"device": "D", "torch": "T", **{name: run | {"peak_megabytes": 1} for name, run in runs.items()}}
     )
     rows = [line.split(" | ") for line in page if line.startswith("| ")][1:]
-    assert [row[-1] for row in rows[1:]] == ["1.00 |", "2.50 |", "1.38 |"]
+    assert [row[-1] for row in rows[1:]] == ["1.0 |", "2.5 |", "1.4 |"]
+    # At half of the steps a quarter of a call, and a quarter or all of a rest of 2 s, beside SFT's 2 s.
+    assert "**1.4 to 1.8 times SFT's**" in page[-1]
 
 
 # ---- losses -------------------------------------------------------------------------------------------------
