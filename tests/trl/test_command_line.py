@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from safetensors.torch import load_file
+from trl.scripts import sft as trls_script
 
 from dft_plugin.config import ConfigError, DFTConfig
 from dft_plugin.host import UnsupportedRunError
@@ -92,6 +94,10 @@ def test_dft_sft_trains_with_the_term(folder: Path) -> None:
     assert all(line["dft/weight"] > 0 and line["dft/gradient_ratio"] > 0 for line in lines[1:])
 
 
+@pytest.mark.skipif(
+    "resume_from_checkpoint" not in inspect.getsource(trls_script),
+    reason="the script of TRL 1.9 calls train() without the checkpoint, so that it resumes nothing",
+)
 def test_a_run_whose_callbacks_are_restored(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Trainer then trains with a DFTCallback of its own making, with the options of the checkpoint."""
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", folder / "datasets")
