@@ -40,12 +40,13 @@ def check_same_term(config: DFTConfig, kept: Mapping[str, Any]) -> None:
     """
     if not kept:
         return
-    if differing := list(_differing(_of_human_text(kept), _of_human_text(config.model_dump(mode="json")))):
+    block = config.model_dump(mode="json")
+    if differing := list(_differing(_of_human_text(kept), _of_human_text(block))):
         raise UnsupportedRunError(
             f"the checkpoint's human text was counted with {'; '.join(differing)}: resume with what it was written "
             "with, or begin a new run from its weights"
         )
-    before, now = kept["statistics"], config.model_dump(mode="json")["statistics"]
+    before, now = kept["statistics"], block["statistics"]
     names = [[entry["name"] for entry in listed] for listed in (before, now)]
     if names[0] != names[1]:
         differing = [f"{', '.join(names[0])}, here {', '.join(names[1])}"]

@@ -61,9 +61,7 @@ def local_data(entry: Mapping[str, Any]) -> list[Path]:
     path = str(entry.get("path") or "")
     if path not in _READERS:
         return [Path(path)] if path and Path(path).exists() else []
-    folder = Path(str(entry.get("data_dir") or ""))
-    named = [folder / Path(file).expanduser() for file in _files(entry.get("data_files"))]
-    return [Path(found) for file in named for found in sorted(glob(str(file), recursive=True))]
+    return [Path(found) for _, file in _data_files(entry) for found in sorted(glob(str(file), recursive=True))]
 
 
 def _missing_data(entry: Mapping[str, Any], host: str) -> Iterator[str]:
@@ -78,10 +76,17 @@ def _missing_data(entry: Mapping[str, Any], host: str) -> Iterator[str]:
             f"`datasets: [{{path: {_SUFFIXES[suffix]}, data_files: {path}}}]`"
         )
     elif path in _READERS or Path(path).is_dir():
-        folder = Path(str(entry.get("data_dir") or "")) if path in _READERS else Path(path)
-        for file in _files(entry.get("data_files")):
-            if "://" not in file and not _found(folder / Path(file).expanduser()):
-                yield f"data_files: {file}: there is no such file.{_nearby(str(folder / file))}{_from_here(file)}"
+        for file, at in _data_files(entry):
+            if "://" not in file and not _found(at):
+                yield f"data_files: {file}: there is no such file.{_nearby(str(at))}{_from_here(file)}"
+
+
+def _data_files(entry: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
+    """The files that a data set names, each as it is written and where it is looked for."""
+    path = str(entry.get("path") or "")
+    folder = Path(str(entry.get("data_dir") or "")) if path in _READERS else Path(path)
+    for file in _files(entry.get("data_files")):
+        yield file, folder / Path(file).expanduser()
 
 
 def _files(given: Any) -> Iterator[str]:

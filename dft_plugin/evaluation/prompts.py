@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dft_plugin.evaluation.texts import Text, Texts, TextsError
 from dft_plugin.evaluation.words import word_starts
+from dft_plugin.shared_beginning import shared_beginning
 
 if TYPE_CHECKING:
     from dft_plugin.reference.rows import Row
@@ -43,8 +43,7 @@ class Prompt:
             TextsError: as `tokens`.
         """
         own, both = self._ids(tokenizer, ""), self._ids(tokenizer, text)
-        shared = takewhile(lambda pair: pair[0] == pair[1], zip(own, both, strict=False))
-        return both, sum(1 for _ in shared)
+        return both, shared_beginning(own, both)
 
     def _ids(self, tokenizer: Any, text: str) -> list[int]:
         if self.messages is None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dft_plugin.reference.arrays import packed, unpacked
+from dft_plugin.shared_beginning import shared_beginning
 from dft_plugin.written import Integers
 
 _FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 4, "lp": 0, "pb": 0}]
@@ -29,7 +30,7 @@ def unpack_integers(content: Tensor) -> Integers:
 
 def pack_names(names: Sequence[str]) -> Tensor:
     """Strings without line breaks as bytes: of each, how much it shares with the one before, and the rest."""
-    shared = [_shared(*pair) for pair in zip(["", *names], names, strict=False)]
+    shared = [shared_beginning(*pair) for pair in zip(["", *names], names, strict=False)]
     rest = "".join(name[same:] + _SEPARATOR for name, same in zip(names, shared, strict=True))
     prefix = packed(np.array(shared, dtype=np.int64)).numpy().tobytes()
     return _compressed(len(prefix).to_bytes(8, "little") + prefix + rest.encode())
@@ -45,12 +46,6 @@ def unpack_names(content: Tensor) -> tuple[str, ...]:
         name = name[:same] + rest
         names.append(name)
     return tuple(names)
-
-
-def _shared(one: str, other: str) -> int:
-    """How many characters two strings begin with in common."""
-    differ = (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
-    return next(differ, min(len(one), len(other)))
 
 
 def _compressed(content: bytes) -> Tensor:

@@ -13,6 +13,7 @@ from dft_plugin.documents import Document, cut_at_ends
 from dft_plugin.reference.corpus import read
 from dft_plugin.reference.errors import ReferenceError
 from dft_plugin.reference.rows import ReadOptions, Row
+from dft_plugin.shared_beginning import shared_beginning
 
 BATCH = 1 << 20
 """Characters given to the tokenizer at once: its intermediate results take a few hundred bytes a token."""
@@ -81,7 +82,7 @@ def _plain(batch: Sequence[Row], tokenizer: Any, end: tuple[int, ...]) -> dict[i
     special = set(tokenizer.all_special_ids)
     before = [*takewhile(special.__contains__, _ids(tokenizer, [""])[0])]  # what is put after a text may follow
     return {
-        index: Document(ids, 0, len(ids), False, len(_shared(before, ids)))
+        index: Document(ids, 0, len(ids), False, shared_beginning(before, ids))
         for index, ids in zip(at, tokens, strict=True)
     }
 
@@ -120,17 +121,11 @@ def _chats(batch: Sequence[Row], tokenizer: Any, source: str) -> dict[int, Docum
             ) from error
         start = len(before)
         if tokens[:start] != before:
-            shared = len(_shared(before, tokens))
+            shared = shared_beginning(before, tokens)
             # Less is shared where the template writes what was asked otherwise once it is answered.
             start = shared if shared >= len(_templated(tokenizer, asked)) else start
         found[index] = Document(tuple(tokens), start, len(tokens), True)
     return found
-
-
-def _shared(one: Sequence[int], other: Sequence[int]) -> Sequence[int]:
-    """What both begin with."""
-    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
-    return [token for token, _ in pairs]
 
 
 def _templated(tokenizer: Any, messages: Sequence[Any], **options: Any) -> list[int]:

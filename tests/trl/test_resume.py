@@ -13,6 +13,7 @@ from transformers import TrainerState
 
 from dft_plugin import DFTCallback
 from dft_plugin.checkpoints import decode, stored
+from dft_plugin.term import DistributionTerm
 from tests import tiny
 from tests.training import Run, term_options, train, trainer_of
 
@@ -34,6 +35,20 @@ def run(folder: Path, callbacks: list[Any], *, resume: bool = False, **options: 
     return Run(trainer, [], trainer.state.log_history)
 
 
+def resumed_as_uninterrupted(folder: Path, term: dict[str, Any]) -> DistributionTerm:
+    """The term at the end of a run, the same in every number, as the weights are, when it is resumed halfway."""
+    before, after = DFTCallback(**term), DFTCallback(**term)
+    whole = run(folder, [before])
+    resumed = run(folder, [after], resume=True)
+    assert all(torch.equal(whole.weights[name], resumed.weights[name]) for name in whole.weights)
+    assert before.term is not None
+    assert after.term is not None
+    expected, found = before.term.state_dict(), after.term.state_dict()
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    return before.term
+
+
 LEARNED = {"form": "critic", "critic_units": 4, "critic_learning_rate": 0.05}
 
 
@@ -41,31 +56,16 @@ LEARNED = {"form": "critic", "critic_units": 4, "critic_learning_rate": 0.05}
 def test_resumed_hidden_states_are_the_uninterrupted_ones(options: dict[str, Any], tmp_path: Path) -> None:
     """The critic, its optimizer and the standardisation come from the checkpoint, not from the model it holds."""
     term = {**TERM, "statistics": ["token_frequency", {"hidden_state": options}]}
-    before, after = DFTCallback(**term), DFTCallback(**term)
-    whole = run(tmp_path, [before])
-    resumed = run(tmp_path, [after], resume=True)
-    assert all(torch.equal(whole.weights[name], resumed.weights[name]) for name in whole.weights)
-    assert before.term is not None
-    assert after.term is not None
-    assert before.term.objective.window.reach > before.term.objective.window.size, "the window has grown"
-    expected, found = before.term.state_dict(), after.term.state_dict()
+    whole = resumed_as_uninterrupted(tmp_path, term)
+    assert whole.objective.window.reach > whole.objective.window.size, "the window has grown"
+    expected = whole.state_dict()
     assert any(name.startswith("hidden_state/") for name in expected)
     assert int(expected["scored.turn"]) == STEPS - 1
-    assert expected.keys() == found.keys()
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
 def test_human_text_is_read_as_ever_where_the_term_first_acts_after_the_checkpoint(tmp_path: Path) -> None:
     term = {**TERM, "statistics": ["entropy", {"hidden_state": LEARNED}], "start_step": HALFWAY + 1}
-    before, after = DFTCallback(**term), DFTCallback(**term)
-    whole = run(tmp_path, [before])
-    resumed = run(tmp_path, [after], resume=True)
-    assert all(torch.equal(whole.weights[name], resumed.weights[name]) for name in whole.weights)
-    assert before.term is not None
-    assert after.term is not None
-    expected, found = before.term.state_dict(), after.term.state_dict()
-    assert expected.keys() == found.keys()
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    resumed_as_uninterrupted(tmp_path, term)
 
 
 def test_checkpoint_of_another_critic_is_refused(tmp_path: Path) -> None:
