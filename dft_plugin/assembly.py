@@ -10,21 +10,24 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dft_plugin import plugins
 from dft_plugin.calibration import prediction_temperature
 from dft_plugin.config import DFTConfig
 from dft_plugin.contexts import context_windows
 from dft_plugin.documents import Document, cut_at_ends, from_dataloader, is_stream
+from dft_plugin.drift import Drift
 from dft_plugin.gathering import of_all_processes
 from dft_plugin.human_reference import human_reference
+from dft_plugin.human_under_model import HumanUnderModel
 from dft_plugin.language_model import check_head, head_of
-from dft_plugin.objective import Matched, Objective
+from dft_plugin.live_model import LiveModel
+from dft_plugin.objective import Objective
 from dft_plugin.reference import ReferenceError
-from dft_plugin.reference.human_floor import Curves
 from dft_plugin.reference.human_side import of_rows
 from dft_plugin.rollout import forked_rng
+from dft_plugin.sampling import Sampler
 from dft_plugin.sharing import Processes
 from dft_plugin.term import DistributionTerm
 from dft_plugin.vocabulary import Vocabulary, end_of_text_ids
@@ -33,6 +36,8 @@ logger = logging.getLogger("dft_plugin")
 
 SCORED_WINDOWS = 256
 """Human windows kept for the statistics measured under the model."""
+TEXTS_PER_SCORED = 4
+"""Generated texts to each human window whose surprisal is measured at a step."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,8 @@ class Setting:
     documents: Sequence[Document] | None = None
 
 
-def assemble(config: DFTConfig, setting: Setting) -> DistributionTerm:
-    """Builds the reference, the floors and the term.
+def assemble(config: DFTConfig, setting: Setting, drift: Drift | None = None) -> DistributionTerm:
+    """Builds the reference, the floors and the term; `drift` is a part of its loss.
 
     Raises:
         ReferenceError: for a reference that cannot be used.
@@ -87,8 +92,32 @@ def assemble(config: DFTConfig, setting: Setting) -> DistributionTerm:
     found = reference.matching(config, vocabulary)
     learning = any(entry.statistic.learns for entry in found.matched)
     kept = min(SCORED_WINDOWS, len(scored) // 2 if learning else len(scored))  # what is learned from is not scored
-    term = DistributionTerm(
-        model=setting.model,
+    rollout = config.rollout
+    live = LiveModel(
+        setting.model,
+        Sampler(rollout.temperature, rollout.top_k, rollout.top_p, rollout.min_p),
+        setting.autocast,
+    )
+    human_text = HumanUnderModel(
+        live,
+        found.accumulation,
+        scored[:kept],
+        scored[kept:] if learning else (),
+        Sampler(prediction_temperature(config, setting.model)),
+        max(1, rollout.batch_size // TEXTS_PER_SCORED),
+        rollout.micro_batch_size,
+        setting.processes,
+        config.seed,
+    )
+    plain = [entry for entry in found.matched if not entry.statistic.needs_model]
+    under_model = [entry for entry in found.matched if entry.statistic.needs_model]
+    human, curves = found.side.mean, dict(found.side.floors(found.accumulation, plain))
+    if under_model:
+        rows = _read_human_text(human_text, setting)
+        human = human_text.placed(human, rows).cpu()
+        curves |= of_rows(rows).floors(human_text.measured, under_model)
+    return DistributionTerm(
+        live=live,
         objective=Objective(
             found.matched,
             found.accumulation,
@@ -97,35 +126,25 @@ def assemble(config: DFTConfig, setting: Setting) -> DistributionTerm:
             config.derivative_window,
             config.window_growth,
         ),
-        human=found.side.mean,
-        curves={},
+        human_text=human_text,
+        human=human,
+        curves=curves,
         contexts=contexts,
-        scored=scored[:kept],
-        studied=scored[kept:] if learning else (),
         config=config,
         engine=plugins.rollout_engine(config.rollout.engine)(),
         end_of_text=end_of_text,
         processes=setting.processes,
-        autocast=setting.autocast,
-        prediction_temperature=prediction_temperature(config, setting.model),
+        drift=drift,
     )
-    plain = [entry for entry in found.matched if not entry.statistic.needs_model]
-    under_model = [entry for entry in found.matched if entry.statistic.needs_model]
-    curves = dict(found.side.floors(found.accumulation, plain))
-    term.curves = {**curves, **(_measure_under_model(term, under_model, setting) if under_model else {})}
-    return term
 
 
-def _measure_under_model(term: DistributionTerm, matched: Sequence[Matched], setting: Setting) -> Curves:
-    """The human side of statistics measured under the model, and their floors, under the model training begins with.
+def _read_human_text(human_text: HumanUnderModel, setting: Setting) -> Tensor:
+    """(K, M) what human windows gain under the model training begins with.
 
-    What cannot be measured is told now; the first acting step measures the rest again.
+    What cannot be measured is told now; the first acting step reads all of it again.
     """
-    human = term.human_text
-    with _progress("human text under the model", len(human.scored), setting) as tick:
-        rows = human.begin(tick)
-    term.human = human.placed(term.human, rows).cpu()
-    return of_rows(rows).floors(human.measured, matched)
+    with _progress("human text under the model", len(human_text.scored), setting) as tick:
+        return human_text.begin(tick)
 
 
 def _training_documents(config: DFTConfig, setting: Setting) -> list[Document]:

@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dft_plugin.automatic_weight import automatic_weight, running_norm
 from dft_plugin.config import DFTConfig
-from dft_plugin.gradients import GradientSnapshot, average, finite, scale_
-from dft_plugin.host import UnsupportedRunError
-from dft_plugin.language_model import has_dropout
+from dft_plugin.gradients import GradientSnapshot, finite, scale_, trainable
+from dft_plugin.host import UnsupportedRunError, distributed_type
+from dft_plugin.language_model import DecoderHook, decoder_of, has_dropout
 from dft_plugin.progress import DistributionTermError
 from dft_plugin.term import DistributionTerm, Evaluation
 
-Backward = Literal["own", "attached"]
 
-
-def choose_backward(accelerator: Any, config: DFTConfig) -> Backward:
-    """`own` (its own backward pass on the bare module) wherever that is exact; `attached` on DeepSpeed, whose
-    engine must own every backward pass.
+def choose_backward(accelerator: Any, config: DFTConfig, model: nn.Module) -> OwnBackward | Attachment:
+    """Its own backward pass on the bare module wherever that is exact; attached on DeepSpeed, whose engine must own
+    every backward pass.
 
     Raises:
         UnsupportedRunError: for `weight: auto` on DeepSpeed, where the term's gradient is never alone.
     """
-    kind = str(getattr(accelerator, "distributed_type", "NO")).rsplit(".", 1)[-1]
-    if kind != "DEEPSPEED":
-        return "own"
+    if distributed_type(accelerator) != "DEEPSPEED":
+        return OwnBackward(trainable(model), config)
     if config.weight == "auto":
         raise UnsupportedRunError(
             "weight is auto and DeepSpeed is on: its engine never shows the term's gradient alone; give a number"
         )
-    return "attached"
+    return Attachment(decoder_of(model))
 
 
 class OwnBackward:
@@ -49,6 +46,8 @@ class OwnBackward:
     Attributes:
         cross_entropy_norm: running mean of cross-entropy's gradient norm; None until it has been measured.
     """
+
+    name = "own"
 
     def __init__(self, parameters: Sequence[nn.Parameter], config: DFTConfig) -> None:
         self.config = config
@@ -100,8 +99,7 @@ class OwnBackward:
             for parameter in self.parameters:
                 parameter.grad = None
             return None
-        processes = term.processes
-        taken = average(processes.reduce, self.snapshot.take(loss_scale), processes.count)
+        taken = term.processes.mean(self.snapshot.take(loss_scale))
         norm = self.snapshot.norm(taken)
         if self.config.weight == "auto":
             assert self.cross_entropy_norm is not None
@@ -125,6 +123,9 @@ class OwnBackward:
         self.forget()
         return own / norm if own is not None and norm > 0 else None
 
+    def check_acted(self) -> None:
+        """At the end of a step: it was brought in at once."""
+
 
 class _Attach(torch.autograd.Function):
     """Identity on hidden states; in the backward pass the attached loss receives a given gradient."""
@@ -141,7 +142,7 @@ class _Attach(torch.autograd.Function):
         return upstream[0], torch.tensor(ctx.gradient, dtype=dtype, device=device), None
 
 
-class Attachment:
+class Attachment(DecoderHook):
     """Attaches the term's loss to the first training forward pass of an optimizer step.
 
     One backward pass, owned by the engine, then carries both gradients. The term's is neither divided by
@@ -149,37 +150,45 @@ class Attachment:
 
     Args:
         decoder: the module whose output carries the loss.
-
-    Attributes:
-        acting: whether the host is at a training step; a hook that an interrupted run has left does nothing.
     """
 
+    name = "attached"
+    measuring = False
+
     def __init__(self, decoder: nn.Module) -> None:
+        super().__init__(decoder)
         self._waiting: tuple[DistributionTerm, Evaluation, float] | None = None
-        self.acting = False
-        self._handle = decoder.register_forward_hook(self._hook)
 
-    @property
-    def armed(self) -> bool:
-        """Whether a loss waits for its forward pass."""
-        return self._waiting is not None
+    def begin_step(self, parameters: Sequence[nn.Parameter]) -> None:
+        """The engine has them."""
 
-    def arm(self, term: DistributionTerm, evaluation: Evaluation, gradient: float) -> None:
-        """The next training forward pass carries this evaluation's loss, times `gradient`."""
-        self._waiting = (term, evaluation, gradient)
+    def add(self, term: DistributionTerm, evaluation: Evaluation, weight: float, loss_scale: float) -> float:
+        """The next training forward pass carries this evaluation's loss, times its weight, which is returned."""
+        self._waiting = (term, evaluation, weight * loss_scale)
+        return weight
 
-    def remove(self) -> None:
-        self._handle.remove()
+    def ratio(self, loss_scale: float) -> None:
+        """The two gradients are never apart."""
 
-    def _hook(self, module: nn.Module, args: Any, output: Any) -> Any:
-        if not self.acting or self._waiting is None or not torch.is_grad_enabled():
-            return None
+    def check_acted(self) -> None:
+        """At the end of a step.
+
+        Raises:
+            DistributionTermError: where no training pass went through the decoder.
+        """
+        if self._waiting is not None:
+            raise DistributionTermError(
+                "the model's decoder was not called during the step, so the term was not attached: this "
+                "Trainer's forward pass does not go through the model's decoder"
+            )
+
+    def changed(self, hidden: Tensor) -> Tensor:
+        if self._waiting is None or not torch.is_grad_enabled():
+            return hidden
         term, evaluation, gradient = self._waiting
         self._waiting = None  # the surrogate calls the decoder too
         # The engine's backward pass comes later, in training mode: with dropout, recomputed layers would differ.
         recompute = not has_dropout(term.live.module)
         loss = torch.stack(list(term.surrogates(evaluation, recompute=recompute))).sum()
-        if isinstance(output, tuple):
-            return (_Attach.apply(output[0], loss, gradient), *output[1:])
-        output.last_hidden_state = _Attach.apply(output.last_hidden_state, loss, gradient)
-        return output
+        attached: Tensor = _Attach.apply(hidden, loss, gradient)
+        return attached

@@ -9,16 +9,14 @@ beta = T has T times that gradient: Li et al., "Preserving Diversity in Supervis
 
 from __future__ import annotations
 
-from typing import Any
-
-from torch import nn
+from torch import Tensor, nn
 
 from dft_plugin.config import DFTConfig
-from dft_plugin.language_model import decoder_of, head_layer_of, head_of
+from dft_plugin.language_model import DecoderHook, decoder_of, head_layer_of, head_of
 from dft_plugin.progress import DistributionTermError
 
 
-class Calibration:
+class Calibration(DecoderHook):
     """Divides what the head reads by a temperature, in the host's training passes and nowhere else.
 
     Evaluation, generation and the term's own passes are as ever: there the head is not in training mode.
@@ -28,18 +26,16 @@ class Calibration:
         temperature: T, from `prediction_temperature`.
 
     Attributes:
-        acting: whether the host is at a training step; a hook that an interrupted run has left does nothing.
         share: 0 to 1, how far it is in effect: the divisor is T^share.
         acted: whether it has been in effect in any pass.
     """
 
     def __init__(self, model: nn.Module, temperature: float) -> None:
+        super().__init__(decoder_of(model))
         self.temperature = temperature
         self.share = 0.0
         self.acted = False
-        self.acting = False
         self._head = head_layer_of(model)
-        self._handle = decoder_of(model).register_forward_hook(self._hook)
 
     def check_acted(self) -> None:
         """At the end of a step.
@@ -54,19 +50,12 @@ class Calibration:
                 "to train without"
             )
 
-    def remove(self) -> None:
-        self._handle.remove()
-
-    def _hook(self, module: nn.Module, args: Any, output: Any) -> Any:
+    def changed(self, hidden: Tensor) -> Tensor:
         # The decoder itself may be in training mode in the term's passes, for gradient checkpointing.
-        if not self.acting or self.share == 0 or not self._head.training:
-            return None
+        if self.share == 0 or not self._head.training:
+            return hidden
         self.acted = True
-        scale = self.temperature**-self.share
-        if isinstance(output, tuple):
-            return (output[0] * scale, *output[1:])
-        output.last_hidden_state = output.last_hidden_state * scale
-        return output
+        return hidden * self.temperature**-self.share
 
 
 def prediction_temperature(config: DFTConfig, model: nn.Module) -> float:

@@ -23,7 +23,7 @@ from dft_plugin.config import DFTConfig, parse
 from dft_plugin.gathering import Gathering, can_be_read_once
 from dft_plugin.gradients import trainable
 from dft_plugin.guards import Guards
-from dft_plugin.language_model import check_head, decoder_of
+from dft_plugin.language_model import DecoderHook, check_head
 from dft_plugin.metrics import Metrics
 from dft_plugin.progress import DistributionTermError, Progress
 from dft_plugin.rollout import describe, forked_rng, seed_of
@@ -58,12 +58,9 @@ class DFTCallback(TrainerCallback, ExportableState):
         self.config = config if isinstance(config, DFTConfig) else parse(config or options, "DFTCallback")
         self.term: DistributionTerm | None = None
         self.metrics = Metrics()
-        self.saved: str = ""
         self.progress = Progress()
         self.guard = Guards(self.config)
-        self.guards: dict[str, Any] = {}
-        self.own: OwnBackward | None = None
-        self.attachment: Attachment | None = None
+        self.backward: OwnBackward | Attachment | None = None
         self._seen = False
         self._began_at = 0
         self._trainer: Any = None
@@ -98,9 +95,7 @@ class DFTCallback(TrainerCallback, ExportableState):
             accelerator.autocast,
         )
         if self.config.statistics:
-            self.backward = choose_backward(accelerator, self.config)
-            self.own = OwnBackward(trainable(model), self.config) if self.backward == "own" else None
-            self.attachment = Attachment(decoder_of(model)) if self.backward == "attached" else None
+            self.backward = choose_backward(accelerator, self.config, model)
         self.calibration = self._calibrated(model)
         self._began_at = state.global_step
         self.guard.begin(model, state.global_step, stored(state, type(self).__name__).get("guards", {}))
@@ -132,9 +127,8 @@ class DFTCallback(TrainerCallback, ExportableState):
         return Calibration(model, temperature)
 
     @property
-    def _hooks(self) -> list[Attachment | Calibration]:
-        """On the model's decoder."""
-        return [hook for hook in (self.attachment, self.calibration) if hook is not None]
+    def _hooks(self) -> list[DecoderHook]:
+        return [hook for hook in (self.backward, self.calibration) if isinstance(hook, DecoderHook)]
 
     @contextmanager
     def _training_step(self, inputs: Any) -> Iterator[None]:
@@ -165,13 +159,13 @@ class DFTCallback(TrainerCallback, ExportableState):
     def _assemble(self, state: Any) -> None:
         started = time.perf_counter()
         with forked_rng(next(self.setting.model.parameters()).device, seed_of(self.config.seed)):
-            self.term = assemble(self.config, self.setting)
-        self.term.drift = self.guard.drift
+            self.term = assemble(self.config, self.setting, self.guard.drift)
         self._restore(state)
         self.report = run_report.begin(self.config, self.setting, self.term, self._trainer, self._began_at)
         names = [entry.name for entry in self.term.objective.matched]
         at = 1.0 if self.calibration is None else self.calibration.temperature
-        line = announcement.with_term(self.config, names, self.schedule.start, state.max_steps, at, self.backward)
+        assert self.backward is not None
+        line = announcement.with_term(self.config, names, self.schedule.start, state.max_steps, at, self.backward.name)
         self._say(f"{line} (prepared in {time.perf_counter() - started:.1f} s)")
 
     def _say(self, line: str) -> None:
@@ -188,8 +182,8 @@ class DFTCallback(TrainerCallback, ExportableState):
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._seen = False
-        if self.own is not None:
-            self.own.begin_step(trainable(self.setting.model))
+        if self.backward is not None:
+            self.backward.begin_step(trainable(self.setting.model))
         factor = 1.0 if self.guard.loss_bound is None else self.guard.loss_bound.factor
         if self.calibration is not None:
             self.calibration.share = factor
@@ -205,6 +199,7 @@ class DFTCallback(TrainerCallback, ExportableState):
     def _match(self, weight: float, state: Any, **kwargs: Any) -> None:
         """One acting step of the distribution term."""
         assert self.term is not None
+        assert self.backward is not None
         started = time.perf_counter()
         device = self.term.device
         with forked_rng(device, seed_of(self.config.seed, state.global_step)):
@@ -218,7 +213,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         if used is None:
             self._skip("the term's gradient is not finite", state.global_step)
             return
-        self.progress.act(brought_in=self.own is None or not self.own.measuring)
+        self.progress.act(brought_in=not self.backward.measuring)
         self.metrics.evaluated(evaluation, self.term.objective.matched, used)
         self.metrics.add("dft/rollout_seconds", rolled_out - started)
         self.metrics.add("dft/step_seconds", time.perf_counter() - started)
@@ -231,16 +226,13 @@ class DFTCallback(TrainerCallback, ExportableState):
     def _brought_in(self, evaluation: Evaluation, weight: float) -> float | None:
         """The weight the term was brought in at; None where its gradient is not finite."""
         assert self.term is not None
-        if weight == 0 or (self.own is not None and self.own.measuring):
+        assert self.backward is not None
+        if weight == 0 or self.backward.measuring:
             if self.term.drift is not None:
                 with self.term.live.autocast():
                     self.term.drift.measure(evaluation)
             return 0.0
-        if self.own is not None:
-            return self.own.add(self.term, evaluation, weight, self._loss_scale())
-        assert self.attachment is not None
-        self.attachment.arm(self.term, evaluation, weight * self._loss_scale())
-        return weight
+        return self.backward.add(self.term, evaluation, weight, self._loss_scale())
 
     def _loss_scale(self) -> float:
         return host.loss_scale(self._trainer.accelerator)
@@ -248,7 +240,7 @@ class DFTCallback(TrainerCallback, ExportableState):
     def _on_gradients_ready(self) -> None:
         """Just before clipping: both gradients lie summed in `.grad`."""
         self._seen = True
-        ratio = None if self.own is None else self.own.ratio(self._loss_scale())
+        ratio = None if self.backward is None else self.backward.ratio(self._loss_scale())
         if ratio is not None:
             self.metrics.add("dft/gradient_ratio", ratio)
 
@@ -257,11 +249,8 @@ class DFTCallback(TrainerCallback, ExportableState):
             self._on_gradients_ready()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.attachment is not None and self.attachment.armed:
-            raise DistributionTermError(
-                "the model's decoder was not called during the step, so the term was not attached: this "
-                "Trainer's forward pass does not go through the model's decoder"
-            )
+        if self.backward is not None:
+            self.backward.check_acted()
         if self.calibration is not None:
             self.calibration.check_acted()
         self.guard.log(self.metrics, self.setting.processes)
@@ -292,7 +281,7 @@ class DFTCallback(TrainerCallback, ExportableState):
             "attributes": {
                 "saved": "" if self.term is None else encode(self.term.state_dict()),
                 **self.progress.state(),
-                "cross_entropy_norm": None if self.own is None else self.own.cross_entropy_norm,
+                "cross_entropy_norm": getattr(self.backward, "cross_entropy_norm", None),
                 "guards": self.guard.state(),
                 "prediction_temperature": 1.0 if self.calibration is None else self.calibration.temperature,
             },
@@ -312,8 +301,8 @@ class DFTCallback(TrainerCallback, ExportableState):
             )
         check_same_term(self.config, before)
         self.progress = Progress.restored(attributes)
-        if self.own is not None:
-            self.own.cross_entropy_norm = attributes["cross_entropy_norm"]
+        if isinstance(self.backward, OwnBackward):
+            self.backward.cross_entropy_norm = attributes["cross_entropy_norm"]
         self.term.load_state_dict(decode(attributes["saved"]))
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from dft_plugin.config import ConfigError, DFTConfig, parse, read_keys
 from dft_plugin.host_settings import AXOLOTL, TRL, never_evaluated, number, unsupported_settings
 from dft_plugin.missing_paths import missing_paths
-from dft_plugin.optimizers import steps_too_early
 from dft_plugin.schedule import never_acts
+from dft_plugin.trainer_arguments import steps_too_early
 
 PLUGIN = "dft_plugin_axolotl.DFTPlugin"
 _OF_TRL = {"model_name_or_path", "dataset_name", "per_device_train_batch_size"}

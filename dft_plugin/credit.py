@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dft_plugin.objective import Reduce
+from dft_plugin.sharing import Reduce
 
 
 def reward_to_go(rewards: Tensor, gamma: float) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -56,8 +56,3 @@ def scale_(parameters: Iterable[nn.Parameter], factor: float) -> None:
     for parameter in parameters:
         if parameter.grad is not None:
             parameter.grad.mul_(factor)
-
-
-def average(reduce: Callable[[Tensor], Tensor], entries: Tensor, world_size: int) -> Tensor:
-    """What data-parallel averaging will make of entries that differ between ranks."""
-    return reduce(entries) / world_size if world_size > 1 else entries

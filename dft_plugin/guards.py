@@ -11,7 +11,6 @@ from torch import nn
 
 from dft_plugin.config import DFTConfig
 from dft_plugin.drift import Drift
-from dft_plugin.gradients import average
 from dft_plugin.loss_bound import LossBound
 from dft_plugin.metrics import Metrics
 from dft_plugin.rollout import forked_rng, seed_of
@@ -59,7 +58,7 @@ class Guards:
         """Logs the divergence over all processes at the end of a step; not that of a step left out for what it held."""
         measured = None if self.drift is None else self.drift.measured()
         if measured is not None:
-            divergence = float(average(processes.reduce, measured, processes.count))
+            divergence = float(processes.mean(measured))
             if math.isfinite(divergence):
                 metrics.add("dft/kl", divergence)
 

@@ -55,6 +55,11 @@ def processes(accelerator: Any) -> Processes:
     return Processes(accelerator.process_index, accelerator.num_processes, reduce)
 
 
+def distributed_type(accelerator: Any) -> str:
+    """How accelerate shares the work over processes, by its own name: "NO", "MULTI_GPU", "DEEPSPEED", ..."""
+    return str(getattr(accelerator, "distributed_type", "NO")).rsplit(".", 1)[-1]
+
+
 def loss_scale(accelerator: Any) -> float:
     """What the host multiplies its loss by before the backward pass (fp16), and divides from the gradients after."""
     scaler = getattr(accelerator, "scaler", None)

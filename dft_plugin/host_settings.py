@@ -7,6 +7,7 @@ from typing import Any
 
 from dft_plugin.config import DFTConfig
 from dft_plugin.launch_settings import WITH_DEEPSPEED, launch_problems
+from dft_plugin.trainer_arguments import labels_taken_away
 
 AXOLOTL, TRL = "Axolotl", "TRL"
 _OTHER_TRAINERS = ("rl", "reward_model", "process_reward_model", "kd_trainer")
@@ -47,10 +48,7 @@ def unsupported_settings(config: Mapping[str, Any], host: str, parsed: DFTConfig
             yield f"{key} is set: the term was not shown exact with FSDP; use data parallelism or {WITH_DEEPSPEED}"
     yield from launch_problems(config, parsed)
     if number(config.get("label_smoothing_factor")) > 0:
-        yield (
-            f"label_smoothing_factor is {config['label_smoothing_factor']}: the Trainer then takes the labels away "
-            "before the forward pass; set it to 0"
-        )
+        yield str(labels_taken_away(config["label_smoothing_factor"]))
 
 
 def never_evaluated(config: Mapping[str, Any], host: str) -> str | None:

@@ -64,7 +64,7 @@ class HumanReference(Protocol):
 def human_reference(
     config: DFTConfig, tokenizer: Any, trained_on: Sequence[Document], prompted: bool, end_of_text: Collection[int]
 ) -> tuple[HumanReference, list[Window]]:
-    """What `reference:` names, and human windows to be scored under the model.
+    """What `reference:` names, and windows of human text: for statistics measured under the model, and the report.
 
     Args:
         config: the `dft:` block.
@@ -173,7 +173,7 @@ def not_held(name: str, projected: Projection, config: DFTConfig, statistics: Se
     left_out = {
         statistic.name: projected.left_out[statistic.name]
         for statistic in statistics
-        if not statistic.needs_model and statistic.name in projected.left_out
+        if statistic.name in projected.left_out
     }
     if left_out and "statistics" in config.model_fields_set:
         statistic, reason = next(iter(left_out.items()))
@@ -257,7 +257,6 @@ class OfDomain:
         own = of_windows(accumulation, self.windows)
         total = own.total.new_zeros(accumulation.size)
         for _, statistic in kept:
-            if not statistic.needs_model:
-                total[accumulation.part(statistic)] = projected.totals[statistic.name]
+            total[accumulation.part(statistic)] = projected.totals[statistic.name]
         side = replace(own, total=total, windows=projected.windows, apart=True)
         return Matching(match_all(*map(list, zip(*kept, strict=True))), accumulation, side)  # type: ignore[arg-type]

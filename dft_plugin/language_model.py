@@ -129,6 +129,37 @@ def hidden_rows(decoder: nn.Module, texts: Texts) -> Tensor:
     return hidden[texts.text, texts.position - 1]
 
 
+class DecoderHook:
+    """Changes what a decoder gives, while the host is at a training step.
+
+    Args:
+        decoder: the module whose output is changed.
+
+    Attributes:
+        acting: whether the host is at a training step; a hook that an interrupted run has left does nothing.
+    """
+
+    def __init__(self, decoder: nn.Module) -> None:
+        self.acting = False
+        self._handle = decoder.register_forward_hook(self._hook)
+
+    def remove(self) -> None:
+        """Takes the hook off the decoder."""
+        self._handle.remove()
+
+    def changed(self, hidden: Tensor) -> Tensor:
+        """The last hidden states in the place of `hidden`; the same where there is nothing to change."""
+        raise NotImplementedError
+
+    def _hook(self, module: nn.Module, args: Any, output: Any) -> Any:
+        if not self.acting:
+            return None
+        if isinstance(output, tuple):
+            return (self.changed(output[0]), *output[1:])
+        output.last_hidden_state = self.changed(output.last_hidden_state)
+        return output
+
+
 def has_dropout(model: nn.Module) -> bool:
     """Whether any part of the model drops something out when it trains."""
     for module in model.modules():

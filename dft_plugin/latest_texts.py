@@ -11,8 +11,8 @@ from torch import Tensor
 class LatestTexts:
     """Accumulators summed over the last batches that hold no more than `size` texts, each of them counting fully.
 
-    Not a sum that forgets by degrees, as `Window` is: an age that no text has reached for k batches would be left with
-    2^-k of an interval at risk, and the derivative of a hazard, 1 / at risk, would double with every batch.
+    Not a sum that forgets by degrees, as `DecayingSum` is: an age that no text has reached for k batches would be left
+    with 2^-k of an interval at risk, and the derivative of a hazard, 1 / at risk, would double with every batch.
 
     Args:
         size: how many texts at most; a batch of more stands alone.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dft_plugin.law import Answer, Law, Request
+from dft_plugin.law import Answer, Law, Request, observed_law
 from dft_plugin.terms import Term
 from dft_plugin.texts import Texts
 
@@ -93,6 +93,12 @@ def accumulate(law: Law, layout: Layout, texts: Texts) -> Tensor:
     """The accumulators of each text, all terms side by side: (B, A), in the law's dtype."""
     parts = [term.accumulate(layout.answer(number, law), texts) for number, term in enumerate(layout.terms)]
     return torch.cat(parts, dim=1)
+
+
+def accumulate_written(terms: Sequence[Term], texts: Texts, vocabulary_size: int, cache: TableCache) -> Tensor:
+    """The accumulators of texts already written, all terms side by side: (B, A) float64."""
+    request, layout = lay_out(terms, texts, vocabulary_size, cache)
+    return accumulate(observed_law(texts, request), layout, texts).double()
 
 
 def witnesses(layout: Layout, derivative: Tensor) -> Tensor:

@@ -22,17 +22,15 @@ import torch
 from torch import Tensor
 
 from dft_plugin.accumulation import Accumulation, Plan
+from dft_plugin.decaying_sum import DecayingSum
 from dft_plugin.latest_texts import LatestTexts
 from dft_plugin.law import Law
 from dft_plugin.layout import rewards
+from dft_plugin.sharing import Reduce
 from dft_plugin.statistics.base import Statistic
-from dft_plugin.window import Window
 
 DistanceFunction = Callable[[Tensor, Tensor], Tensor]
 """(p (..., S), q (S,)) -> (...)."""
-
-Reduce = Callable[[Tensor], Tensor]
-"""Sums a tensor over all ranks."""
 
 LATEST = "latest_"
 """Of the names in a checkpoint."""
@@ -135,7 +133,7 @@ class Objective:
     ) -> None:
         self.matched = tuple(matched)
         self.accumulation = accumulation
-        self.window = Window(window, window_growth)
+        self.window = DecayingSum(window, window_growth)
         self.latest = LatestTexts(min(window, derivative_window or window))
         self.reduce = reduce
 
@@ -234,7 +232,7 @@ def surrogate(
     advantage: Tensor | None,
     texts: int,
     within: slice = slice(0, None),
-) -> tuple[Tensor, Tensor]:
+) -> Tensor:
     """The linear surrogate <D', a> of one micro-batch, whose gradient is the estimator's.
 
     Args:
@@ -245,13 +243,12 @@ def surrogate(
         within: only the accumulators that stand here among the A; the advantage is then theirs too.
 
     Returns:
-        The scalar (1 / texts) sum_n [r_n + log p(x_n) advantage_n], and the rewards r_n (N,).
+        The scalar (1 / texts) sum_n [r_n + log p(x_n) advantage_n].
     """
-    earned = rewards(law, plan.layout, plan.texts, derivative, within)
-    total = earned.sum()
+    total = rewards(law, plan.layout, plan.texts, derivative, within).sum()
     if advantage is not None:
         total = total + (law.log_probability * advantage.to(law.log_probability.dtype)).sum()
-    return total / texts, earned.detach()
+    return total / texts
 
 
 def mean_distance(raw: Mapping[str, Tensor]) -> float:

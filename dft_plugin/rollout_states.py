@@ -14,7 +14,8 @@ from dft_plugin.balance import Balance
 from dft_plugin.credit import leave_one_out_baseline, reward_to_go
 from dft_plugin.layout import rewards, side_by_side
 from dft_plugin.live_model import LiveModel
-from dft_plugin.objective import Reduce, surrogate
+from dft_plugin.objective import surrogate
+from dft_plugin.sharing import Reduce
 from dft_plugin.texts import Texts
 
 
@@ -97,7 +98,7 @@ class RolloutStates:
             given = None if advantage is None else plan.texts.from_steps(advantage[rows])
             gradient = torch.zeros_like(leaf)
             with torch.enable_grad():
-                loss, _ = surrogate(plan, law, derivative[rows], given, len(self.texts), part)
+                loss = surrogate(plan, law, derivative[rows], given, len(self.texts), part)
             if loss.requires_grad:
                 (gradient,) = torch.autograd.grad(loss, leaf, retain_graph=True)
             yield gradient, leaf.detach()

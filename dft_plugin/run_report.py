@@ -196,13 +196,13 @@ class RunReport:
 
     def _sample(self) -> list[dict[str, str]]:
         term, rows = self.term, []
-        size = term.rollouts.micro_batch_size
+        size = term.sampling.micro_batch_size
         for start in range(0, len(self.chosen.windows), size):
             windows = self.chosen.windows[start : start + size]
             prompts = [window.tokens[: window.first] for window in windows]
             with term.live.autocast():
                 generated = term.engine.generate(
-                    term.live.module, prompts, term.live.sampler, term.rollouts.max_new_tokens, term.end_of_text,
+                    term.live.module, prompts, term.live.sampler, term.sampling.max_new_tokens, term.end_of_text,
                     seed_of(self.config.seed, SEED, start),
                 )  # fmt: skip
             rows += [self._row(prompt, tokens) for prompt, tokens in zip(prompts, generated, strict=True)]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import torch
+from torch import Tensor
 
-from dft_plugin.objective import Reduce
 from dft_plugin.texts import Window
+
+Reduce = Callable[[Tensor], Tensor]
+"""Sums a tensor over all processes."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,10 @@ class Processes:
     rank: int = 0
     count: int = 1
     reduce: Reduce = lambda tensor: tensor
+
+    def mean(self, tensor: Tensor) -> Tensor:
+        """What data-parallel averaging makes of a tensor that differs between processes."""
+        return self.reduce(tensor) / self.count if self.count > 1 else tensor
 
 
 def share(windows: Sequence[Window], each: int, processes: Processes, seed: int, steps: int = 1) -> list[Window]:

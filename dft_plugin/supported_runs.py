@@ -9,9 +9,9 @@ from typing import Any
 
 from dft_plugin import run_report
 from dft_plugin.config import DFTConfig
-from dft_plugin.host import UnsupportedRunError
-from dft_plugin.optimizers import steps_too_early
+from dft_plugin.host import UnsupportedRunError, distributed_type
 from dft_plugin.schedule import never_acts
+from dft_plugin.trainer_arguments import labels_taken_away, steps_too_early
 
 logger = logging.getLogger("dft_plugin")
 
@@ -48,11 +48,8 @@ def _of_trainer(trainer: Any, config: DFTConfig) -> Iterator[str]:
     early = steps_too_early(_named(args, "optim"))
     if config.statistics and early is not None:
         yield early
-    if getattr(args, "label_smoothing_factor", 0):
-        yield (
-            f"label_smoothing_factor is {args.label_smoothing_factor}: the Trainer then takes the labels away before "
-            "the forward pass; set it to 0"
-        )
+    if smoothing := labels_taken_away(getattr(args, "label_smoothing_factor", 0)):
+        yield smoothing
     if getattr(trainer, "compute_loss_func", None) is not None:
         yield (
             "compute_loss_func is given: the term is defined beside the Trainer's own cross-entropy; leave "
@@ -82,7 +79,7 @@ def _of_processes(trainer: Any) -> Iterator[str]:
                 f"{name} parallelism is on ({size} {getattr(parallel, size)}): each process then holds a part of a "
                 "text only; use data parallelism"
             )
-    kind = str(getattr(accelerator, "distributed_type", "NO")).rsplit(".", 1)[-1]
+    kind = distributed_type(accelerator)
     if kind not in ("NO", "MULTI_GPU", "MULTI_CPU", "DEEPSPEED"):
         yield (
             f"distributed type {kind} is not supported: the term was shown exact on one process, DDP and DeepSpeed; "

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dft_plugin.accumulation import Plan
 from dft_plugin.balance import BALANCES, Ratios, factors, mean_strength, ratios_of, shares
@@ -24,15 +23,11 @@ from dft_plugin.reference.human_floor import Curves, FloorCurve, at_size
 from dft_plugin.rollout import RolloutEngine, continued, seed_of
 from dft_plugin.rollout_queue import RolloutQueue
 from dft_plugin.rollout_states import RolloutStates, by_rows
-from dft_plugin.sampling import Sampler
 from dft_plugin.sharing import Processes, share_in_turn
 from dft_plugin.texts import Texts, Window, in_pieces
 
 if TYPE_CHECKING:
     from dft_plugin.drift import Drift
-
-TEXTS_PER_SCORED = 4
-"""Generated texts to each human window whose surprisal is measured at a step."""
 
 
 @dataclass(frozen=True)
@@ -64,44 +59,37 @@ class DistributionTerm:
     """Evaluates rollouts of the live model and yields the surrogate loss, micro-batch by micro-batch.
 
     Args:
-        model: the live causal language model, unwrapped from data parallelism.
+        live: the model under the deployment sampler.
         objective: distances to the human reference; each kind of contexts has windows of its own.
+        human_text: what the live model reads of human text.
         human: (A,) human accumulators; the parts of statistics measured under the model are replaced.
         curves: human-versus-human floors by sample size.
         contexts: windows whose contexts are continued, by kind; acting steps take the kinds in turn.
-        scored: human windows for the statistics measured under the model.
-        studied: human windows, none of them scored, for the statistics that learn.
         config: the `dft:` block: how text is sampled, gamma, and whether each statistic's gradient is brought to one
             size times its share (`balance`), as `weight: auto` does.
         engine: samples.
         end_of_text: ids that end a text.
         processes: the data-parallel ones.
-        autocast: context manager of mixed precision.
         drift: the divergence from the model training began with, part of the loss; None leaves it out.
-        prediction_temperature: of the law human text is scored under: the one next-token prediction is trained at.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        live: LiveModel,
         objective: Objective,
+        human_text: HumanUnderModel,
         human: Tensor,
         curves: Curves,
         contexts: Sequence[Sequence[Window]],
-        scored: Sequence[Window],
         config: DFTConfig,
         engine: RolloutEngine,
         end_of_text: Sequence[int],
-        processes: Processes | None = None,
-        autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
-        studied: Sequence[Window] = (),
+        processes: Processes,
         drift: Drift | None = None,
-        prediction_temperature: float = 1.0,
     ) -> None:
-        self.rollouts = rollouts = config.rollout
+        self.sampling = sampling = config.rollout
         self.seed, self.credit = config.seed, config.credit
-        sampler = Sampler(rollouts.temperature, rollouts.top_k, rollouts.top_p, rollouts.min_p)
-        self.live = LiveModel(model, sampler, autocast)
+        self.live, self.human_text = live, human_text
         self.objectives = [objective, *(objective.another() for _ in contexts[1:])]
         self.human, self.curves, self.contexts = human, curves, contexts
         self.taken = 0
@@ -109,20 +97,9 @@ class DistributionTerm:
         self.engine, self.drift = engine, drift
         self.balanced, self.balance, self.lead = config.weight == "auto", BALANCES[config.balance], config.lead
         self.end_of_text = tuple(end_of_text)
-        self.processes = processes or Processes()
-        self.human_text = HumanUnderModel(
-            self.live,
-            objective.accumulation,
-            scored,
-            studied,
-            Sampler(prediction_temperature),
-            max(1, rollouts.batch_size // TEXTS_PER_SCORED),
-            rollouts.micro_batch_size,
-            self.processes,
-            self.seed,
-        )
-        longest = max(window.first for kind in contexts for window in kind) + rollouts.max_new_tokens
-        self.queue = RolloutQueue(rollouts.batch_size, rollouts.steps_per_generation, longest, self.processes)
+        self.processes = processes
+        longest = max(window.first for kind in contexts for window in kind) + sampling.max_new_tokens
+        self.queue = RolloutQueue(sampling.batch_size, sampling.steps_per_generation, longest, self.processes)
 
     @property
     def device(self) -> torch.device:
@@ -142,22 +119,22 @@ class DistributionTerm:
 
     def _sampled(self, step: int) -> Texts:
         """Contexts shared out over the processes, then continued."""
-        rollouts, processes = self.rollouts, self.processes
-        seed, times = seed_of(self.seed, step, 0), rollouts.steps_per_generation
-        windows = share_in_turn(self.contexts, rollouts.batch_size, processes, seed, self.taken, times)
+        sampling, processes = self.sampling, self.processes
+        seed, times = seed_of(self.seed, step, 0), sampling.steps_per_generation
+        windows = share_in_turn(self.contexts, sampling.batch_size, processes, seed, self.taken, times)
         with self.live.autocast():
             generated = self.engine.generate(
                 self.live.module,
                 [window.tokens[: window.first] for window in windows],
                 self.live.sampler,
-                rollouts.max_new_tokens,
+                sampling.max_new_tokens,
                 self.end_of_text,
                 seed_of(self.seed, step, 1 + processes.rank),
             )
-        if (longest := max(map(len, generated))) > rollouts.max_new_tokens:
+        if (longest := max(map(len, generated))) > sampling.max_new_tokens:
             raise ValueError(
-                f"rollout engine {rollouts.engine} returned {longest} new tokens, and rollout.max_new_tokens is "
-                f"{rollouts.max_new_tokens}: an engine stops there (RolloutEngine.generate)"
+                f"rollout engine {sampling.engine} returned {longest} new tokens, and rollout.max_new_tokens is "
+                f"{sampling.max_new_tokens}: an engine stops there (RolloutEngine.generate)"
             )
         return continued(windows, generated)
 
@@ -172,7 +149,7 @@ class DistributionTerm:
         plans, hidden, own = [], [], []
         human, curves, rows = self.human_text.present(self.human, self.curves, self.objective.matched)
         with self.live.read():
-            for piece in in_pieces(texts, self.rollouts.micro_batch_size):
+            for piece in in_pieces(texts, self.sampling.micro_batch_size):
                 plans.append(self.objective.accumulation.plan(piece))
                 hidden.append(self.live.hidden(piece))
                 law = self.live.law(plans[-1], hidden[-1])
@@ -182,7 +159,7 @@ class DistributionTerm:
             derivative = self.objective.derivative(means.without, human, floors)
             distances = self.objective.distances(means.mean, human, floors)
             ratios = ratios_of(distances, floors)
-            states = RolloutStates(self.live, texts, plans, hidden, self.rollouts.max_new_tokens, self.processes.reduce)
+            states = RolloutStates(self.live, texts, plans, hidden, self.sampling.max_new_tokens, self.processes.reduce)
             if self.balanced:
                 share = self._shares(ratios, means, human, floors)
                 derivative = self._balanced(states, derivative, share)
@@ -216,7 +193,7 @@ class DistributionTerm:
                 with self.live.autocast(), torch.enable_grad():
                     hidden = self.live.hidden(plan.texts)
                     law = self.live.law(plan, hidden, derivative)
-                    loss, _ = surrogate(plan, law, derivative, advantage, len(evaluation.texts))
+                    loss = surrogate(plan, law, derivative, advantage, len(evaluation.texts))
                     if self.drift is not None:
                         divergence = self.drift.loss(plan.texts, hidden, len(evaluation.texts))
                         loss = loss + self.drift.weight * divergence

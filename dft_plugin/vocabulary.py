@@ -22,7 +22,7 @@ import json
 import re
 import string
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from dft_plugin.written import Written
 
 # What a token contains when it carries the event. Apostrophes are no quotes: most are letters ("don't").
-_PATTERNS = {
+PATTERNS = {
     "sentence_end": re.compile("[.!?…。！？؟۔।॥．｡។။]"),
     "comma": re.compile("[,،、，]"),
     "dash": re.compile(r"[—–―]|--|(?<= )-(?![^\W_])"),  # [^\W_] is str.isalnum
@@ -46,10 +46,10 @@ _PATTERNS = {
     "parenthesis": re.compile("[()（）]"),
     "newline": re.compile("\n"),
 }
-EVENTS = (*_PATTERNS, "end_of_text")
-MARKS = tuple(kind for kind in _PATTERNS if kind not in ("sentence_end", "newline"))
+EVENTS = (*PATTERNS, "end_of_text")
+MARKS = tuple(kind for kind in PATTERNS if kind not in ("sentence_end", "newline"))
 """Kinds of punctuation."""
-_HAN_OR_KANA = re.compile(
+HAN_OR_KANA = re.compile(
     "[\u3005-\u30ff\u31f0-\u9fff\uf900-\ufaff\uff66-\uff9f\U0001b000-\U0001b16f\U00020000-\U0003ffff]"
 )
 _BYTE_TOKEN = re.compile("<0x([0-9A-Fa-f]{2})>")
@@ -130,7 +130,7 @@ def _stand_in(fragment: bytes) -> str:
     letters = [character for character in assigned if character.isalnum()]
     if 2 * len(letters) < len(assigned) or not letters:
         return ""
-    return "一" if 2 * sum(map(bool, map(_HAN_OR_KANA.match, letters))) > len(letters) else "é"
+    return "一" if 2 * sum(map(bool, map(HAN_OR_KANA.match, letters))) > len(letters) else "é"
 
 
 def _characters(raw: bytes) -> str:
@@ -150,7 +150,7 @@ def _read_words(text: str, inside: bool) -> tuple[int, bool]:
         if character.isspace():
             inside = False
         elif character.isalnum():
-            if character >= "\u3005" and _HAN_OR_KANA.match(character):
+            if character >= "\u3005" and HAN_OR_KANA.match(character):
                 words, inside = words + 1, False
             elif not inside:
                 words, inside = words + 1, True
@@ -166,7 +166,7 @@ def classify(raw: bytes | None) -> tuple[int, int, int, frozenset[str]]:
     words_inside, from_inside = _read_words(text, True)
     # No token swaps the two states, so where they end differently each has stayed.
     state_after = int(from_outside) if from_outside == from_inside else -1
-    patterns = {} if text.strip(" ").isalnum() else _PATTERNS  # letters carry none: no need to look
+    patterns = {} if text.strip(" ").isalnum() else PATTERNS  # letters carry none: no need to look
     events = (name for name, pattern in patterns.items() if pattern.search(text))
     return words_outside, words_inside, state_after, frozenset(events)
 
@@ -230,12 +230,18 @@ class Vocabulary:
         ends = list(dict.fromkeys(end_of_text))
         if strays := [i for i in ends if not 0 <= i < size]:
             raise ValueError(f"end_of_text ids {strays} are outside the vocabulary of {size} entries")
-        rows = [classify(raw) for raw in texts[:size]] + [classify(b"")] * (size - len(texts))
+        return cls.of([*texts[:size], *[b""] * (size - len(texts))], ends, _fingerprint(tokenizer))
+
+    @classmethod
+    def of(cls, texts: Sequence[bytes | None], ends: Sequence[int] = (), fingerprint: str = "") -> Vocabulary:
+        """Tables of tokens that stand for these bytes; None is a special token. ends: ids that end a text."""
+        rows = [classify(raw) for raw in texts]
         events = {name: torch.tensor([name in row[3] for row in rows], dtype=torch.bool) for name in EVENTS}
         outside, inside, after = (torch.tensor([row[i] for row in rows], dtype=torch.long) for i in range(3))
+        ends = list(ends)
         events["end_of_text"][ends] = True
         after[ends] = 0  # also where an ordinary token was named
-        return cls(size, events, outside, inside, after, tuple(ends), _fingerprint(tokenizer))
+        return cls(len(rows), events, outside, inside, after, tuple(ends), fingerprint)
 
 
 def end_of_text_ids(tokenizer: Any, model: Any) -> tuple[int, ...]:

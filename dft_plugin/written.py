@@ -132,9 +132,9 @@ def expand(start: Integers, stop: Integers) -> Integers:
     return np.arange(total) + np.repeat(start - (ends - length), length)
 
 
-def tally(group: Integers, slot: Integers, groups: int, size: int, value: Any = None) -> npt.NDArray[np.float64]:
-    """(groups, size): how often each slot occurs in each group, or the sum of `value` there."""
-    counted = np.bincount(group * size + slot, weights=value, minlength=groups * size)
+def tally(group: Integers, slot: Integers, groups: int, size: int) -> npt.NDArray[np.float64]:
+    """(groups, size): how often each slot occurs in each group."""
+    counted = np.bincount(group * size + slot, minlength=groups * size)
     return counted.astype(np.float64).reshape(groups, size)
 
 

@@ -43,7 +43,7 @@ def norms(term: DistributionTerm, evaluation: Evaluation, part: slice) -> tuple[
     derivative[:, part] = evaluation.derivative[:, part]
     (plan,) = evaluation.plans
     leaf = term.live.hidden(plan.texts).detach().requires_grad_()
-    loss, _ = surrogate(plan, term.live.law(plan, leaf, derivative), derivative, None, len(evaluation.texts))
+    loss = surrogate(plan, term.live.law(plan, leaf, derivative), derivative, None, len(evaluation.texts))
     (gradient,) = torch.autograd.grad(loss, leaf)
     for whole in term.surrogates(replace(evaluation, derivative=derivative)):
         whole.backward()

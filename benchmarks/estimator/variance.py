@@ -110,7 +110,7 @@ def ours(sample: Sample, derivative: Tensor, gamma: float) -> Tensor:
             for start in range(0, len(texts), BATCH)
         ]
         advantage = texts.from_steps(future - torch.cat(baseline))
-    loss, _ = surrogate(plan, law, derivative, advantage, BATCH)
+    loss = surrogate(plan, law, derivative, advantage, BATCH)
     return sample.per_batch(torch.autograd.grad(loss, sample.row_logits)[0])
 
 

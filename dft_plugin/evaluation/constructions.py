@@ -7,9 +7,9 @@ import re
 import numpy as np
 
 from dft_plugin.evaluation.contexts import Place, contexts
-from dft_plugin.evaluation.log_likelihood import log_likelihood_ratio, smoothed_ratio
 from dft_plugin.evaluation.pool import Pool
 from dft_plugin.evaluation.result import GiveAway
+from dft_plugin.log_likelihood import log_likelihood_ratio, smoothed_ratio
 
 _ITEM = r"[^\W_][\w'’-]*(?: [^\W_][\w'’-]*){0,2}"
 _BE = r"(?:'s|’s|'re|’re| is| was| are| were)"

@@ -12,10 +12,10 @@ import numpy as np
 
 from dft_plugin.evaluation.constructions import constructions
 from dft_plugin.evaluation.contexts import Place, contexts
-from dft_plugin.evaluation.log_likelihood import log_likelihood_ratio, smoothed_ratio
 from dft_plugin.evaluation.pool import Floats, Ints, Pool
 from dft_plugin.evaluation.result import Example, GiveAway
 from dft_plugin.evaluation.sentences import opening_words
+from dft_plugin.log_likelihood import log_likelihood_ratio, smoothed_ratio
 from dft_plugin.reference.word_scan import hashes_of
 
 PHRASES = (2, 3, 4, 5)

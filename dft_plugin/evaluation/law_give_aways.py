@@ -22,9 +22,9 @@ from dft_plugin.evaluation.give_aways import (
     of_openings,
     without_parts,
 )
-from dft_plugin.evaluation.log_likelihood import log_likelihood_ratio
 from dft_plugin.evaluation.pool import Floats, Ints, Pool
 from dft_plugin.evaluation.result import GiveAway
+from dft_plugin.log_likelihood import log_likelihood_ratio
 
 if TYPE_CHECKING:
     from dft_plugin.reference.description import Description

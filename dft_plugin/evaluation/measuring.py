@@ -104,9 +104,8 @@ def families(pool: Pool, texts: int, tokenizer: Any) -> list[Figures | Distances
     unit = "words" if tokenizer is None else "tokens"
     basis = unit if tokenizer is None else f"tokens of vocabulary {vocabulary_name(tokenizer)}"
     length_figure, length_law = length.text_length(pool)
-    sentence_figures, sentence_law, _ = sentences.lengths(pool)
+    sentence_figures, sentence_law = sentences.lengths(pool)
     opening_figures, opening_law = sentences.openings(pool)
-    rhythm, _ = punctuation.rhythm(pool)
     return [
         length_figure,
         length_law,
@@ -119,7 +118,7 @@ def families(pool: Pool, texts: int, tokenizer: Any) -> list[Figures | Distances
         opening_figures,
         opening_law,
         punctuation.rates(pool),
-        rhythm,
+        punctuation.rhythm(pool),
         laws.token_laws(pool, unit, basis),
     ]
 

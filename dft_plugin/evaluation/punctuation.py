@@ -9,7 +9,7 @@ import torch
 
 from dft_plugin.distances import wasserstein
 from dft_plugin.evaluation.intervals import interval_rows, law
-from dft_plugin.evaluation.pool import Floats, Pool, View
+from dft_plugin.evaluation.pool import Pool, View
 from dft_plugin.evaluation.specification import Distances, Figures, Specification
 from dft_plugin.evaluation.words import marks
 from dft_plugin.vocabulary import MARKS
@@ -48,8 +48,8 @@ def rates(pool: Pool) -> Figures:
     )
 
 
-def rhythm(pool: Pool) -> tuple[Distances, Floats]:
-    """Wasserstein distance of words between marks of a kind; and the rows (T, kinds, 2, words) of the laws.
+def rhythm(pool: Pool) -> Distances:
+    """Wasserstein distance of words between marks of a kind.
 
     The mean over the kinds, each weighed by how many such intervals the human sample has.
     """
@@ -72,4 +72,4 @@ def rhythm(pool: Pool) -> tuple[Distances, Floats]:
         "words",
         "lower",
     )
-    return Distances({"punctuation rhythm": specification}, distance), rows
+    return Distances({"punctuation rhythm": specification}, distance)

@@ -23,8 +23,8 @@ def mean_and_variance(length_law: Floats) -> tuple[float, float]:
     return mean, float(length_law @ (lengths - mean) ** 2)
 
 
-def lengths(pool: Pool) -> tuple[Figures, Distances, Floats]:
-    """Mean, variance and Wasserstein distance of words per sentence; and the rows that laws are made of."""
+def lengths(pool: Pool) -> tuple[Figures, Distances]:
+    """Mean, variance and Wasserstein distance of words per sentence."""
     # Nothing is seen beyond the limit: what is longer counts as one word more than that.
     rows = interval_rows(pool, "sentence_end", min(LONGEST, pool.limit))
 
@@ -57,7 +57,7 @@ def lengths(pool: Pool) -> tuple[Figures, Distances, Floats]:
         unit,
         "lower",
     )
-    return Figures(named, figures), Distances({"sentence length": law_distance}, distance), rows
+    return Figures(named, figures), Distances({"sentence length": law_distance}, distance)
 
 
 def opening_words(pool: Pool) -> Ints:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from dft_plugin.vocabulary import _HAN_OR_KANA, _PATTERNS
+from dft_plugin.vocabulary import HAN_OR_KANA, PATTERNS
 
 
 @cache
@@ -13,7 +13,7 @@ def _word() -> re.Pattern[str]:
     # The vocabulary's class of Han and kana also holds brackets and marks, which begin no word.
     ranges: list[list[int]] = []
     for code in (*range(0x3005, 0x10000), *range(0x1B000, 0x1B170), *range(0x20000, 0x40000)):
-        if chr(code).isalnum() and _HAN_OR_KANA.match(chr(code)):
+        if chr(code).isalnum() and HAN_OR_KANA.match(chr(code)):
             if ranges and ranges[-1][1] == code - 1:
                 ranges[-1][1] = code
             else:
@@ -30,4 +30,4 @@ def word_starts(text: str) -> list[int]:
 
 def marks(text: str, kind: str) -> list[int]:
     """Where marks of a kind stand: "sentence_end", "newline" or one of `vocabulary.MARKS`."""
-    return [match.start() for match in _PATTERNS[kind].finditer(text)]
+    return [match.start() for match in PATTERNS[kind].finditer(text)]

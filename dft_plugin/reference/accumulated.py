@@ -112,8 +112,6 @@ class Reference:
                 )
         for statistic in statistics:
             record = self.metadata["statistics"].get(statistic.name)
-            if statistic.needs_model:
-                continue
             if record is None:
                 raise ReferenceError(
                     f"reference {path} holds no {statistic.name}; it holds "

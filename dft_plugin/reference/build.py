@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from dft_plugin.config import DFTConfig
+from dft_plugin.human_windows import sampling_record
 from dft_plugin.reference import engines
 from dft_plugin.reference.accumulated import Reference
 from dft_plugin.reference.bad_lines import BadLines
@@ -111,10 +112,7 @@ def build_file(
     letters = script_of_tokens(token_texts(worker(job).tokenizer)[: vocabulary.size])
     record = {
         "tokenizer_name": Path(request.tokenizer).name,
-        "sampling": {
-            "max_new_tokens": job.cutting.max_new_tokens,
-            "context_tokens": job.cutting.context_tokens,
-        },
+        "sampling": sampling_record(request.config),
         "from_start": request.from_start,
         "seed": request.config.seed,
         "corpus": sorted({Path(source.name).name for source in given}),

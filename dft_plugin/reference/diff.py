@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dft_plugin.evaluation.log_likelihood import log_likelihood_ratio, smoothed_ratio
+from dft_plugin.log_likelihood import log_likelihood_ratio, smoothed_ratio
 from dft_plugin.reference.description import LENGTHS, MARKS, Description, IntervalLaw
 from dft_plugin.reference.show import percent
 
@@ -251,6 +251,6 @@ def _zipf(a: Description, b: Description) -> Iterator[Difference]:
         yield Difference(_size(a.zipf_slope, b.zipf_slope), said)
 
 
-def summary(uses: Sequence[Use], rows: int = ROWS) -> str:
+def summary(uses: Sequence[Use]) -> str:
     """ "delve (34x), tapestry (12x)"."""
-    return ", ".join(f"{use.phrase} ({times(use.ratio)})" for use in uses[:rows])
+    return ", ".join(f"{use.phrase} ({times(use.ratio)})" for use in uses[:ROWS])

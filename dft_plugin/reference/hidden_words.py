@@ -20,8 +20,8 @@ class HiddenWords:
     """What is known of words beside their counts.
 
     Args:
-        pieces: each a run by itself, counted where it is no fragment.
-        fragment: the same, counted where it is one.
+        whole: pieces, each a run by itself, counted where it is no fragment.
+        parts: the same pieces, counted where each is one.
     """
 
     def __init__(self, whole: PieceRuns, parts: PieceRuns) -> None:

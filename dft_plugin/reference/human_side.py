@@ -81,7 +81,7 @@ def check_enough(name: str, tokens: int, windows: int, length: int, *, one_each:
 
 
 def of_windows(accumulation: Accumulation, windows: Sequence[Window]) -> HumanSide:
-    """Counts windows, none of which is measured under a model.
+    """Counts windows for statistics none of which is measured under a model.
 
     Raises:
         ReferenceError: when there are too few.
@@ -121,16 +121,10 @@ def of_rows(rows: Tensor) -> HumanSide:
 def of_totals(
     accumulation: Accumulation, totals: Mapping[str, Tensor], windows: float, rows: Mapping[str, Rows]
 ) -> HumanSide:
-    """From accumulators and rows by statistic, as a reference holds them; zeros where it has none (statistics
-    measured under the model)."""
-    parts, sampled = [], []
-    count = len(next(iter(rows.values())))
-    for statistic in accumulation.statistics:
-        own = accumulation.part(statistic)
-        size = own.stop - own.start
-        parts.append(totals.get(statistic.name, torch.zeros(size, dtype=torch.float64)))
-        sampled.append(rows.get(statistic.name, Rows.of(np.zeros((count, size)))))
-    return HumanSide(torch.cat(parts), windows, sums_of(sampled), count)
+    """From accumulators and rows by statistic, as a reference holds them."""
+    names = [statistic.name for statistic in accumulation.statistics]
+    sampled = [rows[name] for name in names]
+    return HumanSide(torch.cat([totals[name] for name in names]), windows, sums_of(sampled), len(sampled[0]))
 
 
 def sums_of(parts: Sequence[Rows]) -> Grouped:

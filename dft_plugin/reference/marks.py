@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from dft_plugin.documents import Document, Span, spans
 from dft_plugin.reference.pieces import written
 from dft_plugin.statistics.base import NoOptions
 from dft_plugin.statistics.interval_counts import count_intervals, intervals
 from dft_plugin.statistics.opening import SentenceOpening
-from dft_plugin.vocabulary import EVENTS, Vocabulary, classify
+from dft_plugin.vocabulary import EVENTS, Vocabulary
 from dft_plugin.written import Booleans, Integers, Words, Written, expand
 
 KINDS = tuple(event for event in EVENTS if event != "end_of_text")
@@ -72,7 +71,7 @@ class MarkedText:
         at = np.concatenate([[0], np.cumsum(lengths)])[documents]
         begin, end = at[:-1], at[1:]
         whole = Written(tokens, begin, begin, end, np.ones(len(begin), dtype=bool))
-        return cls(_tables(list(number)), whole, np.repeat(np.arange(len(pieces)), lengths))
+        return cls(Vocabulary.of([name.encode() for name in number]), whole, np.repeat(np.arange(len(pieces)), lengths))
 
     def events(self, kind: str) -> Booleans:
         """(T,) which words and marks carry an event."""
@@ -131,10 +130,3 @@ class MarkedText:
         frequency, repeated, opened = statistic.count(self.written, group, 1)
         law = frequency[0] * statistic.begins_word.numpy()
         return int(repeated.sum()), int(opened.sum()), float(np.square(law / max(law.sum(), 1)).sum())
-
-
-def _tables(names: Sequence[str]) -> Vocabulary:
-    rows = [classify(name.encode()) for name in names]
-    events = {kind: torch.tensor([kind in row[3] for row in rows], dtype=torch.bool) for kind in EVENTS}
-    outside, inside, after = (torch.tensor([row[i] for row in rows], dtype=torch.long) for i in range(3))
-    return Vocabulary(len(rows), events, outside, inside, after, (), "")

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dft_plugin.law import observed_law
-from dft_plugin.layout import TableCache, accumulate, lay_out
+from dft_plugin.layout import TableCache, accumulate_written
 from dft_plugin.reference.domain import Domain, binned
 from dft_plugin.reference.marks import CONTEXTS, LONGEST, WIDTHS, WINDOWS
 from dft_plugin.reference.piece_tokens import PieceTokens
@@ -121,8 +120,7 @@ def _through_terms(statistic: Statistic, runs: Integers, weight: Integers) -> Fl
         last = torch.full((len(tokens),), n - 1)
         texts = Texts(tokens, torch.zeros_like(last), last, last + 1, torch.zeros(len(tokens), dtype=torch.bool))
         listed = list(statistic.terms(texts))
-        request, layout = lay_out(listed, texts, statistic.vocabulary.size, TableCache())
-        gained = accumulate(observed_law(texts, request), layout, texts).double().numpy()
+        gained = accumulate_written(listed, texts, statistic.vocabulary.size, TableCache()).numpy()
         total = total + weight[start : start + AT_A_TIME] @ gained[:, : listed[0].size]
     return total
 

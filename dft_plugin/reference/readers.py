@@ -45,7 +45,7 @@ def lines(source: str, size: int) -> Iterator[Chunk]:
 def documents(source: str, size: int) -> Iterator[Chunk]:
     """A .txt file as one document, or several if it is over `DOCUMENT` bytes."""
     first = 1
-    for pieces in _grouped(_pieces(source), len, size):
+    for pieces in grouped(_pieces(source), len, size):
         yield Chunk(source, first, "text", lines=pieces)
         first += sum(document.count(b"\n") for document in pieces)
 
@@ -104,7 +104,7 @@ def dataset_rows(name: str, saved: bool, options: ReadOptions) -> Iterator[Any]:
 def in_chunks(source: str, rows: Iterable[Any], size: int) -> Iterator[Chunk]:
     """Rows of a source, put together to about `size` bytes."""
     first = 1
-    for group in _grouped(rows, _weight, size):
+    for group in grouped(rows, _weight, size):
         yield Chunk(source, first, "rows", rows=group)
         first += len(group)
 
@@ -189,7 +189,7 @@ def _weight(value: Any) -> int:
     return 8 + (sum(map(_weight, value)) if isinstance(value, list) else 0)
 
 
-def _grouped(items: Iterable[Item], weight: Callable[[Item], int], size: int) -> Iterator[list[Item]]:
+def grouped(items: Iterable[Item], weight: Callable[[Item], int], size: int) -> Iterator[list[Item]]:
     """Items in order, in groups that are closed once they weigh `size`."""
     group: list[Item] = []
     total = 0

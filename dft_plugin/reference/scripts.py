@@ -110,11 +110,6 @@ def as_shares(by_script: Mapping[str, int]) -> dict[str, float]:
     return {script: count / total for script, count in sorted(by_script.items(), key=lambda item: -item[1])}
 
 
-def shares(counts: Any, letters: np.ndarray) -> dict[str, float]:
-    """`as_shares` of `letters_by_script`."""
-    return as_shares(letters_by_script(counts, letters))
-
-
 _IN_WORDS = ("sentence_length", "punctuation_rhythm", "paragraph_length")
 _OF_SENTENCES = ("sentence_length", "sentence_opening")
 _CAVEATS: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import Any
 from dft_plugin.documents import Document, cut_at_ends
 from dft_plugin.reference.corpus import read
 from dft_plugin.reference.errors import ReferenceError
-from dft_plugin.reference.rows import ReadOptions, Row
+from dft_plugin.reference.readers import grouped
+from dft_plugin.reference.rows import Row
 from dft_plugin.shared_beginning import shared_beginning
 
 BATCH = 1 << 20
@@ -46,7 +47,7 @@ def tokenize(
     """
     end = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
     made: list[HumanText] = []
-    for batch in _batches(rows):
+    for batch in grouped(rows, lambda row: len(row.text) + len(row.prompt or ""), BATCH):
         found = _plain(batch, tokenizer, end) | _completions(batch, tokenizer, end) | _chats(batch, tokenizer, source)
         for index, row in enumerate(batch):
             made += _ended_texts(found[index], row.text, tokenizer, end_of_text or end)
@@ -61,19 +62,6 @@ def _ended_texts(document: Document, text: str, tokenizer: Any, ends: Collection
     written = re.split("|".join(map(re.escape, tokenizer.convert_ids_to_tokens(list(ends)))), text)
     texts = [*filter(str.strip, written), *[""] * len(parts)]
     return [HumanText(part, own) for part, own in zip(parts, texts, strict=False)]
-
-
-def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    batch: list[Row] = []
-    size = 0
-    for row in rows:
-        batch.append(row)
-        size += len(row.text) + len(row.prompt or "")
-        if size >= BATCH:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def _plain(batch: Sequence[Row], tokenizer: Any, end: tuple[int, ...]) -> dict[int, Document]:
@@ -154,7 +142,6 @@ def _ids(tokenizer: Any, texts: list[str], *, add_special_tokens: bool = True) -
 def read_documents(
     corpora: str | Path | Sequence[str | Path],
     tokenizer: Any,
-    options: ReadOptions | None = None,
     end_of_text: Collection[int] = (),
 ) -> list[Document]:
     """Tokenizes a whole corpus: plain text, `prompt` and `completion`, and chats (see `tokenize`).
@@ -164,7 +151,7 @@ def read_documents(
     """
     documents = [
         human.document
-        for parsed in read(corpora, options)
+        for parsed in read(corpora)
         for human in tokenize(parsed.rows, tokenizer, parsed.source, end_of_text)
     ]
     if not documents:

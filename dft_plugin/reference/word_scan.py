@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dft_plugin.reference.arrays import Hashes, Integers
-from dft_plugin.vocabulary import _HAN_OR_KANA
+from dft_plugin.vocabulary import HAN_OR_KANA
 
 LONGEST = 64
 """Characters of a word that count: what is longer is no word, and names stay bounded."""
@@ -50,7 +50,7 @@ def _tables() -> tuple[Integers, npt.NDArray[np.uint8]]:
     for code in range(_LAST_WITH_LETTERS):
         character = chr(code)
         if character.isalnum():
-            kind[code] = IDEOGRAPH if _HAN_OR_KANA.match(character) else LETTER
+            kind[code] = IDEOGRAPH if HAN_OR_KANA.match(character) else LETTER
             if len(character.casefold()) == 1:
                 folded[code] = ord(character.casefold())
         elif character.isspace():

@@ -12,8 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from dft_plugin.block import Block
-from dft_plugin.law import observed_law
-from dft_plugin.layout import TableCache, accumulate, lay_out
+from dft_plugin.layout import TableCache, accumulate_written
 from dft_plugin.terms import Term
 from dft_plugin.texts import Texts, stack
 from dft_plugin.vocabulary import Vocabulary
@@ -104,18 +103,17 @@ class Statistic(Generic[OptionsType]):
         for start in range(0, len(written), WINDOWS_AT_A_TIME):
             texts = stack(written.select(slice(start, start + WINDOWS_AT_A_TIME)).windows()).to(device)
             listed = list(self.terms(texts))
-            request, layout = lay_out(listed, texts, self.vocabulary.size, cache)
-            parts.append(accumulate(observed_law(texts, request), layout, texts).double().cpu())
+            parts.append(accumulate_written(listed, texts, self.vocabulary.size, cache).cpu())
             sizes = [term.size for term in listed]
         of = torch.as_tensor(group, dtype=torch.long)
         total = torch.zeros(groups, sum(sizes), dtype=torch.float64).index_add_(0, of, torch.cat(parts))
         return [part.numpy() for part in total.split(sizes, dim=1)]
 
     def begin(self, human: Tensor) -> None:
-        """Called once, before anything is accumulated under the model, where `needs_hidden`.
+        """Called where `needs_hidden` when the term is assembled, and anew at the first acting step.
 
         Args:
-            human: (N, D) hidden states of human text under the model training begins with.
+            human: (N, D) hidden states of human text under the model as it then is.
         """
 
     def learn(self, human: Tensor, generated: Tensor, reduce: Callable[[Tensor], Tensor]) -> None:

@@ -133,7 +133,7 @@ def test_auto_holds_the_stated_fraction(clipped: bool, interval: int, fade: floa
             assert own == pytest.approx(wanted, rel=1e-4)
         assert line.get("dft/gradient_ratio", 0.0) == pytest.approx(wanted / norms[step], rel=1e-4)
         running = CROSS_ENTROPY_MEMORY * running + (1 - CROSS_ENTROPY_MEMORY) * norms[step]
-    assert callback.own.cross_entropy_norm == pytest.approx(running, rel=1e-4)
+    assert callback.backward.cross_entropy_norm == pytest.approx(running, rel=1e-4)
 
 
 def test_auto_without_clipping() -> None:

@@ -12,7 +12,7 @@ import pytest
 import scipy.stats
 from rich.console import Console
 
-from dft_plugin.evaluation.log_likelihood import log_likelihood_ratio
+from dft_plugin.log_likelihood import log_likelihood_ratio
 from dft_plugin.reference.description import Description, IntervalLaw, describe
 from dft_plugin.reference.diff import SURE, diff, differences, over_used, times
 from dft_plugin.reference.domain_count import count_domain

@@ -86,7 +86,7 @@ class Task:
                 alive = texts.by_step(torch.ones(texts.rows)) > 0
                 future = future - leave_one_out_baseline(future, alive, lambda tensor: tensor)
             advantage = texts.from_steps(future)
-        loss, _ = surrogate(plan, law, derivative, advantage, len(texts))
+        loss = surrogate(plan, law, derivative, advantage, len(texts))
         (gradient,) = torch.autograd.grad(loss, chain.logits)
         return gradient
 

@@ -22,8 +22,8 @@ from dft_plugin.law import observed_law
 from dft_plugin.objective import Matched
 from dft_plugin.reference import ReferenceError
 from dft_plugin.reference.human_floor import Curves, FloorCurve
-from dft_plugin.reference.human_side import LEAST_WINDOWS, of_rows, of_totals, of_windows
-from dft_plugin.reference.window_sample import SAMPLE, Rows
+from dft_plugin.reference.human_side import LEAST_WINDOWS, of_rows, of_windows
+from dft_plugin.reference.window_sample import SAMPLE
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.texts import Texts, Window, stack
 from tests.chain import TOKENS, Chain, vocabulary
@@ -98,19 +98,6 @@ def test_totals_and_sampled_windows(count: int) -> None:
     summed = side.grouped(group, 2)
     for number in (0, 1):
         torch.testing.assert_close(summed[number], own[: side.sampled][torch.from_numpy(group == number)].sum(0))
-
-
-def test_statistics_that_a_file_lacks_are_zeros() -> None:
-    """Those measured under the model: a run fills them in."""
-    accumulation = Accumulation(statistics(["entropy", "token_frequency"]), len(TOKENS))
-    rows = np.arange(3.0 * len(TOKENS)).reshape(3, len(TOKENS))
-    totals = {"token_frequency": torch.from_numpy(rows.sum(0))}
-    side = of_totals(accumulation, totals, 3.0, {"token_frequency": Rows.of(rows)})
-    assert side.total.shape == (2 + len(TOKENS),)
-    assert float(side.total[:2].abs().sum()) == 0
-    assert torch.equal(side.total[2:], totals["token_frequency"])
-    summed = side.grouped(np.array([0, -1, 0]), 1)
-    assert summed[0].tolist() == [0, 0, *(rows[0] + rows[2]).tolist()]
 
 
 def test_the_run_says_how_many_tokens_are_needed() -> None:

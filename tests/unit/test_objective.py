@@ -347,7 +347,7 @@ def test_surrogate_over_micro_batches_adds_up() -> None:
         plan = objective.accumulation.plan(piece)
         request = type(plan.request)(**{**vars(plan.request), "witness": witnesses(plan.layout, derivative[rows])})
         advantage = piece.from_steps(by_step[rows])
-        return surrogate(plan, chain.law(piece, request), derivative[rows], advantage, len(texts))[0]
+        return surrogate(plan, chain.law(piece, request), derivative[rows], advantage, len(texts))
 
     (whole,) = torch.autograd.grad(loss_of(slice(0, 9)), chain.logits)
     pieces = sum(torch.autograd.grad(loss_of(slice(at, at + 2)), chain.logits)[0] for at in range(0, 9, 2))

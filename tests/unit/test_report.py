@@ -152,7 +152,7 @@ def hostile(result: Result) -> Result:
 def test_what_models_and_users_write_is_shown_and_does_nothing(page: Page) -> None:
     first, second, _ = results.measured()
     state = {"log_history": [{"step": 1, f"dft/floor_ratio/{HOSTILE}": 2.0}]}
-    written = render([hostile(first), hostile(second)], state, title=HOSTILE)
+    written = render([hostile(first), hostile(second)], state)
     found = Page(written)
     assert found.open == []
     assert {tag for tag, _ in found.tags} <= {tag for tag, _ in page.tags}

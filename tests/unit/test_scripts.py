@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from dft_plugin.reference.scripts import SCRIPTS, letters_by_script, notes, script_of, script_of_tokens, shares
+from dft_plugin.reference.scripts import SCRIPTS, as_shares, letters_by_script, notes, script_of, script_of_tokens
 from dft_plugin.vocabulary import classify, token_texts
 from tests import tiny
 
@@ -46,6 +47,10 @@ BLOCKS = {
     "Khmer": [(0x1780, 0x17FF)],
     "Myanmar": [(0x1000, 0x109F)],
 }
+
+
+def shares(counts: Any, letters: np.ndarray) -> dict[str, float]:
+    return as_shares(letters_by_script(counts, letters))
 
 
 def by_blocks(text: str) -> Counter[str]:

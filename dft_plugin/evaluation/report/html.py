@@ -27,7 +27,7 @@ NAME = 40
 _VISIBLE = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"} | {0x7F: 0x2421}
 
 
-def render(results: Sequence[Result], trainer_state: Mapping[str, Any] | None = None, title: str | None = None) -> str:
+def render(results: Sequence[Result], trainer_state: Mapping[str, Any] | None = None) -> str:
     """The report of one result, or of several compared with the first.
 
     The page asks for nothing over the network (its content security policy forbids it), runs no script, and holds
@@ -36,7 +36,6 @@ def render(results: Sequence[Result], trainer_state: Mapping[str, Any] | None = 
     Args:
         results: of `dft evaluate`, the one that the others are compared with first.
         trainer_state: transformers' trainer state of the run, for its curves.
-        title: heading of the page.
 
     Raises:
         ResultError: when there is no result.
@@ -49,8 +48,8 @@ def render(results: Sequence[Result], trainer_state: Mapping[str, Any] | None = 
     styles = [f"s{index % STYLES + 1}" for index in range(len(results))]
     template = _environment().get_template("page.html")
     page = template.render(
-        title=title or f"{HEADING}: {', '.join(names)}",
-        heading=title or HEADING,
+        title=f"{HEADING}: {', '.join(names)}",
+        heading=HEADING,
         version=__version__,
         results=list(zip(results, names, styles, strict=True)),
         counted=_counted(results),
@@ -72,7 +71,6 @@ def write_report(
     path: str | Path,
     results: Sequence[Result],
     trainer_state: Mapping[str, Any] | str | Path | None = None,
-    title: str | None = None,
 ) -> Path:
     """Writes the report, complete or not at all.
 
@@ -80,14 +78,13 @@ def write_report(
         path: the HTML file.
         results: as for `render`.
         trainer_state: the state itself, its file, or the output folder of the run.
-        title: as for `render`.
 
     Raises:
         ResultError, TrainerStateError: as `render` and `read_trainer_state`.
     """
     path = Path(path)
     state = read_trainer_state(trainer_state) if isinstance(trainer_state, (str, Path)) else trainer_state
-    page = render(results, state, title)
+    page = render(results, state)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     partial.write_text(page, encoding="utf-8")

@@ -10,10 +10,10 @@ from scipy.stats import chi2_contingency
 
 from dft_plugin.evaluation.constructions import PATTERNS
 from dft_plugin.evaluation.give_aways import give_aways, without_parts
-from dft_plugin.evaluation.log_likelihood import log_likelihood_ratio, smoothed_ratio
 from dft_plugin.evaluation.pool import make_pool
 from dft_plugin.evaluation.result import GiveAway
 from dft_plugin.evaluation.texts import Text
+from dft_plugin.log_likelihood import log_likelihood_ratio, smoothed_ratio
 from tests.unit.evaluation.samples import made_up
 
 

@@ -28,7 +28,7 @@ def lengths(texts: list[str]) -> list[int]:
 
 
 def test_mean_variance_and_law_of_whole_sentences() -> None:
-    figures, distances, _ = sentences.lengths(POOL)
+    figures, distances = sentences.lengths(POOL)
     own, human = lengths(OWN), lengths(HUMAN)
     found = figures.compute(POOL.view(POOL.own))
     assert found["sentence length, mean"] == pytest.approx(np.mean(own))
@@ -44,7 +44,7 @@ def test_cutting_texts_short_leaves_the_law_of_sentence_length() -> None:
     whole, cut = pool_of(texts), pool_of(texts, limit=17)
     means = []
     for pool in (whole, cut):
-        figures, _, _ = sentences.lengths(pool)
+        figures, _ = sentences.lengths(pool)
         means.append(figures.compute(pool.view(pool.own))["sentence length, mean"])
     assert means[1] == pytest.approx(means[0], rel=0.03)
     kept = [part for text in cut.clipped for part in re.split(r"[.!?]", text)[:-1]]
@@ -155,7 +155,7 @@ def test_rhythm_is_the_mean_wasserstein_distance_weighed_by_human_intervals() ->
     # Texts that end with each mark, so that nothing is cut off and plain counts are the law.
     own, human = ([text + ' end,—:"?…)' for text in side] for side in (OWN, HUMAN))
     pool = pool_of(own, human)
-    distance, _ = punctuation.rhythm(pool)
+    distance = punctuation.rhythm(pool)
     found = distance.compute(pool.view(pool.own), pool.view(pool.human))["punctuation rhythm"]
     weighed, total = 0.0, 0
     for kind in MARKS:

@@ -1,4 +1,4 @@
-"""Optimizers that the term cannot go with."""
+"""Arguments of a Trainer that the term cannot go with, whether a run or a file gives them."""
 
 from __future__ import annotations
 
@@ -16,3 +16,13 @@ def steps_too_early(name: str, option: str = "optim") -> str | None:
             "would be two steps and not one; use another, such as adamw_torch"
         )
     return None
+
+
+def labels_taken_away(smoothing: float) -> str | None:
+    """Why label smoothing cannot serve, with the mend; None where it is off."""
+    if not smoothing:
+        return None
+    return (
+        f"label_smoothing_factor is {smoothing}: the Trainer then takes the labels away before the forward pass; set "
+        "it to 0"
+    )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from dft_plugin.evaluation.pool import Floats, Ints
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 
-def log_likelihood_ratio(first: Ints, first_total: int, second: Ints, second_total: int) -> Floats:
+def log_likelihood_ratio(first: Integers, first_total: int, second: Integers, second_total: int) -> Floats:
     """G2 of each count against the other side's.
 
         G2 = 2 sum over the four cells of observed ln(observed / expected)
@@ -25,13 +27,13 @@ def log_likelihood_ratio(first: Ints, first_total: int, second: Ints, second_tot
     return 2 * found
 
 
-def _term(observed: Ints, expected: Floats) -> Floats:
+def _term(observed: Integers, expected: Floats) -> Floats:
     positive = (observed > 0) & (expected > 0)
     ratio = np.divide(observed, expected, out=np.ones(len(expected)), where=positive)
     return np.asarray(observed * np.log(ratio), dtype=np.float64)
 
 
-def smoothed_ratio(first: Ints, first_total: int, second: Ints, second_total: int) -> Floats:
+def smoothed_ratio(first: Integers, first_total: int, second: Integers, second_total: int) -> Floats:
     """The ratio of the two rates, finite where a side has none: one occurrence is added, split between the sides in
     proportion to their totals, so that 0 against 0 gives 1."""
     both = max(1, first_total + second_total)

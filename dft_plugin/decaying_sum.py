@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-class Window:
+class DecayingSum:
     """Accumulators summed over texts, the latest ones counting most.
 
     What came before a batch of n texts counts 1 - n / reach after it, and nothing where the batch alone has as many.
@@ -29,9 +29,9 @@ class Window:
         """Sum of their weights, and of these squared."""
         self.squared = 0.0
 
-    def empty(self) -> Window:
+    def empty(self) -> DecayingSum:
         """Another of the same size and growth."""
-        return Window(self.size, self.growth)
+        return DecayingSum(self.size, self.growth)
 
     @property
     def reach(self) -> float:
