@@ -57,10 +57,11 @@ def statistics() -> None:
 @user_errors
 def check(config: str) -> None:
     """Find what a TRL or Axolotl CONFIG would leave inactive in silence; exit code 1 if there is anything."""
-    from dft_plugin import check as checks
+    from dft_plugin_check import check as checks
+    from dft_plugin_check.findings import report
 
     findings = checks.check(checks.read_yaml(config))
-    click.echo(checks.report(config, findings), nl=False)
+    click.echo(report(config, findings), nl=False)
     sys.exit(1 if findings.problems else 0)
 
 

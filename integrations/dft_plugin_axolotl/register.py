@@ -10,9 +10,9 @@ from typing import Any
 
 # Imported here so that an installation that lacks something fails now, not after the model is loaded.
 import dft_plugin.callback
-from dft_plugin import check as checks
 from dft_plugin.config import ConfigError, DFTConfig, parse
 from dft_plugin.host import UnsupportedRunError
+from dft_plugin_check import check as checks
 
 
 def configuration(cfg: Any) -> DFTConfig:

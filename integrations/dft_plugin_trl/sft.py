@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from subprocess import CalledProcessError
 from typing import Any
 
-from dft_plugin import check as checks
 from dft_plugin.config import ConfigError, DFTConfig, parse
+from dft_plugin_check import check as checks
 from dft_plugin_trl.keys import unknown_keys
 
 

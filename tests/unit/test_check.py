@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from dft_plugin.check import PLUGIN, Findings, check, host_of, misspelled_blocks, read_yaml, report
-from dft_plugin.check_tokenizer import load_tokenizer, set_chat_template
 from dft_plugin.config import ConfigError, DFTConfig
 from dft_plugin.reference.build import Request, build_file
+from dft_plugin_check.check import PLUGIN, check, host_of, misspelled_blocks, read_yaml
+from dft_plugin_check.findings import Findings, report
+from dft_plugin_check.tokenizer import load_tokenizer, set_chat_template
 from tests import tiny
 
 SMALL = {"rollout": {"max_new_tokens": 16, "context_tokens": 8}}

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from dft_plugin import yaml_text
-from dft_plugin.check import read_yaml
 from dft_plugin.config import ConfigError, DFTConfig, parse
 from dft_plugin.statistic_config import DEFAULT_STATISTICS
+from dft_plugin_check.check import read_yaml
 
 COOL = {"rollout": {"temperature": 0.7}}
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dft_plugin.config import DFTConfig
-from dft_plugin.launch_settings import WITH_DEEPSPEED, launch_problems
 from dft_plugin.trainer_arguments import labels_taken_away
+from dft_plugin_check.launch_settings import WITH_DEEPSPEED, launch_problems
 
 AXOLOTL, TRL = "Axolotl", "TRL"
 _OTHER_TRAINERS = ("rl", "reward_model", "process_reward_model", "kd_trainer")

@@ -7,8 +7,8 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
-from dft_plugin.host_settings import AXOLOTL, TRL
 from dft_plugin.plugins import nearest
+from dft_plugin_check.host_settings import AXOLOTL, TRL
 
 _MODELS = {TRL: ("model_name_or_path",), AXOLOTL: ("base_model", "tokenizer_config")}
 _DATA_SETS = {TRL: ("dataset_name", "datasets"), AXOLOTL: ("datasets", "test_datasets", "pretraining_dataset")}

@@ -5,37 +5,20 @@ from __future__ import annotations
 import difflib
 import importlib.util
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dft_plugin.config import ConfigError, DFTConfig, parse, read_keys
-from dft_plugin.host_settings import AXOLOTL, TRL, never_evaluated, number, unsupported_settings
-from dft_plugin.missing_paths import missing_paths
 from dft_plugin.schedule import never_acts
 from dft_plugin.trainer_arguments import steps_too_early
+from dft_plugin_check.findings import Findings
+from dft_plugin_check.host_settings import AXOLOTL, TRL, never_evaluated, number, unsupported_settings
+from dft_plugin_check.missing_paths import missing_paths
 
 PLUGIN = "dft_plugin_axolotl.DFTPlugin"
 _OF_TRL = {"model_name_or_path", "dataset_name", "per_device_train_batch_size"}
 _TELLING = {"statistics", "rollout", "reference_windows", "gradient_fraction"}
 """Keys that no block of a host has."""
-
-
-@dataclass
-class Findings:
-    """What a check found.
-
-    Attributes:
-        host: "Axolotl" or "TRL"; "" when the file is a `dft:` block by itself.
-        problems: what was given, what exists and the mend; none is good.
-        notes: what could not be checked, or is to be known.
-        checked: what was looked at and found good.
-    """
-
-    host: str
-    problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    checked: list[str] = field(default_factory=list)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -178,29 +161,16 @@ def check(config: Mapping[str, Any]) -> Findings:
     unmeasured = never_evaluated(config, host)
     if parsed.loss_bound is not None and unmeasured is not None:
         problems.append(f"loss_bound is {parsed.loss_bound} and {unmeasured}, or leave loss_bound out")
-    from dft_plugin.check_files import check_files
+    from dft_plugin_check.files import check_files
 
     check_files(config, parsed, findings)
     return findings
-
-
-def report(path: str, findings: Findings) -> str:
-    """The lines to print: every problem and note, or one line of what was checked."""
-    host = f" ({findings.host})" if findings.host else ""
-    count = len(findings.problems)
-    if count:
-        lines = [f"{path}{host}: {count} problem{'s' if count > 1 else ''}"]
-        lines += [f"  {number}. {problem}" for number, problem in enumerate(findings.problems, start=1)]
-    else:
-        lines = [f"{path}{host}: no problem found. Checked: {', '.join(findings.checked)}"]
-    return "".join(f"{line}\n" for line in [*lines, *(f"  note: {note}" for note in findings.notes)])
 
 
 __all__ = [
     "AXOLOTL",
     "PLUGIN",
     "TRL",
-    "Findings",
     "check",
     "check_keys_of_trl",
     "host_of",
@@ -209,6 +179,5 @@ __all__ = [
     "no_block",
     "plugin_problems",
     "read_yaml",
-    "report",
     "unsupported_settings",
 ]

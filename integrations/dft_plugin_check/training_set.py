@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dft_plugin.host_settings import AXOLOTL
-from dft_plugin.missing_paths import entries, local_data
 from dft_plugin.reference.corpus import read_rows
 from dft_plugin.reference.errors import ReferenceError
+from dft_plugin_check.host_settings import AXOLOTL
+from dft_plugin_check.missing_paths import entries, local_data
 
 _WHOLE_TEXTS = ("completion", "pretrain")
 """Types of Axolotl's data sets that have no prompts."""

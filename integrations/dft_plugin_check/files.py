@@ -9,9 +9,6 @@ from typing import Any
 import torch
 
 from dft_plugin import plugins
-from dft_plugin.check import Findings
-from dft_plugin.check_tokenizer import load_tokenizer, set_chat_template, tokenizer_name
-from dft_plugin.check_training_set import answers_prompts
 from dft_plugin.config import DFTConfig
 from dft_plugin.contexts import read_prompts
 from dft_plugin.human_reference import check_holds_text, check_path, counted_here, not_held
@@ -26,6 +23,9 @@ from dft_plugin.reference.tokenizer import end_of_text_of, rows_of_head
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.vocabulary import Vocabulary
 from dft_plugin.written import Written
+from dft_plugin_check.findings import Findings
+from dft_plugin_check.tokenizer import load_tokenizer, set_chat_template, tokenizer_name
+from dft_plugin_check.training_set import answers_prompts
 
 
 def check_files(config: Mapping[str, Any], parsed: DFTConfig, findings: Findings) -> None:

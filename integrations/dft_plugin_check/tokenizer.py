@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dft_plugin.host_settings import AXOLOTL
-from dft_plugin.missing_paths import missing_folder
+from dft_plugin_check.host_settings import AXOLOTL
+from dft_plugin_check.missing_paths import missing_folder
 
 STAND_IN = (
     "{% for message in messages %}{{ message['role'] + '\\n' + message['content'] + '\\n' }}{% endfor %}"
