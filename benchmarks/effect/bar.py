@@ -98,9 +98,10 @@ def _gap(sft: Sequence[Run], dft: Sequence[Run], name: str, label: str) -> Line:
     before, after = (mean(runs, human_gap(name)) for runs in (sft, dft))
     closed, floor = gap_closed(before, after), mean(sft, measure(name, "floor"))
     shown = f"{_values(sft, dft, name)}: mean gap {before:.3g} to {after:.3g}, {closed:.0%}; a floor is {floor:.2g}"
-    shown += ", nothing to close" if before <= floor else ""
+    nothing = max(before, after) <= floor
+    shown += ", nothing to close" if nothing else ""
     shown += _other_basis(sft, dft, name, floor)
-    met = _told(closed, closed >= 0.9 or after <= floor, before <= floor)
+    met = _told(closed, closed >= 0.9 or after <= floor, nothing)
     return Line(f"gap in {label} closed by at least 90 %, or within a floor", shown, met)
 
 
@@ -152,7 +153,8 @@ def _not_trained_on(sft: Sequence[Run], dft: Sequence[Run]) -> list[Line]:
         closed = gap_closed(*(mean(runs, human_gap(name)) for runs in (sft, dft)))
         floors = mean(dft, measure(name, "floor_ratio"))
         if not math.isfinite(closed):
-            found.append(Line(f"{name} toward human", "was not measured on texts this short", None))
+            where = "for SFT" if math.isfinite(floors) else "on texts this short"
+            found.append(Line(f"{name} toward human", f"was not measured {where}", None))
             continue
         shown = f"{_values(sft, dft, name)}, {floors:.2g} floors"
         found.append(Line(f"{name} toward human, or within a floor of it", shown, closed > 0 or floors <= 1))

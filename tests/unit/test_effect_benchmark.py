@@ -91,7 +91,8 @@ GAP = "gap in n-gram diversity (distinct-3) closed by at least 90 %, or within a
         ([1.0], [2.2], False),  # overshooting is a gap
         ([0.0], [1.85], True),  # 92 %, more than a floor left
         ([1.0, 1.0], [1.5, 2.5], False),  # seeds on either side of human do not cancel
-        ([1.95], [2.0], None),  # SFT is within a floor: nothing to close
+        ([1.95], [2.0], None),  # both are within a floor: nothing to close
+        ([1.95], [2.5], False),  # SFT is within a floor and DFT is not
     ],
 )
 def test_gap_is_each_runs_own(sft: list[float], dft: list[float], met: bool | None) -> None:
@@ -150,7 +151,7 @@ def test_reinforce_is_beaten_everywhere_or_mostly_at_a_quarter(tokens: int, near
         if "REINFORCE" in line.what
     )
     assert line.met is met
-    assert f"dft, with {tokens / 32:.2g} of its rollouts, {len(nearer)} of 3" in line.figure
+    assert f"with {tokens / 32:.2g} of its rollouts, 1 seed, {len(nearer)} of 3" in line.figure
 
 
 @pytest.mark.parametrize(("theirs", "met"), [(3.0, True), (1.0, False)])
@@ -165,8 +166,8 @@ def test_each_reinforce_there_is_must_be_beaten(theirs: float, met: bool) -> Non
     (line,) = (line for line in bar.lines(everything, "t1-p1") if "REINFORCE" in line.what)
     assert line.met is met
     assert "beside reinforce_default_calibrated, which is not asked, 1 of 2: a 2.00/1.00, b 2.00/3.00" in line.figure
-    assert "dft, with 0.5 of its rollouts, 2 of 2" in line.figure
-    assert f"dft, with 1 of reinforce_default's rollouts, {1 + met} of 2" in line.figure
+    assert "with 0.5 of its rollouts, 1 seed, 2 of 2" in line.figure
+    assert f"with 1 of reinforce_default's rollouts, 1 seed, {1 + met} of 2" in line.figure
 
 
 def test_reinforce_is_compared_over_the_seeds_that_both_have() -> None:
@@ -177,6 +178,17 @@ def test_reinforce_is_compared_over_the_seeds_that_both_have() -> None:
         everything = figures.Collected(found.scenario, [*found.runs, {**rival, "seed": seed}])
         (line,) = (line for line in bar.lines(everything, "t1-p1") if "REINFORCE" in line.what)
         assert line.met is met, line.figure
+
+
+def test_another_arm_of_dfts_meets_no_line_for_this_one() -> None:
+    found = collected_of([measured_run(a=9.0, b=9.0)], [measured_run(a=2.0, b=4.0)])
+    (dft,) = found.of("dft", "t1-p1")
+    own = {**dft, "cost": {"rollout_tokens_per_step": 16}}
+    quarter = {**own, "arm": "dft_quarter", "matched": {"a": 1.0, "b": 1.0}, "cost": {"rollout_tokens_per_step": 8}}
+    rival = {**dft, "arm": "reinforce", "matched": {"a": 3.0, "b": 3.0}, "cost": {"rollout_tokens_per_step": 32}}
+    everything = figures.Collected(found.scenario, [*found.of("sft", "t1-p1"), own, quarter, rival])
+    (line,) = (line for line in bar.lines(everything, "t1-p1") if "REINFORCE" in line.what)
+    assert line.met is False
 
 
 def test_dft_on_human_contexts_stands_beside_reinforce_on_the_same() -> None:
@@ -193,7 +205,7 @@ def test_dft_on_human_contexts_stands_beside_reinforce_on_the_same() -> None:
         return line
 
     assert told("dft_human_contexts").met
-    shown = "dft_human_contexts, with 1 of reinforce_human_contexts's rollouts, 2 of 2: a 2.00/3.00, b 2.00/3.00"
+    shown = "with 1 of reinforce_human_contexts's rollouts, 1 seed, 2 of 2: a 2.00/3.00, b 2.00/3.00"
     assert told("dft_human_contexts").figure == shown
     assert told("dft").met is False
     assert "human_contexts" not in told("dft").figure

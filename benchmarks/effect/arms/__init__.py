@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from benchmarks.effect.arms import dft, dpo, entropy, mixture, reinforce, sft, unlikelihood
 from benchmarks.effect.scenario import SamplerBlock
@@ -74,6 +75,7 @@ ARMS: dict[str, Arm] = {
     "reinforce_default_calibrated": Arm(reinforce.train_at_defaults_calibrated),
     "reinforce_human_contexts": Arm(reinforce.train_on_human_contexts),
     "unlikelihood": Arm(unlikelihood.train),
+    "unlikelihood_0.25": Arm(partial(unlikelihood.train, alpha=0.25)),
     "entropy": Arm(entropy.train, per_sampler=False),
     "entropy_dft": Arm(entropy.train_with_dft),
     "dpo": Arm(dpo.train),

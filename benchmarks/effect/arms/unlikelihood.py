@@ -38,8 +38,9 @@ def over_produced(own: Tensor, human: Tensor, ratio: float) -> Tensor:
     return excess > DEVIATIONS * error
 
 
-def train(task: Task, seed: int, sampler: SamplerBlock) -> Trained:
-    options = {"texts": 1024, "ratio": 1.1, "alpha": 1.0, **task.scenario.options.get("unlikelihood", {})}
+def train(task: Task, seed: int, sampler: SamplerBlock, **own: float) -> Trained:
+    """At the scenario's options, but those given."""
+    options = {"texts": 1024, "ratio": 1.1, "alpha": 1.0, **task.scenario.options.get("unlikelihood", {}), **own}
     windows, own = own_texts(task, seed, sampler, int(options["texts"]))
     size = task.vocabulary_size
     produced = torch.bincount(torch.tensor([token for text in own for token in text]), minlength=size)
