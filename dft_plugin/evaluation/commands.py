@@ -74,7 +74,7 @@ def refuse(options: Sequence[str], why: str) -> None:
 )
 @click.option("--tokenizer", help="Laws of its tokens instead of words; MODEL's own if MODEL is given.")
 @click.option("--words", type=click.IntRange(min=1), help="Measure each text on its first so many words.")
-@click.option("--resamples", type=click.IntRange(min=10), default=200, show_default=True, help="Behind each interval.")
+@click.option("--resamples", type=click.IntRange(min=20), default=200, show_default=True, help="Behind each interval.")
 @click.option("--embedding", help="A sentence-transformers model for the two-sample tests, instead of hashed n-grams.")
 @click.option("--mauve", is_flag=True, help="MAUVE as well (pip install mauve-text; GPL).")
 @click.option("--judge", help="Base URL of an OpenAI-compatible endpoint: pairwise win rate against human texts.")
@@ -123,7 +123,7 @@ def evaluate(**options: object) -> None:
     "has none of these.",
 )
 @click.option("--words", type=click.IntRange(min=1), help="Measure each text on its first so many words.")
-@click.option("--resamples", type=click.IntRange(min=10), default=200, show_default=True, help="Behind each interval.")
+@click.option("--resamples", type=click.IntRange(min=20), default=200, show_default=True, help="Behind each interval.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @user_errors
 def compare(

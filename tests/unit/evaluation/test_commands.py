@@ -74,7 +74,7 @@ def test_errors_are_one_line_and_exit_code_one(tmp_path: Path) -> None:
 def test_results_are_not_compared_with_human_texts_that_are_not_there(tmp_path: Path) -> None:
     human, mine = texts(tmp_path / "human.jsonl", 30, 1), texts(tmp_path / "mine.jsonl", 30, 2)
     result = str(tmp_path / "mine.json")
-    assert dft("evaluate", "--texts", mine, "--reference", human, "--resamples", "10", "-o", result).exit_code == 0
+    assert dft("evaluate", "--texts", mine, "--reference", human, "--resamples", "20", "-o", result).exit_code == 0
     assert dft("compare", human, result).exit_code == 0
     missing = dft("compare", str(tmp_path / "nope.jsonl"), result)
     assert missing.exit_code == 1
@@ -120,7 +120,7 @@ def test_a_tiny_model_is_generated_from_and_measured(tmp_path: Path) -> None:
     output = tmp_path / "r.json"
     arguments = [
         str(tmp_path / "model"), "--reference", str(human), "-n", "24", "--max-new-tokens", "24", "--batch-size", "8",
-        "--temperature", "0.8", "--top-p", "0.9", "--resamples", "10", "--prompt-words", "5", "-o", str(output),
+        "--temperature", "0.8", "--top-p", "0.9", "--resamples", "20", "--prompt-words", "5", "-o", str(output),
     ]  # fmt: skip
     found = dft("evaluate", *arguments)
     assert found.exit_code == 0, found.output
@@ -219,7 +219,7 @@ def test_a_model_whose_logits_cannot_be_computed_from_its_head_has_no_perplexity
 def test_options_of_no_effect_are_refused(tmp_path: Path) -> None:
     human, mine = texts(tmp_path / "human.jsonl", 30, 1), texts(tmp_path / "mine.jsonl", 30, 2)
     result = str(tmp_path / "mine.json")
-    evaluate = ["evaluate", "--texts", mine, "--reference", human, "--resamples", "10", "-o", result]
+    evaluate = ["evaluate", "--texts", mine, "--reference", human, "--resamples", "20", "-o", result]
     assert dft(*evaluate).exit_code == 0
     for arguments, named in (
         (
@@ -233,9 +233,10 @@ def test_options_of_no_effect_are_refused(tmp_path: Path) -> None:
         assert found.exit_code == 1
         assert found.output.startswith(f"Error: {named}")
         assert len(found.output.splitlines()) == 1
-    assert dft("compare", human, result, mine, "--words", "20", "--resamples", "10").exit_code == 0
+    assert dft("compare", human, result, mine, "--words", "20", "--resamples", "20").exit_code == 0
     assert dft(*evaluate, "--seed", "-1").exit_code == 2
     assert dft("compare", human, mine, "--seed", "-1").exit_code == 2
+    assert dft("compare", human, mine, "--resamples", "19").exit_code == 2  # people's texts would differ from people's
 
 
 @pytest.mark.skipif(not MODEL.is_dir(), reason="no stories260K next to the checkout")
