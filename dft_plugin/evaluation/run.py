@@ -87,6 +87,8 @@ def run(request: Request, confirm: Callable[[str], bool] = lambda question: True
     human = human_side(request.reference, request.text_column)
     if (request.judge or request.mauve or request.embedding) and not isinstance(human, Texts):
         raise TextsError(f"{request.reference} holds no texts: --judge, --mauve and --embedding need human texts")
+    if request.tokenizer and not isinstance(human, Texts):
+        raise TextsError(f"{request.reference} holds laws of words, not of --tokenizer's tokens: leave --tokenizer out")
     if request.texts is not None:
         texts = drawn(read_texts(request.texts, request.text_column), request.count)
         tokenizer = _tokenizer(request.tokenizer)

@@ -179,7 +179,7 @@ def test_chats_that_end_alike_keep_their_turns(tmp_path: Path) -> None:
 def test_prompts_are_drawn_at_random(tmp_path: Path) -> None:
     human, path = texts(tmp_path / "human.jsonl", 12, 1), tmp_path / "prompts.jsonl"
     rows = [f"Number {number}" for number in range(40)]
-    path.write_text("".join(json.dumps({"prompt": row}) + "\n" for row in rows))
+    path.write_text("".join(json.dumps({"prompt": row}) + "\n" for row in rows) + '{"prompt": 5}\n{broken\n')
     request = Request(
         human,
         saved_model(tmp_path / "model"),
@@ -188,7 +188,11 @@ def test_prompts_are_drawn_at_random(tmp_path: Path) -> None:
         max_new_tokens=4,
         output=tmp_path / "r.json",
     )
-    of_model(request, human_side(human))
+    origin = of_model(request, human_side(human))[3]
+    assert f"{path}: left out rows that cannot be read: {path}, line 41: " in origin.notes[0]
+    assert origin.notes[0].endswith(" and 1 more")
+    assert origin.tokenizer == request.model
+    assert of_model(request, human_side("fiction"))[3].tokenizer is None  # whose laws are of words
     written = (tmp_path / "r.texts.jsonl").read_text().splitlines()
     used = [json.loads(line)["prompt"] for line in written]
     assert len(set(used)) == 12
@@ -269,6 +273,7 @@ def test_texts_beside_a_shipped_domain(tmp_path: Path) -> None:
     assert found.exit_code == 0, found.output
     assert results.Result.load(output).provenance.human.kind == "laws"
     assert dft("compare", domain, mine, other, "--resamples", "20").exit_code == 0
-    for arguments in (["--texts", mine, "--mauve"], [str(tmp_path)]):
+    for arguments in (["--texts", mine, "--mauve"], [str(tmp_path)], ["--texts", mine, "--tokenizer", "gpt2"]):
         refused = dft("evaluate", *arguments, "--reference", domain)
         assert refused.exit_code == 1
+    assert f"{domain} holds laws of words, not of --tokenizer's tokens" in refused.output
