@@ -105,8 +105,8 @@ def evaluate(**options: object) -> None:
         refuse(OF_A_JUDGE, "no judge is asked: give --judge as well")
     result = run(request, lambda question: request.yes or click.confirm(question, err=True))
     console = Console()
-    console.print(result_table(result))
-    console.print(give_away_table(result))
+    console.print(result_table(result), crop=False)
+    console.print(give_away_table(result), crop=False)
     console.print(f"written: {request.output}", highlight=False, markup=False)
 
 
@@ -152,11 +152,17 @@ def compare(
         raise click.UsageError("--trainer-state is drawn in the report: give --html report.html as well")
     if all(map(is_result, others)):
         refuse(OF_TEXTS, "results are shown as they were measured; these are for texts")
+    if html is not None:
+        from dft_plugin.evaluation.output import check_output
+        from dft_plugin.evaluation.report.html import write_report
+        from dft_plugin.evaluation.report.training import file_of, read_trainer_state
+
+        history = None if trainer_state is None else file_of(trainer_state)
+        check_output("--html", html, "report.html", (human, *others, history))
+        state = None if history is None else read_trainer_state(history)
     options = Options(words=words, resamples=resamples, seed=seed)
     compared, results = compare_files(human, others, text_column, options)
     console = Console()
-    console.print(comparison_table(compared))
+    console.print(comparison_table(compared), crop=False)
     if html is not None:
-        from dft_plugin.evaluation.report.html import write_report
-
-        console.print(f"written: {write_report(html, results, trainer_state)}", highlight=False, markup=False)
+        console.print(f"written: {write_report(html, results, state)}", highlight=False, markup=False)

@@ -112,6 +112,21 @@ def test_comparing_texts_and_results(tmp_path: Path) -> None:
     assert "?" not in mixed.output.split("In brackets")[0]
 
 
+def test_a_report_is_written_over_nothing_that_is_read(tmp_path: Path) -> None:
+    human, mine = texts(tmp_path / "human.jsonl", 20, 1), texts(tmp_path / "mine.jsonl", 20, 2)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "trainer_state.json").write_text('{"log_history": [{"step": 1, "loss": 2.0}]}')
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.json*")}
+    for html in (human, mine, run / "trainer_state.json", run, Path(human) / "r.html"):
+        found = dft("compare", human, mine, "--html", str(html), "--trainer-state", str(run))
+        assert found.exit_code == 1
+        assert found.output.startswith("Error: --html")  # before anything is measured
+    assert {path: path.read_bytes() for path in before} == before
+    again = dft("compare", human, mine, "--html", str(run / "r.html"), "--trainer-state", str(run), "--resamples", "20")
+    assert again.exit_code == 0, again.output
+
+
 def test_a_tiny_model_is_generated_from_and_measured(tmp_path: Path) -> None:
     tiny.model().save_pretrained(tmp_path / "model")
     tiny.tokenizer().save_pretrained(tmp_path / "model")
