@@ -164,8 +164,8 @@ class DFTConfig(Block):
     )
     report: bool | Literal["auto"] = Field(
         default="auto",
-        description="whether the run ends with dft-report.html and dft-result.json (before and after) in the output "
-        "directory and a section in the model card; `auto`: where the extra `report` is installed",
+        description="whether the run ends with dft-report.html, dft-result-before.json and dft-result.json (after) in "
+        "the output directory and a section in the model card; `auto`: where the extra `report` is installed",
     )
     report_texts: int = Field(
         default=256,

@@ -82,6 +82,7 @@ def _as_prompts(parsed: Parsed) -> list[Row]:
         if row.prompt is not None or row.messages is not None:
             found.append(row)
             continue
-        lines = row.text.splitlines() if by_line else [row.text]
+        # Not splitlines: a prompt may hold U+2028 and its like.
+        lines = row.text.split("\n") if by_line else [row.text]
         found += [replace(row, text="", prompt=line) for line in lines if line.strip()]
     return found

@@ -91,10 +91,13 @@ def build(
 def merge(files: tuple[str, ...], output: Path, overwrite: bool) -> None:
     """Merge references into what one build over all their corpora gives, byte for byte."""
     from dft_plugin.reference.build import check_output
+    from dft_plugin.reference.errors import ReferenceError
     from dft_plugin.reference.finish import merged
     from dft_plugin.reference.named import mergeable
 
     check_output(output, overwrite)
+    if twice := [file for file in files if files.count(file) > 1]:
+        raise ReferenceError(f"{twice[0]} is given {len(twice)} times: name each reference once")
     reference = merged({file: mergeable(file) for file in files})
     reference.save(output)
     click.echo(f"{output}: {reference.windows:,} windows of {reference.metadata['documents']:,} documents")

@@ -6,7 +6,7 @@ import importlib.util
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,14 +23,14 @@ from dft_plugin.term import DistributionTerm
 from dft_plugin.texts import Window
 
 if TYPE_CHECKING:
-    from dft_plugin.evaluation.result import Result
+    from dft_plugin.evaluation.result import Result, Sampling
     from dft_plugin.evaluation.texts import Texts
 
 logger = logging.getLogger("dft_plugin")
 
 LEAST_TEXTS = 32
 BEFORE = "dft-before.jsonl"
-RESULT = "dft-result.json"
+RESULTS = ("dft-result-before.json", "dft-result.json")
 REPORT = "dft-report.html"
 SEED = 0x5EED
 
@@ -161,7 +161,8 @@ class RunReport:
             logger.warning("dft: no report: %s is not there", self.folder / BEFORE)
             return
         self.results = self._results()
-        self.results[-1].save(self.folder / RESULT)
+        for name, result in zip(RESULTS, self.results, strict=True):
+            result.save(self.folder / name)
         history = {
             "log_history": trainer_state.log_history,
             "stateful_callbacks": trainer_state.stateful_callbacks,
@@ -176,23 +177,37 @@ class RunReport:
         add_section(self.folder, self.results)
 
     def _results(self) -> list[Result]:
-        from dft_plugin.evaluation.evaluate import evaluate_together
+        from dft_plugin.evaluation.evaluate import Origin, evaluate_together
         from dft_plugin.evaluation.measuring import Options
         from dft_plugin.evaluation.texts import Text, Texts
 
         def texts(name: str, rows: Sequence[dict[str, str]]) -> Texts:
             return Texts(name, [Text(row["text"], row["prompt"]) for row in rows], [])
 
-        before = [json.loads(line) for line in (self.folder / BEFORE).read_text(encoding="utf-8").splitlines()]
+        with (self.folder / BEFORE).open(encoding="utf-8") as lines:
+            before = [json.loads(line) for line in lines]
         columns = {
             "before training": texts("before training", before),
             "after training": texts("after training", self._sample()),
         }
-        found = evaluate_together(columns, texts("human", self._human()), Options(seed=self.config.seed))
+        models = (getattr(self.term.live.module.config, "name_or_path", None) or None, str(self.folder))
+        sampling = self._sampling()
+        origins = {name: Origin(model=model, sampling=sampling) for name, model in zip(columns, models, strict=True)}
+        found = evaluate_together(columns, texts("human", self._human()), Options(seed=self.config.seed), origins)
         notes = [self.chosen.note] if self.chosen.note else []
         if before[0].get("step"):
             notes.append(f"what is called before training was written at step {before[0]['step']}")
         return [result.model_copy(update={"notes": (*result.notes, *notes)}) for result in found.values()]
+
+    def _sampling(self) -> Sampling:
+        from dft_plugin.evaluation.result import Sampling
+
+        return Sampling(
+            **asdict(self.term.live.sampler),
+            max_new_tokens=self.term.rollouts.max_new_tokens,
+            seed=self.config.seed,
+            engine=self.config.rollout.engine,
+        )
 
     def _sample(self) -> list[dict[str, str]]:
         term, rows = self.term, []

@@ -74,7 +74,7 @@ def refuse(options: Sequence[str], why: str) -> None:
 )
 @click.option("--tokenizer", help="Laws of its tokens instead of words; MODEL's own if MODEL is given.")
 @click.option("--words", type=click.IntRange(min=1), help="Measure each text on its first so many words.")
-@click.option("--resamples", type=click.IntRange(min=10), default=200, show_default=True, help="Behind each interval.")
+@click.option("--resamples", type=click.IntRange(min=20), default=200, show_default=True, help="Behind each interval.")
 @click.option("--embedding", help="A sentence-transformers model for the two-sample tests, instead of hashed n-grams.")
 @click.option("--mauve", is_flag=True, help="MAUVE as well (pip install mauve-text; GPL).")
 @click.option("--judge", help="Base URL of an OpenAI-compatible endpoint: pairwise win rate against human texts.")
@@ -105,8 +105,8 @@ def evaluate(**options: object) -> None:
         refuse(OF_A_JUDGE, "no judge is asked: give --judge as well")
     result = run(request, lambda question: request.yes or click.confirm(question, err=True))
     console = Console()
-    console.print(result_table(result))
-    console.print(give_away_table(result))
+    console.print(result_table(result), crop=False)
+    console.print(give_away_table(result), crop=False)
     console.print(f"written: {request.output}", highlight=False, markup=False)
 
 
@@ -123,7 +123,7 @@ def evaluate(**options: object) -> None:
     "has none of these.",
 )
 @click.option("--words", type=click.IntRange(min=1), help="Measure each text on its first so many words.")
-@click.option("--resamples", type=click.IntRange(min=10), default=200, show_default=True, help="Behind each interval.")
+@click.option("--resamples", type=click.IntRange(min=20), default=200, show_default=True, help="Behind each interval.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @user_errors
 def compare(
@@ -152,11 +152,17 @@ def compare(
         raise click.UsageError("--trainer-state is drawn in the report: give --html report.html as well")
     if all(map(is_result, others)):
         refuse(OF_TEXTS, "results are shown as they were measured; these are for texts")
+    if html is not None:
+        from dft_plugin.evaluation.output import check_output
+        from dft_plugin.evaluation.report.html import write_report
+        from dft_plugin.evaluation.report.training import file_of, read_trainer_state
+
+        history = None if trainer_state is None else file_of(trainer_state)
+        check_output("--html", html, "report.html", (human, *others, history))
+        state = None if history is None else read_trainer_state(history)
     options = Options(words=words, resamples=resamples, seed=seed)
     compared, results = compare_files(human, others, text_column, options)
     console = Console()
-    console.print(comparison_table(compared))
+    console.print(comparison_table(compared), crop=False)
     if html is not None:
-        from dft_plugin.evaluation.report.html import write_report
-
-        console.print(f"written: {write_report(html, results, trainer_state)}", highlight=False, markup=False)
+        console.print(f"written: {write_report(html, results, state)}", highlight=False, markup=False)

@@ -161,9 +161,9 @@ def _headline(name: str, rows: Sequence[Row], column: int) -> Headline:
 
 def _notes(results: Sequence[Result], names: Sequence[str]) -> list[str]:
     notes = []
-    digests = {result.provenance.human.digest for result in results}
-    if len(digests) > 1:
-        notes.append("the results were measured against different human texts and are not compared")
+    people = [result.provenance.human.digest for result in results]
+    if others := [name for name, digest in zip(names, people, strict=True) if digest != people[0]]:
+        notes.append(f"measured against different human texts than {names[0]} and not compared: {', '.join(others)}")
     if len({(result.basis.words, result.basis.texts) for result in results}) > 1:
         sizes = "; ".join(
             f"{name}: first {result.basis.words:,} words of {result.basis.texts:,} texts"

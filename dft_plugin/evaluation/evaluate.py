@@ -159,10 +159,15 @@ def _provenance(texts: Texts, pool: Pool, human: Source, options: Options, origi
     )
 
 
-def evaluate_together(columns: Mapping[str, Texts], human: Texts | Description, options: Options) -> dict[str, Result]:
+def evaluate_together(
+    columns: Mapping[str, Texts],
+    human: Texts | Description,
+    options: Options,
+    origins: Mapping[str, Origin] | None = None,
+) -> dict[str, Result]:
     """Several samples of texts, measured on as many texts and words each, so that they can be compared.
 
-    Of more texts the first are taken: they are in random order.
+    Of more texts the first are taken: they are in random order. `origins` says where each comes from, where known.
     """
     least = min(len(texts.texts) for texts in columns.values())
     people = [human.texts] if isinstance(human, Texts) else []
@@ -176,10 +181,11 @@ def evaluate_together(columns: Mapping[str, Texts], human: Texts | Description, 
                 f"{texts.name}: {least:,} of {len(texts.texts):,} texts, drawn at random: as many as the others have"
             )
         cut = Texts(texts.name, texts.texts[:least], notes)
+        origin = (origins or {}).get(name)
         if isinstance(human, Texts):
-            results[name] = evaluate(name, cut, human, joint)
+            results[name] = evaluate(name, cut, human, joint, origin)
         else:
-            results[name] = evaluate_by_laws(name, cut, human, joint)
+            results[name] = evaluate_by_laws(name, cut, human, joint, origin)
     return results
 
 

@@ -90,7 +90,7 @@ def section(results: Sequence[Result], report: str | None = None) -> str:
         "",
         "In brackets: distance from human text in multiples of the floor, the distance of two human samples of that "
         "size; 1× is human text. Nearer or farther than the first only where the 95 % intervals do not overlap; "
-        "otherwise = (no difference shown).",
+        "otherwise = (no difference shown) or ? (not compared).",
         *(f"\nNote: {escaped(note)}." for note in compared.notes),
         END,
     ]

@@ -31,7 +31,7 @@ def of_model(request: Request, human: Texts | Description) -> tuple[Texts, Texts
     assert request.model is not None
     check_there(request.model)
     engine = _engine(request.engine)
-    prompts, human = _prompts(request, human)
+    prompts, human, left_out = _prompts(request, human)
     loaded = load(request.model, request.adapter)
     sampling = Sampling(
         temperature=request.temperature,
@@ -57,23 +57,24 @@ def of_model(request: Request, human: Texts | Description) -> tuple[Texts, Texts
     origin = Origin(
         model=request.model,
         adapter=request.adapter,
-        tokenizer=request.model,
+        tokenizer=request.model if isinstance(human, Texts) else None,  # a reference's laws are of words
         prompts=request.prompts or request.reference,
         sampling=sampling,
         measures=measures,
-        notes=[*loaded.notes, *unmeasured, *_notes(request, made, there)],
+        notes=[*loaded.notes, *left_out, *unmeasured, *_notes(request, made, there)],
     )
     return Texts(str(_path(request)), texts), human, loaded.tokenizer, origin
 
 
-def _prompts(request: Request, human: Texts | Description) -> tuple[list[Prompt], Texts | Description]:
-    """What the model is to go on from, and the human texts it is compared with."""
+def _prompts(request: Request, human: Texts | Description) -> tuple[list[Prompt], Texts | Description, list[str]]:
+    """What the model is to go on from, the human texts it is compared with, and a note on what was left out."""
     from dft_plugin.evaluation.prompts import continuations, read_prompts
 
     if request.prompts is not None:
-        return in_random_order(read_prompts(request.prompts, request.prompt_words, request.text_column)), human
+        found, left_out = read_prompts(request.prompts, request.prompt_words, request.text_column)
+        return in_random_order(found), human, left_out
     if isinstance(human, Texts):
-        return continuations(human, request.prompt_words)
+        return *continuations(human, request.prompt_words), []
     raise TextsError(f"{request.reference} holds no texts to continue: give --prompts")
 
 

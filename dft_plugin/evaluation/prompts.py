@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dft_plugin.evaluation.texts import Text, Texts, TextsError
+from dft_plugin.evaluation.texts import Text, Texts, TextsError, unreadable
 from dft_plugin.evaluation.words import word_starts
 from dft_plugin.shared_beginning import shared_beginning
 
@@ -70,8 +70,8 @@ def opened(tokenizer: Any, text: str) -> list[int]:
     return ids
 
 
-def read_prompts(path: str | Path, words: int, column: str | None = None) -> list[Prompt]:
-    """The prompts of a file, a folder or a data set.
+def read_prompts(path: str | Path, words: int, column: str | None = None) -> tuple[list[Prompt], list[str]]:
+    """The prompts of a file, a folder or a data set, and a note on rows that cannot be read, if there are any.
 
     Args:
         path: rows with a column `prompt`, plain or a chat; chats (`messages`), up to what the last answer answers; or
@@ -83,13 +83,18 @@ def read_prompts(path: str | Path, words: int, column: str | None = None) -> lis
         ReferenceError: when it cannot be read.
         TextsError: when it holds no prompt.
     """
-    found = [prompt for row in _rows(path, column) if (prompt := _prompt(row, words)) and prompt.text.strip()]
+    rows, bad = _rows(path, column)
+    found = [prompt for row in rows if (prompt := _prompt(row, words)) and prompt.text.strip()]
     if not found:
-        raise TextsError(f"{path} holds no prompt: no column `prompt`, no chat, and no text of more than {words} words")
-    return found
+        raise TextsError(
+            f"{path} holds no prompt: no column `prompt`, no chat, and no text of more than {words} words"
+            + (f"; {bad[0]}" if bad else "")
+        )
+    return found, unreadable(path, bad)
 
 
-def _rows(path: str | Path, column: str | None) -> list[Row]:
+def _rows(path: str | Path, column: str | None) -> tuple[list[Row], list[str]]:
+    """The rows, and what is wrong with those that cannot be read."""
     from dft_plugin.reference.corpus import read
     from dft_plugin.reference.errors import ReferenceError
     from dft_plugin.reference.rows import ReadOptions
@@ -100,7 +105,7 @@ def _rows(path: str | Path, column: str | None) -> list[Row]:
         if column is None:
             raise
         parsed = list(read(path, ReadOptions(text_column=column, max_bad=1.0)))
-    return [row for chunk in parsed for row in chunk.rows]
+    return [row for chunk in parsed for row in chunk.rows], [str(line) for chunk in parsed for line in chunk.bad]
 
 
 def _prompt(row: Row, words: int) -> Prompt | None:

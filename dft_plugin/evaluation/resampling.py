@@ -23,6 +23,8 @@ from dft_plugin.evaluation.specification import Distances, Figures, Specificatio
 
 LEAST_TEXTS = 4
 """Fewer texts on a side cannot be halved."""
+LEAST_REPLICATES = 40
+"""Of a family that is computed on a share of the resamples: with fewer, an interval's ends are its extremes."""
 FEW_TEXTS = 30
 """With fewer in a resample, finding no difference says little."""
 LARGE = 0.5
@@ -81,7 +83,7 @@ def replicates(
         texts, stand_in, human = (pool.view(index) for index in (split.texts, split.stand_in, split.human))
         as_many = human if len(human) == len(texts) else pool.view(split.human[: len(texts)])
         for family in families:
-            if number >= max(1, family.share * len(drawn)):
+            if number >= max(LEAST_REPLICATES, family.share * len(drawn)):
                 continue
             if isinstance(family, Distances):
                 values = [family.compute(view, human) for view in (texts, stand_in)]

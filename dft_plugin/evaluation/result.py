@@ -111,6 +111,11 @@ class GiveAway(_Frozen):
     g2: float
     examples: tuple[Example, ...] = ()
 
+    @property
+    def one_sided(self) -> str:
+        """What is said instead of a ratio where one side has none of it; "" where both have some."""
+        return "never" if not self.count else "" if self.human_count else "no human use"
+
 
 class Sample(_Frozen):
     """A text to look at."""

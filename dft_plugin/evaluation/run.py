@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dft_plugin.evaluation.evaluate import Origin, evaluate, evaluate_by_laws
 from dft_plugin.evaluation.measuring import Options, Progress
 from dft_plugin.evaluation.model_texts import of_model
+from dft_plugin.evaluation.output import check_output
 from dft_plugin.evaluation.result import Result
 from dft_plugin.evaluation.texts import (
     Text,
@@ -70,11 +71,7 @@ class Request:
             raise TextsError("--adapter and --prompts are for a MODEL; --texts exist already")
         if (self.judge is None) != (self.judge_model is None):
             raise TextsError("a judge needs both --judge URL and --judge-model NAME")
-        if self.output.is_dir():
-            raise TextsError(f"-o {self.output} is a folder: give a file in it, such as {self.output / 'result.json'}")
-        for read in filter(None, (self.texts, self.reference, self.prompts)):
-            if Path(read).resolve() == self.output.resolve():
-                raise TextsError(f"-o {self.output} would be written over the texts that are read from it")
+        check_output("-o", self.output, "result.json", (self.texts, self.reference, self.prompts))
 
 
 def run(request: Request, confirm: Callable[[str], bool] = lambda question: True) -> Result:
@@ -87,6 +84,8 @@ def run(request: Request, confirm: Callable[[str], bool] = lambda question: True
     human = human_side(request.reference, request.text_column)
     if (request.judge or request.mauve or request.embedding) and not isinstance(human, Texts):
         raise TextsError(f"{request.reference} holds no texts: --judge, --mauve and --embedding need human texts")
+    if request.tokenizer and not isinstance(human, Texts):
+        raise TextsError(f"{request.reference} holds laws of words, not of --tokenizer's tokens: leave --tokenizer out")
     if request.texts is not None:
         texts = drawn(read_texts(request.texts, request.text_column), request.count)
         tokenizer = _tokenizer(request.tokenizer)

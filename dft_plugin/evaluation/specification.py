@@ -41,7 +41,7 @@ class Figures:
         specifications: by name.
         compute: from a sample to the value of each; NaN where it cannot be measured.
         sized: the values depend on the number of texts, so that only samples of as many texts are compared.
-        share: of the resamples that are computed, for what is slow.
+        share: of the resamples that are computed, for what is slow; `resampling.LEAST_REPLICATES` at the least.
     """
 
     specifications: Mapping[str, Specification]
@@ -57,7 +57,7 @@ class Distances:
     Attributes:
         specifications: by name.
         compute: from a sample and the human sample to each distance; NaN where it cannot be measured.
-        share: of the resamples that are computed, for what is slow.
+        share: of the resamples that are computed, for what is slow; `resampling.LEAST_REPLICATES` at the least.
     """
 
     specifications: Mapping[str, Specification]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from dft_plugin.evaluation.columns import Columns
 from dft_plugin.evaluation.compare import Cell, Compared, Row
 from dft_plugin.evaluation.result import GiveAway, Interval, Measure, Result
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
     from rich.text import Text as RichText
 
 STYLES = {"differs": "yellow", "nearer": "green", "farther": "red", "cannot be measured": "dim"}
@@ -39,12 +39,12 @@ def result_table(result: Result) -> RenderableType:
     from rich.console import Group
     from rich.text import Text as RichText
 
-    table = _table("", result.name, "95 % interval", "human", "× floor", "verdict")
+    table = Columns(["", result.name, "95 % interval", "human", "× floor", "verdict"], words=["verdict"])
     for number_of_row, measure in enumerate(result.measures.values()):
         previous = list(result.measures.values())[number_of_row - 1].group if number_of_row else None
-        _heading(table, measure, previous, columns=6)
+        _heading(table, measure, previous)
         ratio = "" if measure.floor_ratio is None else f"{measure.floor_ratio:.1f}"
-        table.add_row(
+        row = (
             RichText(f"  {_label(measure)}"),
             number(measure.value),
             between(measure.interval),
@@ -52,6 +52,7 @@ def result_table(result: Result) -> RenderableType:
             ratio,
             RichText(_verdict(measure), style=STYLES.get(measure.verdict, "")),
         )
+        table.rows.append(row)
     basis = result.basis
     explained = (
         f"First {basis.words:,} words of each text; samples of {basis.texts:,} texts against {basis.human_texts:,} "
@@ -75,15 +76,16 @@ def give_away_table(result: Result) -> RenderableType:
     ):
         entries = [entry for entry in result.give_aways if entry.kind == kind][:SHOWN]
         if entries:
-            table = _table(heading, "times human", "texts", "human", "in context")
+            table = Columns([heading, "times human", "texts", "human", "in context"], words=["in context"])
             for entry in entries:
-                table.add_row(
+                row = (
                     RichText(f"  {entry.text}"),
                     _times(entry),
                     f"{entry.count:,}",
                     f"{entry.human_count:,}",
                     _in_context(entry),
                 )
+                table.rows.append(row)
             shown.append(table)
     return Group(*shown)
 
@@ -93,10 +95,10 @@ def comparison_table(compared: Compared) -> RenderableType:
     from rich.console import Group
     from rich.text import Text as RichText
 
-    table = _table("", "human", *compared.names)
+    table = Columns(["", "human", *compared.names])
     for index, row in enumerate(compared.rows):
-        _heading(table, row.shown, compared.rows[index - 1].shown.group if index else None, len(compared.names) + 2)
-        table.add_row(RichText(f"  {_label(row.shown)}"), _human(row), *map(_cell_text, row.cells))
+        _heading(table, row.shown, compared.rows[index - 1].shown.group if index else None)
+        table.rows.append((RichText(f"  {_label(row.shown)}"), _human(row), *map(_cell_text, row.cells)))
     lines = []
     for headline in compared.headlines:
         if not headline.measures:
@@ -117,28 +119,11 @@ def comparison_table(compared: Compared) -> RenderableType:
     return Group(table, *lines, explained, *_note_lines(compared.notes))
 
 
-def _table(*headings: str) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text as RichText
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    # Where the terminal is narrow words give way, not numbers.
-    for index, heading in enumerate(headings):
-        if index == 0:
-            table.add_column(RichText(heading), overflow="fold", min_width=12)
-        elif heading in ("verdict", "in context"):
-            table.add_column(RichText(heading), overflow="fold")
-        else:
-            table.add_column(RichText(heading), justify="right", no_wrap=True)
-    return table
-
-
-def _heading(table: Table, measure: Measure, previous: str | None, columns: int) -> None:
+def _heading(table: Columns, measure: Measure, previous: str | None) -> None:
     from rich.text import Text as RichText
 
     if measure.group != previous:
-        table.add_row(RichText(measure.group, style="bold"), *[""] * (columns - 1))
+        table.rows.append((RichText(measure.group, style="bold"), *[""] * (len(table.headings) - 1)))
 
 
 def _label(measure: Measure) -> str:
@@ -171,9 +156,7 @@ def _cell_text(cell: Cell) -> RichText:
 
 
 def _times(entry: GiveAway) -> str:
-    if not entry.count:
-        return "never"
-    return "no human use" if not entry.human_count else f"{number(entry.ratio)}×"
+    return entry.one_sided or f"{number(entry.ratio)}×"
 
 
 def _in_context(entry: GiveAway) -> RichText:

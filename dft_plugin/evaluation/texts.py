@@ -79,13 +79,16 @@ def read_texts(path: str | Path, column: str | None = None) -> Texts:
         empty += parsed.empty
     if not found:
         raise TextsError(f"{path} holds no text" + (f"; {bad[0]}" if bad else ""))
-    notes = []
-    if bad:
-        more = "" if len(bad) == 1 else f" and {len(bad) - 1} more"
-        notes.append(f"{path}: left out rows that cannot be read: {bad[0]}{more}")
+    notes = unreadable(path, bad)
     if empty:
         notes.append(f"{path}: {empty} empty {'text was' if empty == 1 else 'texts or lines were'} left out")
     return Texts(str(path), found, notes)
+
+
+def unreadable(path: str | Path, bad: Sequence[str]) -> list[str]:
+    """A note on the rows of a file that cannot be read, if there are any."""
+    more = "" if len(bad) == 1 else f" and {len(bad) - 1} more"
+    return [f"{path}: left out rows that cannot be read: {bad[0]}{more}"] if bad else []
 
 
 def read_texts_or_column(path: str | Path, column: str | None) -> Texts:

@@ -56,5 +56,5 @@ class BadLines:
             more = f"; {'; '.join(others)}" if others else ""
             raise ReferenceError(
                 f"{first} ({self.bad:,} of {seen:,} rows are bad, more than a share of {self.max_bad:g}{more}): mend "
-                "or delete these rows, or allow more with --max-bad"
+                "or delete these rows; `dft reference build` leaves out more with --max-bad"
             )

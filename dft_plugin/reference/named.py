@@ -68,9 +68,11 @@ def is_reference(name: str) -> bool:
 
 
 def nearest_domain(description: Description) -> Description | None:
-    """The shipped domain whose common words are the most like these: the greatest cosine of their frequencies."""
-    own = _frequencies(description.phrases[1])
-    found = [(_cosine(own, _frequencies(other.phrases[1])), other) for other in map(described, plugins.references())]
+    """The shipped domain, other than itself, whose common words are the most like these: the greatest cosine of their
+    frequencies."""
+    own, content = _frequencies(description.phrases[1]), description.provenance.get("content")
+    others = [other for other in map(described, plugins.references()) if other.provenance.get("content") != content]
+    found = [(_cosine(own, _frequencies(other.phrases[1])), other) for other in others]
     return max(found, key=lambda pair: pair[0])[1] if found else None
 
 

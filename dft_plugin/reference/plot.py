@@ -110,7 +110,7 @@ def _rhythm(axes: Axes, description: Description) -> None:
     axes.set_ylim(0, max(100, height))
     axes.set_xlim(0, 1.55 * longest)
     axes.spines.bottom.set_bounds(0, longest)
-    axes.set_xticks(range(0, longest + 1, max(1, longest // 6 // 10 * 10)))
+    axes.set_xticks(range(0, longest + 1, longest // 6 // 10 * 10 or max(1, longest // 6)))
     return None
 
 

@@ -14,6 +14,7 @@ from trl import SFTConfig, SFTTrainer
 from dft_plugin import DFTCallback
 from dft_plugin.evaluation.result import Result
 from dft_plugin.host import UnsupportedRunError
+from dft_plugin.run_report import RunReport
 from tests import tiny
 from tests.training import term_options
 
@@ -34,12 +35,20 @@ def train(folder: Path, *, evaluate: bool = False, steps: int = 3, resume: bool 
 
 
 @pytest.mark.parametrize("evaluate", [False, True])
-def test_files_of_a_run(tmp_path: Path, evaluate: bool) -> None:
+def test_files_of_a_run(tmp_path: Path, evaluate: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     sampler = {"temperature": 0.7} if evaluate else {}
+    plain = RunReport._row
+    # What Python takes for line ends, and JSON does not.
+    monkeypatch.setattr(
+        RunReport, "_row", lambda self, *tokens: {**plain(self, *tokens), "prompt": "a\u2028b\u2029c\x85d"}
+    )
     trainer = train(tmp_path, evaluate=evaluate, report=True, report_texts=40, rollout=sampler)
-    result = Result.load(tmp_path / "dft-result.json")
-    assert result.name == "after training"
-    before = [json.loads(line) for line in (tmp_path / "dft-before.jsonl").read_text().splitlines()]
+    earlier, result = (Result.load(tmp_path / f"dft-result{name}.json") for name in ("-before", ""))
+    assert (earlier.name, result.name) == ("before training", "after training")
+    assert (earlier.provenance.model, result.provenance.model) == (None, str(tmp_path))  # the tiny model has no name
+    assert result.provenance.sampling is not None
+    assert result.provenance.sampling.temperature == sampler.get("temperature", 1.0)
+    before = [json.loads(line) for line in (tmp_path / "dft-before.jsonl").read_text().rstrip("\n").split("\n")]
     assert result.provenance.texts.texts == len(before) <= 40
     said = " ".join(result.notes)
     assert ("no evaluation set was given" in said) != evaluate
@@ -90,8 +99,6 @@ def test_a_report_changes_nothing_of_the_run(tmp_path: Path) -> None:
 def test_a_report_that_fails_leaves_the_run_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from dft_plugin.run_report import RunReport
-
     def broken(self: RunReport, trainer_state: Any) -> None:
         raise OSError("no space left on device")
 

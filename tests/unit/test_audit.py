@@ -14,6 +14,8 @@ from dft_plugin.reference.audit import BIASES, FINE, NOTE, PROBLEM, Audit, Findi
 from dft_plugin.reference.description import Description, describe
 from dft_plugin.reference.group_words import GROUPS, PRONOUNS, STOP_WORDS
 from dft_plugin.reference.human_floor import FloorCurve
+from dft_plugin.reference.named import described as referred
+from dft_plugin.reference.named import nearest_domain
 from tests import described, tiny
 
 PLAIN = described.bare(described.texts_in_the_style_of(described.PLAIN, 200), "plain")
@@ -165,3 +167,9 @@ def test_an_almost_empty_reference_is_audited(tmp_path: Path) -> None:
     assert "1 documents" in printed(made)
     for texts in ([], [""], ["..."]):
         printed(audit(described.bare(texts), PLAIN), width=30)
+
+
+def test_a_domain_is_not_compared_with_itself() -> None:
+    nearest = nearest_domain(referred("fiction"))
+    assert nearest is not None
+    assert nearest.name != "fiction"

@@ -30,6 +30,7 @@ from dft_plugin.reference.build_state import State
 from dft_plugin.reference.built import built
 from dft_plugin.reference.corpus import chunks, sources
 from dft_plugin.reference.finish import merged
+from dft_plugin.reference.named import described
 from dft_plugin.reference.progress import Progress
 from dft_plugin.reference.rows import ReadOptions
 from tests import tiny
@@ -311,6 +312,13 @@ def test_too_little_text(folder: Path, tmp_path: Path) -> None:
     asked = Request([str(tmp_path / "none.jsonl")], tmp_path / "x.safetensors", str(folder / "model"), parse(CONFIG))
     with pytest.raises(ReferenceError, match=r"none\.jsonl: no text in it"):
         build_file(asked)
+
+
+def test_answers_of_one_word_have_no_phrases(folder: Path, tmp_path: Path) -> None:
+    rows = [{"prompt": f"Is it so, {number}?", "completion": " Yes"} for number in range(40)]
+    (tmp_path / "yes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    build(folder, [str(tmp_path / "yes.jsonl")], tmp_path / "yes.safetensors")
+    assert not described(str(tmp_path / "yes.safetensors")).phrases[4]
 
 
 def test_a_tokenizer_that_is_broken(folder: Path, tmp_path: Path) -> None:

@@ -79,8 +79,9 @@ def test_a_plain_text_is_a_prompt_where_the_training_set_has_prompts(tmp_path: P
     _, seen = contexts(write(tmp_path, rows), prompted=True)
     assert seen == PROMPTS
     lines = tmp_path / "prompts.txt"
-    lines.write_text("\n\n".join(PROMPTS), encoding="utf-8")
-    assert contexts(str(lines), prompted=True)[1] == PROMPTS
+    broken = ["Two\u2028lines\x85in one", *PROMPTS]  # no line ends but to Python
+    lines.write_text("\n\n".join(broken), encoding="utf-8")
+    assert contexts(str(lines), prompted=True)[1] == broken
 
 
 def test_a_plain_text_is_continued_from_a_random_place_where_it_has_none(tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ def test_the_table_says_what_the_results_say() -> None:
         assert ("nearer" in cells[3], "farther" in cells[3], cells[3].endswith("=")) == tuple(
             row.cells[1].comparison == way for way in ("nearer", "farther", "no difference shown")
         )
+    assert "? (not compared)" in written
     headline = compared.headlines[0]
     assert f"nearer to human text in {headline.nearer} of" in written
 

@@ -9,15 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from rich.console import Console, RenderableType
 
+from dft_plugin.cli import commands
 from dft_plugin.reference.accumulated import Reference
 from dft_plugin.reference.description import Description, IntervalLaw, describe
 from dft_plugin.reference.domain_count import count_domain
 from dft_plugin.reference.errors import ReferenceError
 from dft_plugin.reference.named import described as described_by_name
 from dft_plugin.reference.named import load, mergeable
-from dft_plugin.reference.plot import plot
+from dft_plugin.reference.plot import _rhythm, plot
 from dft_plugin.reference.show import list_references, number, percent, ranges, show
 from tests import described, tiny
 
@@ -131,12 +133,23 @@ def test_four_panels_are_drawn(ornate: Description, tmp_path: Path) -> None:
     assert (tmp_path / "made" / "empty.pdf").read_bytes().startswith(b"%PDF")
 
 
+@pytest.mark.parametrize("longest", [5, 32, 64, 1024])
+def test_the_axis_of_words_has_few_ticks(ornate: Description, longest: int) -> None:
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    law = IntervalLaw((1 / (longest + 1),) * (longest + 1))
+    short = replace(ornate, marks={event: replace(mark, law=law) for event, mark in ornate.marks.items()})
+    _rhythm(axes := figure.subplots(), short)
+    assert 4 <= len(axes.get_xticks()) <= 11
+
+
 def test_a_corpus_is_no_reference_and_a_domain_cannot_be_merged(tmp_path: Path) -> None:
     (tmp_path / "human.jsonl").write_text('{"text": "Once upon a time."}\n')
     with pytest.raises(ReferenceError, match=r"is no file that.*dft reference build .*human.jsonl --tokenizer MODEL"):
         load(str(tmp_path / "human.jsonl"))
     with pytest.raises(ReferenceError, match=r"\"fiction\" is a domain: .* cannot be merged"):
         mergeable("fiction")
+    twice = ["reference", "merge", "a.safetensors", "a.safetensors", "-o", str(tmp_path / "m.safetensors")]
+    assert "a.safetensors is given 2 times" in CliRunner().invoke(commands, twice).output
 
 
 def test_a_domain_says_once_what_it_was_built_with() -> None:

@@ -68,7 +68,7 @@ def _kind(result: Result, kind: str, heading: str, name: str, style: str, scale:
     if not found:
         return Kind(heading, None, [], alike)
     strongest = found[:CHARTED]
-    said = "; ".join(f"{entry.text} {times(entry.ratio)}" for entry in strongest)
+    said = "; ".join(f"{entry.text} {entry.one_sided or times(entry.ratio)}" for entry in strongest)
     uses = [Use(entry.text, entry.ratio) for entry in strongest]
     title = f"{heading} that {name} uses more or less often than human text"
     return Kind(heading, use_chart(title, f"Times as often: {said}.", uses, scale, style), found, alike)

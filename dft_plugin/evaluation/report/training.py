@@ -32,9 +32,7 @@ def read_trainer_state(path: str | Path) -> Mapping[str, Any]:
     Raises:
         TrainerStateError: when there is none, or it is damaged.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = _in_folder(path)
+    path = file_of(path)
     if not path.is_file():
         raise TrainerStateError(f"{path}: there is no such file; transformers writes {STATE} into each checkpoint")
     try:
@@ -47,7 +45,16 @@ def read_trainer_state(path: str | Path) -> Mapping[str, Any]:
     return state  # type: ignore[no-any-return]
 
 
-def _in_folder(folder: Path) -> Path:
+def file_of(path: str | Path) -> Path:
+    """The file that holds a run's state.
+
+    Raises:
+        TrainerStateError: for a folder without one.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        return folder
+
     def step(path: Path) -> int:
         found = re.fullmatch(r"checkpoint-(\d+)", path.parent.name)
         return int(found[1]) if found else -1

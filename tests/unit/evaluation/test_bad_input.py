@@ -163,9 +163,16 @@ def test_arguments_that_do_not_go_together() -> None:
 
 def test_nothing_that_is_read_is_written_over(tmp_path: Path) -> None:
     texts = written(tmp_path / "t.jsonl", [{"text": text.text} for text in made_up(10, 1)])
-    for output, message in ((tmp_path, "is a folder"), (Path(texts), "written over"), (tmp_path / "h", "written over")):
+    for output, message in (
+        (tmp_path, "is a folder"),
+        (Path(texts), "written over"),
+        (tmp_path / "h", "written over"),
+        (Path(texts) / "r.json", "nothing can be written into .*t.jsonl"),
+    ):
         with pytest.raises(TextsError, match=message):
             Request(reference=str(tmp_path / "h"), texts=texts, output=output)
+    with pytest.raises(TextsError, match=r"r\.jsonl lies in .*, whose files are read"):
+        Request(reference=str(tmp_path), texts=texts, output=tmp_path / "in" / "r.jsonl")
 
 
 def test_files_are_drawn_from_at_random_and_named_by_their_texts_alone(tmp_path: Path) -> None:

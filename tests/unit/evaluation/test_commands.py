@@ -74,7 +74,7 @@ def test_errors_are_one_line_and_exit_code_one(tmp_path: Path) -> None:
 def test_results_are_not_compared_with_human_texts_that_are_not_there(tmp_path: Path) -> None:
     human, mine = texts(tmp_path / "human.jsonl", 30, 1), texts(tmp_path / "mine.jsonl", 30, 2)
     result = str(tmp_path / "mine.json")
-    assert dft("evaluate", "--texts", mine, "--reference", human, "--resamples", "10", "-o", result).exit_code == 0
+    assert dft("evaluate", "--texts", mine, "--reference", human, "--resamples", "20", "-o", result).exit_code == 0
     assert dft("compare", human, result).exit_code == 0
     missing = dft("compare", str(tmp_path / "nope.jsonl"), result)
     assert missing.exit_code == 1
@@ -112,6 +112,21 @@ def test_comparing_texts_and_results(tmp_path: Path) -> None:
     assert "?" not in mixed.output.split("In brackets")[0]
 
 
+def test_a_report_is_written_over_nothing_that_is_read(tmp_path: Path) -> None:
+    human, mine = texts(tmp_path / "human.jsonl", 20, 1), texts(tmp_path / "mine.jsonl", 20, 2)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "trainer_state.json").write_text('{"log_history": [{"step": 1, "loss": 2.0}]}')
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.json*")}
+    for html in (human, mine, run / "trainer_state.json", run, Path(human) / "r.html"):
+        found = dft("compare", human, mine, "--html", str(html), "--trainer-state", str(run))
+        assert found.exit_code == 1
+        assert found.output.startswith("Error: --html")  # before anything is measured
+    assert {path: path.read_bytes() for path in before} == before
+    again = dft("compare", human, mine, "--html", str(run / "r.html"), "--trainer-state", str(run), "--resamples", "20")
+    assert again.exit_code == 0, again.output
+
+
 def test_a_tiny_model_is_generated_from_and_measured(tmp_path: Path) -> None:
     tiny.model().save_pretrained(tmp_path / "model")
     tiny.tokenizer().save_pretrained(tmp_path / "model")
@@ -120,7 +135,7 @@ def test_a_tiny_model_is_generated_from_and_measured(tmp_path: Path) -> None:
     output = tmp_path / "r.json"
     arguments = [
         str(tmp_path / "model"), "--reference", str(human), "-n", "24", "--max-new-tokens", "24", "--batch-size", "8",
-        "--temperature", "0.8", "--top-p", "0.9", "--resamples", "10", "--prompt-words", "5", "-o", str(output),
+        "--temperature", "0.8", "--top-p", "0.9", "--resamples", "20", "--prompt-words", "5", "-o", str(output),
     ]  # fmt: skip
     found = dft("evaluate", *arguments)
     assert found.exit_code == 0, found.output
@@ -179,7 +194,7 @@ def test_chats_that_end_alike_keep_their_turns(tmp_path: Path) -> None:
 def test_prompts_are_drawn_at_random(tmp_path: Path) -> None:
     human, path = texts(tmp_path / "human.jsonl", 12, 1), tmp_path / "prompts.jsonl"
     rows = [f"Number {number}" for number in range(40)]
-    path.write_text("".join(json.dumps({"prompt": row}) + "\n" for row in rows))
+    path.write_text("".join(json.dumps({"prompt": row}) + "\n" for row in rows) + '{"prompt": 5}\n{broken\n')
     request = Request(
         human,
         saved_model(tmp_path / "model"),
@@ -188,7 +203,11 @@ def test_prompts_are_drawn_at_random(tmp_path: Path) -> None:
         max_new_tokens=4,
         output=tmp_path / "r.json",
     )
-    of_model(request, human_side(human))
+    origin = of_model(request, human_side(human))[3]
+    assert f"{path}: left out rows that cannot be read: {path}, line 41: " in origin.notes[0]
+    assert origin.notes[0].endswith(" and 1 more")
+    assert origin.tokenizer == request.model
+    assert of_model(request, human_side("fiction"))[3].tokenizer is None  # whose laws are of words
     written = (tmp_path / "r.texts.jsonl").read_text().splitlines()
     used = [json.loads(line)["prompt"] for line in written]
     assert len(set(used)) == 12
@@ -219,7 +238,7 @@ def test_a_model_whose_logits_cannot_be_computed_from_its_head_has_no_perplexity
 def test_options_of_no_effect_are_refused(tmp_path: Path) -> None:
     human, mine = texts(tmp_path / "human.jsonl", 30, 1), texts(tmp_path / "mine.jsonl", 30, 2)
     result = str(tmp_path / "mine.json")
-    evaluate = ["evaluate", "--texts", mine, "--reference", human, "--resamples", "10", "-o", result]
+    evaluate = ["evaluate", "--texts", mine, "--reference", human, "--resamples", "20", "-o", result]
     assert dft(*evaluate).exit_code == 0
     for arguments, named in (
         (
@@ -233,9 +252,10 @@ def test_options_of_no_effect_are_refused(tmp_path: Path) -> None:
         assert found.exit_code == 1
         assert found.output.startswith(f"Error: {named}")
         assert len(found.output.splitlines()) == 1
-    assert dft("compare", human, result, mine, "--words", "20", "--resamples", "10").exit_code == 0
+    assert dft("compare", human, result, mine, "--words", "20", "--resamples", "20").exit_code == 0
     assert dft(*evaluate, "--seed", "-1").exit_code == 2
     assert dft("compare", human, mine, "--seed", "-1").exit_code == 2
+    assert dft("compare", human, mine, "--resamples", "19").exit_code == 2  # people's texts would differ from people's
 
 
 @pytest.mark.skipif(not MODEL.is_dir(), reason="no stories260K next to the checkout")
@@ -268,6 +288,7 @@ def test_texts_beside_a_shipped_domain(tmp_path: Path) -> None:
     assert found.exit_code == 0, found.output
     assert results.Result.load(output).provenance.human.kind == "laws"
     assert dft("compare", domain, mine, other, "--resamples", "20").exit_code == 0
-    for arguments in (["--texts", mine, "--mauve"], [str(tmp_path)]):
+    for arguments in (["--texts", mine, "--mauve"], [str(tmp_path)], ["--texts", mine, "--tokenizer", "gpt2"]):
         refused = dft("evaluate", *arguments, "--reference", domain)
         assert refused.exit_code == 1
+    assert f"{domain} holds laws of words, not of --tokenizer's tokens" in refused.output

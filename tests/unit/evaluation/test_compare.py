@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
+from dft_plugin.evaluation.columns import WORDS
 from dft_plugin.evaluation.compare import compare
 from dft_plugin.evaluation.evaluate import evaluate, evaluate_together
 from dft_plugin.evaluation.measuring import Options
@@ -34,9 +35,9 @@ def results() -> dict[str, Result]:
     return evaluate_together(columns, HUMAN, OPTIONS)
 
 
-def shown(renderable: RenderableType, width: int = 200) -> str:
-    console = Console(file=io.StringIO(), width=width)
-    console.print(renderable)
+def shown(renderable: RenderableType, width: int = 200, terminal: bool = True) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None)
+    console.print(renderable, crop=False)
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -134,7 +135,7 @@ def test_results_of_other_human_texts_or_sizes_are_not_compared(results: dict[st
     assert {row.cells[1].comparison for row in compared.rows} == {"not compared"}
     assert compared.headlines[0].measures == 0
     assert "other is not compared with far" in shown(comparison_table(compared))
-    assert "different human texts" in compared.notes[0]
+    assert compared.notes[0] == "measured against different human texts than far and not compared: other"
     smaller = evaluate("smaller", Texts("smaller", made_up(30, 2)), HUMAN, OPTIONS)
     compared = compare([results["far"], smaller])
     assert {row.cells[1].comparison for row in compared.rows} == {"not compared"}
@@ -170,6 +171,25 @@ def test_numbers_are_whole_on_a_narrow_terminal(results: dict[str, Result]) -> N
             assert any(number(measure.value) in line for line in lines), measure.label
     assert "…" not in "".join(lines)
     assert "distinct-1" in "".join(lines)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_no_name_and_no_verdict_is_cut_off(results: dict[str, Result], width: int, terminal: bool) -> None:
+    several = [results[name].model_copy(update={"name": f"{name}-{n}"}) for n in (1, 2) for name in ("farther", "near")]
+    compared = compare(several)
+    tables = [shown(table, width, terminal) for table in (comparison_table(compared), result_table(several[0]))]
+    lines = "".join(tables).splitlines()
+    assert "…" not in "".join(lines)
+    assert not terminal or max(map(len, lines)) <= width
+    side_by_side, alone = tables[0].split("near-1 against")[0], tables[1].split("First")[0]
+    cells = [cell for row in compared.rows for cell in row.cells]
+    closed = [cell for cell in cells if cell.comparison == "nearer" and cell.gap_closed is not None]
+    assert side_by_side.count("closed") == len(closed) > 0
+    assert all(name in side_by_side for name in compared.names)
+    assert alone.count("differs") == [one.verdict for one in several[0].measures.values()].count("differs")
+    words = {word for row in compared.rows for word in row.shown.label.split() if len(word) <= WORDS - 2}
+    assert all(word in tables[0] and word in tables[1] for word in words)
 
 
 def test_markup_in_texts_is_text(results: dict[str, Result]) -> None:

@@ -136,18 +136,18 @@ def test_prompts_from_columns_chats_and_first_words(tmp_path: Path) -> None:
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         return path
 
-    assert read_prompts(written("a.jsonl", [{"prompt": "Tell me"}, {"prompt": "Go on"}]), 3) == [
+    assert read_prompts(written("a.jsonl", [{"prompt": "Tell me"}, {"prompt": "Go on"}]), 3)[0] == [
         Prompt("Tell me"), Prompt("Go on"),
     ]  # fmt: skip
     pairs = written("b.jsonl", [{"prompt": "One", "completion": "two"}])
-    assert read_prompts(pairs, 3) == [Prompt("One")]
+    assert read_prompts(pairs, 3)[0] == [Prompt("One")]
     messages = [{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "Yes."}]
-    (chat,) = read_prompts(written("c.jsonl", [{"messages": messages}]), 3)
+    ((chat,), _) = read_prompts(written("c.jsonl", [{"messages": messages}]), 3)
     assert chat == Prompt("Hi?", (messages[0],))
     tokens = chat.tokens(tiny.tokenizer(), 100)
     assert tiny.tokenizer().decode(tokens) == f"{tiny.USER}Hi?{tiny.ASSISTANT}"
     plain = written("d.jsonl", [{"text": "one two three four five"}, {"text": "too short"}])
-    assert read_prompts(plain, 3) == [Prompt("one two three")]
+    assert read_prompts(plain, 3)[0] == [Prompt("one two three")]
     with pytest.raises(TextsError, match="no prompt"):
         read_prompts(written("e.jsonl", [{"text": "too short"}]), 3)
     without = tiny.tokenizer()
@@ -169,11 +169,11 @@ def test_prompts_of_every_kind_in_one_file_are_read(tmp_path: Path) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     chat = Prompt("Hi?", (asked,))
-    assert read_prompts(path, 3) == [
+    assert read_prompts(path, 3)[0] == [
         Prompt("Tell me"), chat, chat, chat, Prompt("Why?", (asked, answer, {"role": "user", "content": "Why?"})),
     ]  # fmt: skip
     path.write_text(json.dumps({"story": "one two three four"}) + "\n")
-    assert read_prompts(path, 3, "story") == [Prompt("one two three")]
+    assert read_prompts(path, 3, "story") == ([Prompt("one two three")], [])
     with pytest.raises(ReferenceError, match='"story"'):
         read_prompts(path, 3)
 

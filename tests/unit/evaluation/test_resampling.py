@@ -70,6 +70,14 @@ def replicates_of(own: np.ndarray, human: np.ndarray, drawn: list[Split]) -> Rep
     return found["mean"]
 
 
+@pytest.mark.parametrize(("resamples", "computed"), [(10, 10), (60, 40), (300, 60)])
+def test_what_is_slow_has_enough_replicates_for_an_interval(resamples: int, computed: int) -> None:
+    drawn = splits(np.arange(4), np.arange(4, 8), resamples, seed=0)
+    slow = Figures({"mean": SPECIFICATION}, lambda view: {"mean": 1.0}, share=0.2)
+    found = resampling.replicates([slow], pool_of(["a"] * 4, ["a"] * 4), drawn, lambda done: None)
+    assert len(found["mean"].texts) == computed
+
+
 def test_human_text_is_at_its_floor_and_rarely_called_different() -> None:
     """Over many samples of one law the floor ratio is 1 on average, and the interval of the mean covers the truth."""
     ratios, differs, covered = [], 0, 0
