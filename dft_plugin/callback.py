@@ -186,7 +186,10 @@ class DFTCallback(TrainerCallback, ExportableState):
         factor = 1.0 if self.guard.loss_bound is None else self.guard.loss_bound.factor
         if self.calibration is not None:
             self.calibration.share = factor
-        if not self.config.statistics or not self._gathered(state):
+        if not self.config.statistics:
+            return
+        host.put_training_weights_back(kwargs.get("optimizer"))
+        if not self._gathered(state):
             return
         warm = self.schedule.warmed(state.global_step)
         if warm is not None and self.schedule.acts(state.global_step):

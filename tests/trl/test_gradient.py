@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 from peft import LoraConfig
 from transformers import TrainerCallback
 
 from dft_plugin import DFTCallback
 from dft_plugin.progress import DistributionTermError
+from dft_plugin.term import DistributionTerm
 from tests import tiny
 from tests.training import (
     NaiveBeside,
@@ -163,6 +165,31 @@ def test_evaluation_between_steps(mechanism: str, monkeypatch: pytest.MonkeyPatc
     bring_in(mechanism, monkeypatch)
     evaluation = {"eval_strategy": "steps", "eval_steps": 1, "eval_on_start": True, "eval_rows": tiny.plain_rows(4)}
     check("llama", "dropout", "plain", options={"max_steps": 2, "learning_rate": 0.0, **evaluation})
+
+
+def test_a_schedule_free_optimizers_averaged_weights_are_not_sampled_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an evaluation they lie in the model until the Trainer's training step."""
+
+    class Averaging(torch.optim.SGD):
+        averaged = False
+
+        def train(self) -> None:
+            self.averaged = False
+
+        def eval(self) -> None:
+            self.averaged = True
+
+    found, rollout = [], DistributionTerm.rollout
+    monkeypatch.setattr(
+        DistributionTerm, "rollout", lambda self, step: found.append(optimizer.averaged) or rollout(self, step)
+    )
+    evaluation = {"eval_strategy": "steps", "eval_steps": 1, "eval_rows": tiny.plain_rows(4)}
+    callback, rows = DFTCallback(**term_options(weight=0.2)), tiny.plain_rows(48)
+    trainer = trainer_of(tiny.model("llama"), rows, [callback], max_steps=2, **evaluation)
+    optimizer = trainer.optimizer = Averaging(trainer.model.parameters(), lr=0.0)
+    trainer.train()
+    assert optimizer.averaged  # by the last evaluation
+    assert found == [False, False]
 
 
 @pytest.mark.parametrize("accumulation", [1, 4])
