@@ -30,7 +30,7 @@ from dft_plugin.rollout import forked_rng
 from dft_plugin.sampling import Sampler
 from dft_plugin.sharing import Processes
 from dft_plugin.term import DistributionTerm
-from dft_plugin.vocabulary import Vocabulary, end_of_text_ids
+from dft_plugin.vocabulary import Vocabulary, end_of_text_ids, unlikely_ends
 
 logger = logging.getLogger("dft_plugin")
 
@@ -76,6 +76,8 @@ def assemble(config: DFTConfig, setting: Setting, drift: Drift | None = None) ->
     prompted = bool(trained_on) and sum(document.prompted for document in trained_on) > len(trained_on) / 2
     if prompted:
         _warn_of_other_ends(trained_on, end_of_text, setting.tokenizer)
+    for problem in unlikely_ends(setting.tokenizer, setting.model):
+        logger.warning("dft: %s", problem)
     contexts = [context_windows(config, name, setting.tokenizer, trained_on, prompted) for name in config.rollout.kinds]
     first = contexts[0][0]
     if len(first.tokens) > 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -25,7 +24,7 @@ def choose_backward(accelerator: Any, config: DFTConfig, model: nn.Module) -> Ow
         UnsupportedRunError: for `weight: auto` on DeepSpeed, where the term's gradient is never alone.
     """
     if distributed_type(accelerator) != "DEEPSPEED":
-        return OwnBackward(trainable(model), config)
+        return OwnBackward(model, config)
     if config.weight == "auto":
         raise UnsupportedRunError(
             "weight is auto and DeepSpeed is on: its engine never shows the term's gradient alone; give a number"
@@ -40,7 +39,7 @@ class OwnBackward:
     cross-entropy's are added.
 
     Args:
-        parameters: the trainable ones.
+        model: whose trainable parameters get the gradient.
         config: the `dft:` block.
 
     Attributes:
@@ -49,20 +48,26 @@ class OwnBackward:
 
     name = "own"
 
-    def __init__(self, parameters: Sequence[nn.Parameter], config: DFTConfig) -> None:
-        self.config = config
+    def __init__(self, model: nn.Module, config: DFTConfig) -> None:
+        self.model, self.config = model, config
         self.cross_entropy_norm: float | None = None
-        self._watch(parameters)
+        self._watch()
         self.forget()
 
-    def _watch(self, parameters: Sequence[nn.Parameter]) -> None:
-        self.parameters, self.snapshot = parameters, GradientSnapshot(parameters)
+    def _watch(self) -> None:
+        self.parameters = trainable(self.model)
+        self.snapshot = GradientSnapshot(self.parameters)
 
-    def begin_step(self, parameters: Sequence[nn.Parameter]) -> None:
-        """At the beginning of a step, with the parameters that are trainable now: callbacks unfreeze some."""
-        if [*map(id, parameters)] != [*map(id, self.parameters)]:
-            self._watch(parameters)
+    def begin_step(self) -> None:
+        """At the beginning of a step, where callbacks before this one may have frozen or unfrozen parameters."""
+        if self._frozen_or_unfrozen():
+            self._watch()
         self.forget()
+
+    def _frozen_or_unfrozen(self) -> list[str]:
+        """Names of the parameters that are trained now and were not, or the other way round."""
+        watched = {*map(id, self.parameters)}
+        return [name for name, entry in self.model.named_parameters() if entry.requires_grad != (id(entry) in watched)]
 
     def forget(self) -> None:
         """No gradient of the term is in `.grad`."""
@@ -115,7 +120,17 @@ class OwnBackward:
         """The term's gradient norm in multiples of cross-entropy's, which is taken into the running mean.
 
         Just before clipping, when both gradients lie summed in `.grad`; None where the term has none there.
+
+        Raises:
+            DistributionTermError: where other parameters are trained than at the beginning of the step.
         """
+        changed = self._frozen_or_unfrozen()
+        if changed and self.config.weight != 0:
+            others = f" and {len(changed) - 1} parameters more" if len(changed) > 1 else ""
+            raise DistributionTermError(
+                f"{changed[0]}{others}: frozen or unfrozen after DFTCallback had begun the step, so that the term's "
+                "gradient is not that of what is trained; put DFTCallback last in `callbacks`"
+            )
         final = self.snapshot.take(loss_scale)
         norm = self.snapshot.norm(final if self._taken is None else final - self._weight * self._taken)
         self.cross_entropy_norm = running_norm(self.cross_entropy_norm, norm)
@@ -159,8 +174,8 @@ class Attachment(DecoderHook):
         super().__init__(decoder)
         self._waiting: tuple[DistributionTerm, Evaluation, float] | None = None
 
-    def begin_step(self, parameters: Sequence[nn.Parameter]) -> None:
-        """The engine has them."""
+    def begin_step(self) -> None:
+        """The engine has the parameters."""
 
     def add(self, term: DistributionTerm, evaluation: Evaluation, weight: float, loss_scale: float) -> float:
         """The next training forward pass carries this evaluation's loss, times its weight, which is returned."""

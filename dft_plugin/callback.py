@@ -21,7 +21,6 @@ from dft_plugin.calibration import Calibration, prediction_temperature
 from dft_plugin.checkpoints import check_same_term, decode, encode, stored
 from dft_plugin.config import DFTConfig, parse
 from dft_plugin.gathering import Gathering, can_be_read_once
-from dft_plugin.gradients import trainable
 from dft_plugin.guards import Guards
 from dft_plugin.language_model import DecoderHook, check_head
 from dft_plugin.metrics import Metrics
@@ -183,11 +182,14 @@ class DFTCallback(TrainerCallback, ExportableState):
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._seen = False
         if self.backward is not None:
-            self.backward.begin_step(trainable(self.setting.model))
+            self.backward.begin_step()
         factor = 1.0 if self.guard.loss_bound is None else self.guard.loss_bound.factor
         if self.calibration is not None:
             self.calibration.share = factor
-        if not self.config.statistics or not self._gathered(state):
+        if not self.config.statistics:
+            return
+        host.put_training_weights_back(kwargs.get("optimizer"))
+        if not self._gathered(state):
             return
         warm = self.schedule.warmed(state.global_step)
         if warm is not None and self.schedule.acts(state.global_step):

@@ -18,6 +18,10 @@ IGNORED = -100
 """The label of tokens that are not trained on."""
 
 
+class UsedUpError(ValueError):
+    """A data set that gives its rows only once, and whose rows were read."""
+
+
 @dataclass(frozen=True)
 class Document:
     """One tokenized human document.
@@ -173,7 +177,16 @@ def is_stream(dataset: Any) -> bool:
 
 def _rows(dataset: Any, limit: int) -> Iterator[Any]:
     if is_stream(dataset):
-        yield from islice(iter(dataset), limit)
+        read = 0
+        for row in islice(iter(dataset), limit):
+            read += 1
+            yield row
+        if read < limit and next(iter(dataset), None) is None:
+            raise UsedUpError(
+                f"the data set has no row left after its {read} were read for human text: its source can be read only "
+                "once, and training would get nothing. Open the source (a file, a generator) where reading begins, in "
+                "`__iter__` or the generator function, so that it can be read again"
+            )
         return
     count = len(dataset)
     for number in range(min(count, limit)):

@@ -72,6 +72,15 @@ def loss_scale(accelerator: Any) -> float:
     return float(scaler.get_scale())
 
 
+def put_training_weights_back(optimizer: Any) -> None:
+    """Gives the model the weights that are trained, as the Trainer does only after a step has begun.
+
+    After an evaluation a schedule-free optimizer's averaged ones lie there.
+    """
+    if callable(getattr(optimizer, "train", None)):
+        optimizer.train()
+
+
 def add_to_logs(trainer: Any, drain: Callable[[], dict[str, Any]]) -> None:
     """Adds what `drain` returns to each training log line and the run's last, before any reporter sees it."""
     original = _unhooked(trainer.log)

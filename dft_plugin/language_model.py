@@ -59,6 +59,7 @@ def head_layer_of(model: nn.Module) -> nn.Module:
         UnsupportedModelError: when there is none.
     """
     base = base_model(model)
+    _check_predicts_the_next_token(base)
     head = base.get_output_embeddings() if hasattr(base, "get_output_embeddings") else None
     if head is None:
         raise UnsupportedModelError(
@@ -67,6 +68,20 @@ def head_layer_of(model: nn.Module) -> nn.Module:
         )
     layer: nn.Module = head
     return layer
+
+
+def _check_predicts_the_next_token(base: Any) -> None:
+    kind = type(base).__name__
+    if getattr(getattr(base, "config", None), "is_encoder_decoder", False):
+        raise UnsupportedModelError(
+            f"{kind} is an encoder-decoder, whose answers do not stand behind their prompts in one text: supported are "
+            "decoder-only models, loaded with AutoModelForCausalLM"
+        )
+    if kind.endswith("ForMaskedLM"):
+        raise UnsupportedModelError(
+            f"{kind} predicts masked tokens, not the next one: supported are decoder-only models, loaded with "
+            "AutoModelForCausalLM"
+        )
 
 
 def head_of(model: nn.Module) -> Head:
@@ -116,7 +131,8 @@ def _no_plain_lora(kind: str) -> UnsupportedModelError:
     return UnsupportedModelError(
         f"the language-modelling head has an adapter of the kind {kind}, whose part in the logits is not read: leave "
         "lm_head (and embed_tokens, where it is tied to it) out of target_modules, use plain LoRA for it, "
-        "LoraConfig(trainable_token_indices=...) for new tokens, or train it as a whole (modules_to_save)"
+        "LoraConfig(trainable_token_indices=...) for new tokens (with a tied head SFTTrainer itself fails of it), or "
+        "train it as a whole (modules_to_save)"
     )
 
 
@@ -220,5 +236,6 @@ def check_head(model: nn.Module, tokens: Tensor) -> None:
     if not worst < (1e-2 if theirs.dtype == torch.float32 and linear.dtype == torch.float32 else 0.2):
         raise UnsupportedModelError(
             f"{type(base).__name__} computes logits that decoder and head do not give (off by {worst:.2g} "
-            "standard deviations): its scaling or soft-capping of logits is not supported"
+            "standard deviations): what it does between them, or to its logits (a layer, scaling, soft-capping), is "
+            "not supported"
         )

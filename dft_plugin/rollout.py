@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -24,15 +26,20 @@ def seed_of(*parts: int) -> int:
 
 @contextmanager
 def forked_rng(device: torch.device, seed: int) -> Iterator[None]:
-    """Seeds torch inside, and leaves its generators outside as if nothing had been drawn."""
+    """Seeds torch inside, and leaves its generators, Python's and NumPy's outside as if nothing had been drawn."""
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        # torch.manual_seed would seed every GPU, and only the device's own is restored.
-        torch.default_generator.manual_seed(seed)
-        if devices and torch.cuda.is_available():
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        yield
+    python, numpy = random.getstate(), np.random.get_state()  # data sets and collators draw from these
+    try:
+        with torch.random.fork_rng(devices=devices):
+            # torch.manual_seed would seed every GPU, and only the device's own is restored.
+            torch.default_generator.manual_seed(seed)
+            if devices and torch.cuda.is_available():
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(seed)
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
 
 
 class RolloutEngine:

@@ -61,4 +61,11 @@ def never_acts(config: DFTConfig, steps: int) -> str | None:
             f"end_step is {config.end_step} and start_step {config.start_step}, of {steps} steps {schedule.end} and "
             f"{schedule.start}: the term would never act; raise end_step or lower start_step"
         )
+    until = steps if schedule.end is None else min(steps, schedule.end)
+    if config.weight == "auto" and schedule.start == 0 and schedule.interval >= until:
+        return (
+            "weight is auto, which only measures cross-entropy's gradient at a run's first step, and at no later one "
+            f"of {steps} the term would act (start_step {config.start_step}, end_step {config.end_step}, "
+            f"rollout.interval {schedule.interval}): train for more steps, lower the interval, or give weight a number"
+        )
     return None

@@ -9,13 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from dft_plugin import DFTCallback
+from dft_plugin.backward import Attachment
 from dft_plugin.hookspecs import hookimpl
+from dft_plugin.language_model import decoder_of
 from dft_plugin.plugins import manager
 from dft_plugin.rollout import RolloutEngine
 from dft_plugin.statistics.base import Statistic
@@ -65,6 +68,14 @@ def gradient_of(model: nn.Module) -> Gradient:
         for name, parameter in model.named_parameters()
         if parameter.requires_grad
     }
+
+
+def bring_in(mechanism: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brings the term in on one process by its "own" backward pass, as there is chosen, or "attached"."""
+    if mechanism == "attached":
+        monkeypatch.setattr(
+            "dft_plugin.callback.choose_backward", lambda accelerator, config, model: Attachment(decoder_of(model))
+        )
 
 
 class Recorder(TrainerCallback):

@@ -11,13 +11,8 @@ from dft_plugin.vocabulary import end_of_text_ids
 
 def rows_of_head(name: str) -> int | None:
     """The rows of a local model's lm_head by its config.json; None where there is none."""
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(name, local_files_only=True)
-    except (OSError, ValueError):
-        return None
-    size = getattr(config.get_text_config(), "vocab_size", None)
+    config = _configuration(name)
+    size = None if config is None else getattr(config.get_text_config(), "vocab_size", None)
     return None if size is None else int(size)
 
 
@@ -25,20 +20,20 @@ def end_of_text_of(tokenizer: Any, name: str) -> tuple[int, ...]:
     """The ids that end a text in a run of that model: the tokenizer's and its generation config's."""
     from transformers import GenerationConfig
 
+    config = _configuration(name)
     try:
         generation_config = GenerationConfig.from_pretrained(name, local_files_only=True)
-    except (OSError, ValueError):
-        generation_config = _by_model_config(name)
-    model: Any = SimpleNamespace(generation_config=generation_config)
-    return end_of_text_ids(tokenizer, model)
+    except (OSError, ValueError):  # transformers makes one for a model that has none
+        generation_config = None if config is None else GenerationConfig.from_model_config(config)
+    return end_of_text_ids(tokenizer, SimpleNamespace(config=config, generation_config=generation_config))
 
 
-def _by_model_config(name: str) -> Any:
-    """As transformers makes one for a model that has none; None for a folder without a model."""
-    from transformers import AutoConfig, GenerationConfig
+def _configuration(name: str) -> Any:
+    """A local model's config.json; None for a folder without one."""
+    from transformers import AutoConfig
 
     try:
-        return GenerationConfig.from_model_config(AutoConfig.from_pretrained(name, local_files_only=True))
+        return AutoConfig.from_pretrained(name, local_files_only=True)
     except (OSError, ValueError):
         return None
 

@@ -21,6 +21,7 @@ from tests.training import (
     Gradient,
     Recorder,
     Stopped,
+    bring_in,
     combined,
     norm_squared,
     relative_error,
@@ -90,7 +91,7 @@ def test_data(data: str) -> None:
 @pytest.mark.parametrize("mechanism", ["own", "attached"])
 def test_gradient_checkpointing_and_accumulation(mechanism: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With checkpointing the decoder is in training mode in the term's passes too, where nothing may be divided."""
-    monkeypatch.setattr("dft_plugin.callback.choose_backward", lambda accelerator, config: mechanism)
+    bring_in(mechanism, monkeypatch)
     checkpointing = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
     check("llama", "full", "plain", options={**checkpointing, "gradient_accumulation_steps": 2})
 
@@ -236,7 +237,7 @@ def test_training_on_without_the_callback_after_an_interruption(
     mechanism: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The trainer is the same, hooks and all; what was to be attached at the step that was stopped is not."""
-    monkeypatch.setattr("dft_plugin.callback.choose_backward", lambda accelerator, config: mechanism)
+    bring_in(mechanism, monkeypatch)
     rows, settings = tiny.plain_rows(48), {"max_steps": 2, "learning_rate": 0.0}
     plain = train(tiny.model("llama"), rows, **settings)
     recorder = Recorder()

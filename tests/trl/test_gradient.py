@@ -9,12 +9,24 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 from peft import LoraConfig
 from transformers import TrainerCallback
 
 from dft_plugin import DFTCallback
+from dft_plugin.progress import DistributionTermError
+from dft_plugin.term import DistributionTerm
 from tests import tiny
-from tests.training import NaiveBeside, combined, norm_squared, relative_error, term_options, train
+from tests.training import (
+    NaiveBeside,
+    bring_in,
+    combined,
+    norm_squared,
+    relative_error,
+    term_options,
+    train,
+    trainer_of,
+)
 
 EXACT = 1e-5
 WEIGHT = 0.7
@@ -129,10 +141,20 @@ def test_parameters_unfrozen_on_the_way_have_the_term_at_its_weight() -> None:
         assert relative_error(got, combined(cross_entropy, term, 0.2)) <= EXACT
 
 
+def test_parameters_frozen_or_unfrozen_behind_the_callback_are_refused() -> None:
+    """The term would train what the other callback freezes (LISA), and leave out what it unfreezes."""
+    model, rows, options = tiny.model("llama"), tiny.plain_rows(48), {"max_steps": 2, "learning_rate": 0.0}
+    with pytest.raises(
+        DistributionTermError, match=r"model\.layers\.0\.self_attn\.q_proj\.weight and 8 param.*put DFTCallback last"
+    ):
+        train(model, rows, DFTCallback(**term_options(weight=0.2)), Thaw(), **options)
+    train(model, rows, DFTCallback(**term_options(weight=0)), Thaw(), **options)  # only measures
+
+
 @pytest.mark.parametrize("mechanism", ["own", "attached"])
 def test_shorter_last_accumulation_of_an_epoch(mechanism: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """24 batches in windows of 10, 10 and 4: the term enters each step once, whatever its window."""
-    monkeypatch.setattr("dft_plugin.callback.choose_backward", lambda accelerator, config: mechanism)
+    bring_in(mechanism, monkeypatch)
     epoch = {"max_steps": -1, "num_train_epochs": 1, "gradient_accumulation_steps": 10, "learning_rate": 0.0}
     check("llama", "lora", "plain", options=epoch)
 
@@ -140,9 +162,34 @@ def test_shorter_last_accumulation_of_an_epoch(mechanism: str, monkeypatch: pyte
 @pytest.mark.parametrize("mechanism", ["own", "attached"])
 def test_evaluation_between_steps(mechanism: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The model is in evaluation mode when a step begins, and evaluation's forward passes carry nothing."""
-    monkeypatch.setattr("dft_plugin.callback.choose_backward", lambda accelerator, config: mechanism)
+    bring_in(mechanism, monkeypatch)
     evaluation = {"eval_strategy": "steps", "eval_steps": 1, "eval_on_start": True, "eval_rows": tiny.plain_rows(4)}
     check("llama", "dropout", "plain", options={"max_steps": 2, "learning_rate": 0.0, **evaluation})
+
+
+def test_a_schedule_free_optimizers_averaged_weights_are_not_sampled_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an evaluation they lie in the model until the Trainer's training step."""
+
+    class Averaging(torch.optim.SGD):
+        averaged = False
+
+        def train(self) -> None:
+            self.averaged = False
+
+        def eval(self) -> None:
+            self.averaged = True
+
+    found, rollout = [], DistributionTerm.rollout
+    monkeypatch.setattr(
+        DistributionTerm, "rollout", lambda self, step: found.append(optimizer.averaged) or rollout(self, step)
+    )
+    evaluation = {"eval_strategy": "steps", "eval_steps": 1, "eval_rows": tiny.plain_rows(4)}
+    callback, rows = DFTCallback(**term_options(weight=0.2)), tiny.plain_rows(48)
+    trainer = trainer_of(tiny.model("llama"), rows, [callback], max_steps=2, **evaluation)
+    optimizer = trainer.optimizer = Averaging(trainer.model.parameters(), lr=0.0)
+    trainer.train()
+    assert optimizer.averaged  # by the last evaluation
+    assert found == [False, False]
 
 
 @pytest.mark.parametrize("accumulation", [1, 4])
@@ -152,7 +199,7 @@ def test_attached_backward(
     adapter: str, checkpointing: bool, accumulation: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The mechanism that DeepSpeed needs, forced on one process, where it must be as exact."""
-    monkeypatch.setattr("dft_plugin.callback.choose_backward", lambda accelerator, config: "attached")
+    bring_in("attached", monkeypatch)
     options = {
         "gradient_accumulation_steps": accumulation,
         "gradient_checkpointing": checkpointing,

@@ -15,7 +15,17 @@ from transformers import AutoModelForCausalLM, TrainerCallback
 from dft_plugin import DFTCallback
 from dft_plugin.starting_model import AdaptersOff, Kept, StartingModelError, starting_model
 from tests import naive, tiny
-from tests.training import At, Gradient, combined, norm_squared, relative_error, term_options, train, trainer_of
+from tests.training import (
+    At,
+    Gradient,
+    bring_in,
+    combined,
+    norm_squared,
+    relative_error,
+    term_options,
+    train,
+    trainer_of,
+)
 
 EXACT = 1e-5
 WEIGHT, KL_WEIGHT = 0.7, 3.0
@@ -105,7 +115,7 @@ def run(model: nn.Module, kl_weight: float, **options: Any) -> tuple[Any, KLBesi
 @pytest.mark.parametrize("adapter", ADAPTERS)
 def test_gradient_of_the_divergence(adapter: str, mechanism: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The step's gradient with the divergence less that without it is weight x kl_weight x its gradient."""
-    monkeypatch.setattr("dft_plugin.callback.choose_backward", lambda accelerator, config: mechanism)
+    bring_in(mechanism, monkeypatch)
     options, kind = ADAPTERS[adapter]
     options = {**options, "gradient_checkpointing": True} if adapter == "lora" else options
     model = tiny.model("llama")

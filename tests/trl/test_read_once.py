@@ -14,6 +14,7 @@ from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArgum
 
 from dft_plugin import DFTCallback
 from dft_plugin.callback import DistributionTermError
+from dft_plugin.documents import UsedUpError
 from dft_plugin.evaluation.result import Result
 from dft_plugin.gathering import can_be_read_once
 from tests import tiny
@@ -42,7 +43,9 @@ def stream(count: int) -> Once:
     return Once({"input_ids": tokenizer(row["text"])["input_ids"]} for row in rows)
 
 
-def train(folder: Path, data: Once, steps: int, **options: Any) -> tuple[Trainer, DFTCallback]:
+def train(
+    folder: Path, data: torch.utils.data.IterableDataset, steps: int, **options: Any
+) -> tuple[Trainer, DFTCallback]:
     callback = DFTCallback(**term_options(weight=0.5, **options))
     arguments = TrainingArguments(
         output_dir=str(folder), max_steps=steps, per_device_train_batch_size=4, logging_steps=1, report_to=[],
@@ -88,6 +91,19 @@ def test_the_report_of_a_stream(tmp_path: Path) -> None:
 def test_a_run_that_ends_before_says_so(tmp_path: Path) -> None:
     with pytest.raises(DistributionTermError, match=r"of 512 human windows had come by"):
         train(tmp_path, stream(60), steps=2, reference_windows=2048)
+
+
+def test_a_source_that_reading_uses_up_is_refused(tmp_path: Path) -> None:
+    """Each iterator is a new one, of the same generator: nothing tells that it can be read once before it was."""
+
+    class Shared(torch.utils.data.IterableDataset):
+        source = iter([next(stream(60)) for _ in range(60)])
+
+        def __iter__(self) -> Iterator[dict[str, Any]]:
+            yield from self.source
+
+    with pytest.raises(UsedUpError, match=r"no row left after its 60 were read .* Open the source"):
+        train(tmp_path, Shared(), steps=2)
 
 
 def test_which_data_sets_are_read_once() -> None:

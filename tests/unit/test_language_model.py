@@ -8,6 +8,7 @@ import pytest
 import torch
 from peft import IA3Config, LoHaConfig, LoraConfig, PrefixTuningConfig, TaskType, get_peft_model
 from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
 from dft_plugin.language_model import (
     UnsupportedModelError,
@@ -164,6 +165,16 @@ def test_model_without_a_head_is_refused() -> None:
     for asked in (decoder_of, head_of):
         with pytest.raises(UnsupportedModelError, match="LlamaModel has no language-modelling head"):
             asked(decoder)
+
+
+@pytest.mark.parametrize(("family", "said"), [("t5", "is an encoder-decoder"), ("bert", "predicts masked tokens")])
+def test_models_that_predict_no_next_token_are_refused(family: str, said: str) -> None:
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = AutoConfig.for_model(family, vocab_size=32, **(small if family == "bert" else {"num_layers": 1}))
+    model = (AutoModelForMaskedLM if family == "bert" else AutoModelForSeq2SeqLM).from_config(config)
+    for read in (head_of, decoder_of):
+        with pytest.raises(UnsupportedModelError, match=f"{said}.*AutoModelForCausalLM"):
+            read(model)
 
 
 def test_prompt_learning_is_refused() -> None:

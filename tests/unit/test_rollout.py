@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -111,9 +113,12 @@ def test_random_state_is_untouched() -> None:
     before = torch.get_rng_state()
     ENGINE.generate(made("llama"), contexts(4, 8), Sampler(), 6, [0], seed=5)
     assert torch.equal(torch.get_rng_state(), before)
+    python, numpy = random.getstate(), np.random.get_state()[1].tolist()
     with forked_rng(torch.device("cpu"), 3):
-        torch.rand(5)
+        _ = torch.rand(5), random.random(), np.random.rand()
     assert torch.equal(torch.get_rng_state(), before)
+    assert random.getstate() == python
+    assert np.random.get_state()[1].tolist() == numpy
 
 
 def test_seeds_differ_by_every_part() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dft_plugin.config import ConfigError, DFTConfig, parse
@@ -18,7 +20,7 @@ def test_shares_are_of_the_run_and_rounded_down(given: float, steps: int, expect
 
 def test_a_share_below_1_never_starts_after_the_run() -> None:
     for steps in range(1, 50):
-        assert never_acts(DFTConfig(start_step=0.999), steps) is None
+        assert never_acts(DFTConfig(start_step=0.999, weight=1.0), steps) is None
 
 
 def test_every_step_of_a_run() -> None:
@@ -43,6 +45,24 @@ def test_the_default_is_the_second_half() -> None:
 )
 def test_a_term_that_would_never_act_is_told(block: dict[str, float], steps: int, expected: str) -> None:
     assert (never_acts(parse(block), steps) or "").startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("block", "steps", "acts"),
+    [
+        ({}, 1, False),
+        ({}, 2, True),
+        ({"weight": 0.5}, 1, True),
+        ({"start_step": 0, "rollout": {"interval": 3}}, 3, False),
+        ({"start_step": 0, "rollout": {"interval": 3}}, 4, True),
+        ({"start_step": 1, "rollout": {"interval": 3}}, 3, True),
+        ({"start_step": 0, "end_step": 1}, 9, False),
+    ],
+)
+def test_auto_measures_at_the_first_step_and_needs_a_later_one(block: dict[str, Any], steps: int, acts: bool) -> None:
+    refusal = never_acts(parse(block), steps)
+    assert (refusal is None) == acts
+    assert acts or (refusal is not None and refusal.startswith("weight is auto, which only measures"))
 
 
 def test_where_nothing_is_matched_nothing_has_to_act() -> None:

@@ -8,13 +8,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from dft_plugin.vocabulary import EVENTS, Vocabulary, classify, token_texts, word_starts
+from dft_plugin.vocabulary import EVENTS, Vocabulary, classify, end_of_text_ids, token_texts, unlikely_ends, word_starts
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"
@@ -336,6 +337,22 @@ def test_an_ordinary_token_may_end_the_text(llama3):
     assert not bool(vocabulary.events["end_of_text"][llama3.eos_token_id])
     assert count(vocabulary, [a, dot, b]) == [1, 0, 1]
     assert count(Vocabulary.from_tokenizer(llama3), [a, dot, b]) == [1, 0, 0]
+
+
+def test_ends_of_a_generation_config_of_another_vocabulary(llama3):
+    """GPT2Config keeps 50256 whatever its vocab_size, LlamaConfig 2, which may be any token of a new tokenizer."""
+    dot, eos = encode(llama3, ".")[0], llama3.eos_token_id
+
+    def model(*ends):
+        generation_config = SimpleNamespace(eos_token_id=list(ends))
+        return SimpleNamespace(generation_config=generation_config, config=SimpleNamespace(vocab_size=len(llama3)))
+
+    assert end_of_text_ids(llama3, model(eos, 50256)) == (eos,)
+    assert end_of_text_ids(llama3, model(dot)) == tuple(sorted((dot, eos)))
+    assert [*unlikely_ends(llama3, model(eos))] == []
+    beyond, ordinary = unlikely_ends(llama3, model(eos, 50256, dot))
+    assert f"generation config's eos_token_id 50256 is beyond the model's vocabulary of {len(llama3):,}" in beyond
+    assert f"generation config's eos_token_id {dot} is '.', no special token" in ordinary
 
 
 def test_word_level_tokens_are_joined_by_spaces():
