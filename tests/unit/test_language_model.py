@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from peft import IA3Config, LoHaConfig, LoraConfig, PrefixTuningConfig, TaskType, get_peft_model
+from peft import IA3Config, LoHaConfig, LoraConfig, PolyConfig, PrefixTuningConfig, TaskType, get_peft_model
 from torch import Tensor, nn
 
 from dft_plugin.language_model import (
@@ -169,6 +169,19 @@ def test_model_without_a_head_is_refused() -> None:
 def test_prompt_learning_is_refused() -> None:
     adapter = PrefixTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=3)
     with pytest.raises(UnsupportedModelError, match=r"PREFIX_TUNING.*LORA"):
+        decoder_of(get_peft_model(tiny.model("llama"), adapter))
+
+
+@pytest.mark.parametrize(
+    ("adapter", "kind"),
+    [
+        (LoraConfig(task_type=TaskType.CAUSAL_LM, alora_invocation_tokens=[5]), "aLoRA"),
+        (PolyConfig(task_type=TaskType.CAUSAL_LM, target_modules=["q_proj"]), "POLY"),
+    ],
+)
+def test_adapters_that_act_only_in_a_forward_pass_of_peft_are_refused(adapter: Any, kind: str) -> None:
+    """The term would read the model without them, and its gradient be 0."""
+    with pytest.raises(UnsupportedModelError, match=rf'"default" is .*{kind}.*plain LORA'):
         decoder_of(get_peft_model(tiny.model("llama"), adapter))
 
 
