@@ -180,13 +180,16 @@ class DecoderHook:
 
 def has_dropout(model: nn.Module) -> bool:
     """Whether any part of the model drops something out when it trains."""
-    for module in model.modules():
-        if isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
-            return True
-        # Attention hands a number of its own to the kernel.
-        if any("dropout" in name and isinstance(value, float) and value > 0 for name, value in vars(module).items()):
-            return True
-    return False
+    return any(
+        (isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0) or _own_rates(module)
+        for module in model.modules()
+    )
+
+
+def _own_rates(module: nn.Module) -> dict[str, float]:
+    """How much a module drops out by itself, by attribute: attention's kernels and OPT's layers are given a number."""
+    given = vars(module).items()
+    return {name: value for name, value in given if "drop" in name and isinstance(value, float) and value > 0}
 
 
 @contextmanager
@@ -196,17 +199,20 @@ def deterministic(model: nn.Module, *, recompute: bool) -> Iterator[None]:
     Args:
         model: the model.
         recompute: keep gradient checkpointing at work: it asks the layer itself whether it is training,
-            while dropout asks its own module.
+            while dropout asks its own module, or is a number of the layer's, which is 0 meanwhile.
     """
     modes = {module: module.training for module in model.modules()}
     model.eval()
-    if recompute:
-        for module in modes:
-            if getattr(module, "gradient_checkpointing", False):
-                module.training = True
+    recomputed = [module for module in modes if recompute and getattr(module, "gradient_checkpointing", False)]
+    rates = [(module, _own_rates(module)) for module in recomputed]
+    for module, own in rates:
+        module.training = True
+        vars(module).update(dict.fromkeys(own, 0.0))
     try:
         yield
     finally:
+        for module, own in rates:
+            vars(module).update(own)
         for module, training in modes.items():
             module.training = training
 

@@ -197,15 +197,22 @@ def test_hidden_rows_stand_before_the_token_they_predict() -> None:
     torch.testing.assert_close(found, torch.cat([alone[0][2:8], alone[1][0:4]]), rtol=1e-4, atol=1e-5)
 
 
+OPT = {"ffn_dim": 48, "word_embed_proj_dim": 32, "dropout": 0.5, "layerdrop": 0.1}
+"""Its layers drop out by themselves, asking whether they train; so does its decoder, whole layers."""
+
+
+@pytest.mark.parametrize(("family", "options"), [("llama", {"attention_dropout": 0.5}), ("opt", OPT)])
 @pytest.mark.parametrize("recompute", [False, True])
-def test_deterministic_mode(recompute: bool) -> None:
-    model = tiny.model("llama", attention_dropout=0.5).train()
+def test_deterministic_mode(recompute: bool, family: str, options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    model = tiny.model(family, **options).train()
     model.gradient_checkpointing_enable()
-    model.model.layers[0].mlp.eval()
+    layers: Any = decoder_of(model).layers
+    layers[0].eval()
     modes = [module.training for module in model.modules()]
     with deterministic(model, recompute=recompute):
-        assert [layer.training for layer in model.model.layers] == [recompute, recompute]
-        assert not model.model.layers[1].self_attn.training
+        assert [layer.training for layer in layers] == [recompute, recompute]
+        assert not layers[1].self_attn.training
         first, second = model(input_ids=TOKENS).logits, model(input_ids=TOKENS).logits
         assert torch.equal(first, second)
     assert [module.training for module in model.modules()] == modes
