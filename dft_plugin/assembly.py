@@ -72,7 +72,8 @@ def assemble(config: DFTConfig, setting: Setting, drift: Drift | None = None) ->
     size = head_of(setting.model).weight.shape[0]
     end_of_text = end_of_text_ids(setting.tokenizer, setting.model)
     vocabulary = Vocabulary.from_tokenizer(setting.tokenizer, size, end_of_text)
-    trained_on = cut_at_ends(_training_documents(config, setting), end_of_text, config.rollout.context_tokens)
+    documents = _training_documents(config, setting, end_of_text)
+    trained_on = cut_at_ends(documents, end_of_text, config.rollout.context_tokens)
     prompted = bool(trained_on) and sum(document.prompted for document in trained_on) > len(trained_on) / 2
     if prompted:
         _warn_of_other_ends(trained_on, end_of_text, setting.tokenizer)
@@ -147,13 +148,13 @@ def _read_human_text(human_text: HumanUnderModel, setting: Setting) -> Tensor:
         return human_text.begin(tick)
 
 
-def _training_documents(config: DFTConfig, setting: Setting) -> list[Document]:
+def _training_documents(config: DFTConfig, setting: Setting, end_of_text: Sequence[int]) -> list[Document]:
     if setting.documents is not None:
         return list(setting.documents)
     if setting.dataloader is None:
         return []
     # Rows enough for every window, were each row as short as one.
-    documents = from_dataloader(setting.dataloader, limit=4 * config.reference_windows)
+    documents = from_dataloader(setting.dataloader, 4 * config.reference_windows, end_of_text)
     if is_stream(setting.dataloader.dataset):
         documents = of_all_processes(documents, setting.processes)
     if not documents:

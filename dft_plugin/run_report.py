@@ -71,7 +71,7 @@ def contexts(config: DFTConfig, term: DistributionTerm, evaluation: Any) -> Cont
     """
     note = "the contexts are those of training: no evaluation set was given"
     if evaluation is not None:
-        documents = from_dataloader(evaluation, limit=4 * config.report_texts)
+        documents = from_dataloader(evaluation, 4 * config.report_texts, term.end_of_text)
         documents = cut_at_ends(documents, term.end_of_text, config.rollout.context_tokens)
         sampler = window_sampler(config, documents, from_start=False)
         count = min(config.report_texts, sampler.pieces())
