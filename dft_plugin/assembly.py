@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dft_plugin import plugins
 from dft_plugin.calibration import prediction_temperature
 from dft_plugin.config import DFTConfig
-from dft_plugin.contexts import context_windows
+from dft_plugin.contexts import check_room, context_windows
 from dft_plugin.documents import Document, cut_at_ends, from_dataloader, is_stream
 from dft_plugin.drift import Drift
 from dft_plugin.gathering import of_all_processes
@@ -78,6 +78,8 @@ def assemble(config: DFTConfig, setting: Setting, drift: Drift | None = None) ->
     if prompted:
         _warn_of_other_ends(trained_on, end_of_text, setting.tokenizer)
     contexts = [context_windows(config, name, setting.tokenizer, trained_on, prompted) for name in config.rollout.kinds]
+    for kind in contexts:
+        check_room(setting.model, kind, config.rollout.max_new_tokens)
     first = contexts[0][0]
     if len(first.tokens) > 0:
         # Both sides in mixed precision: accelerate wraps the model's own forward pass in it.

@@ -15,6 +15,7 @@ import torch
 from dft_plugin import host
 from dft_plugin.assembly import Setting
 from dft_plugin.config import DFTConfig
+from dft_plugin.contexts import check_room
 from dft_plugin.documents import cut_at_ends, from_dataloader
 from dft_plugin.human_reference import counted_here
 from dft_plugin.human_windows import window_sampler
@@ -110,6 +111,7 @@ def begin(config: DFTConfig, setting: Setting, term: DistributionTerm, trainer: 
     if len(chosen.windows) < LEAST_TEXTS:
         logger.warning("dft: no report: there are %d contexts, and it takes %d", len(chosen.windows), LEAST_TEXTS)
         return None
+    check_room(setting.model, chosen.windows, config.rollout.max_new_tokens)
     report = RunReport(config, term, setting.tokenizer, Path(trainer.args.output_dir), chosen)
     with forked_rng(term.device, config.seed):
         report.before(trainer.state.global_step, resumed=began_at > 0)
