@@ -31,6 +31,7 @@ from dft_plugin.sampling import Sampler
 from dft_plugin.sharing import Processes
 from dft_plugin.term import DistributionTerm
 from dft_plugin.vocabulary import Vocabulary, end_of_text_ids
+from dft_plugin.whole_chats import warn_of_whole_chats
 
 logger = logging.getLogger("dft_plugin")
 
@@ -73,6 +74,7 @@ def assemble(config: DFTConfig, setting: Setting, drift: Drift | None = None) ->
     end_of_text = end_of_text_ids(setting.tokenizer, setting.model)
     vocabulary = Vocabulary.from_tokenizer(setting.tokenizer, size, end_of_text)
     documents = _training_documents(config, setting, end_of_text)
+    warn_of_whole_chats(documents, setting.tokenizer)
     trained_on = cut_at_ends(documents, end_of_text, config.rollout.context_tokens)
     prompted = bool(trained_on) and sum(document.prompted for document in trained_on) > len(trained_on) / 2
     if prompted:

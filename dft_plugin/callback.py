@@ -40,8 +40,8 @@ ANY_TOKENS = 32
 class DFTCallback(TrainerCallback, ExportableState):
     """Adds the distribution term (Distribution Fine-Tuning) to a transformers Trainer.
 
-    `SFTTrainer(..., callbacks=[DFTCallback()])` is enough: the human reference is then the training set's
-    own completions. Not TRL's `loss_type="dft"` (Dynamic Fine-Tuning).
+    `SFTTrainer(..., callbacks=[DFTCallback()])` is enough: the human reference is then what the run
+    trains on. Not TRL's `loss_type="dft"` (Dynamic Fine-Tuning).
 
     Args:
         config: a `DFTConfig`, or None.
