@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dft_plugin import plugins
 from dft_plugin.calibration import prediction_temperature
 from dft_plugin.config import DFTConfig
-from dft_plugin.contexts import context_windows
+from dft_plugin.contexts import check_room, context_windows
 from dft_plugin.documents import Document, cut_at_ends, from_dataloader, is_stream
 from dft_plugin.drift import Drift
 from dft_plugin.gathering import of_all_processes
@@ -31,6 +31,7 @@ from dft_plugin.sampling import Sampler
 from dft_plugin.sharing import Processes
 from dft_plugin.term import DistributionTerm
 from dft_plugin.vocabulary import Vocabulary, end_of_text_ids, unlikely_ends
+from dft_plugin.whole_chats import warn_of_whole_chats
 
 logger = logging.getLogger("dft_plugin")
 
@@ -72,13 +73,17 @@ def assemble(config: DFTConfig, setting: Setting, drift: Drift | None = None) ->
     size = head_of(setting.model).weight.shape[0]
     end_of_text = end_of_text_ids(setting.tokenizer, setting.model)
     vocabulary = Vocabulary.from_tokenizer(setting.tokenizer, size, end_of_text)
-    trained_on = cut_at_ends(_training_documents(config, setting), end_of_text, config.rollout.context_tokens)
+    documents = _training_documents(config, setting, end_of_text)
+    warn_of_whole_chats(documents, setting.tokenizer)
+    trained_on = cut_at_ends(documents, end_of_text, config.rollout.context_tokens)
     prompted = bool(trained_on) and sum(document.prompted for document in trained_on) > len(trained_on) / 2
     if prompted:
         _warn_of_other_ends(trained_on, end_of_text, setting.tokenizer)
     for problem in unlikely_ends(setting.tokenizer, setting.model):
         logger.warning("dft: %s", problem)
     contexts = [context_windows(config, name, setting.tokenizer, trained_on, prompted) for name in config.rollout.kinds]
+    for kind in contexts:
+        check_room(setting.model, kind, config.rollout.max_new_tokens)
     first = contexts[0][0]
     if len(first.tokens) > 0:
         # Both sides in mixed precision: accelerate wraps the model's own forward pass in it.
@@ -149,13 +154,13 @@ def _read_human_text(human_text: HumanUnderModel, setting: Setting) -> Tensor:
         return human_text.begin(tick)
 
 
-def _training_documents(config: DFTConfig, setting: Setting) -> list[Document]:
+def _training_documents(config: DFTConfig, setting: Setting, end_of_text: Sequence[int]) -> list[Document]:
     if setting.documents is not None:
         return list(setting.documents)
     if setting.dataloader is None:
         return []
     # Rows enough for every window, were each row as short as one.
-    documents = from_dataloader(setting.dataloader, limit=4 * config.reference_windows)
+    documents = from_dataloader(setting.dataloader, 4 * config.reference_windows, end_of_text)
     if is_stream(setting.dataloader.dataset):
         documents = of_all_processes(documents, setting.processes)
     if not documents:

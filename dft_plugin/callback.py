@@ -30,6 +30,7 @@ from dft_plugin.run_report import RunReport
 from dft_plugin.schedule import Schedule
 from dft_plugin.supported_runs import check_supported
 from dft_plugin.term import DistributionTerm, Evaluation
+from dft_plugin.vocabulary import end_of_text_ids
 
 ANY_TOKENS = 32
 """Ids by which it is seen that dividing what the head reads divides its logits; any would do."""
@@ -38,8 +39,8 @@ ANY_TOKENS = 32
 class DFTCallback(TrainerCallback, ExportableState):
     """Adds the distribution term (Distribution Fine-Tuning) to a transformers Trainer.
 
-    `SFTTrainer(..., callbacks=[DFTCallback()])` is enough: the human reference is then the training set's
-    own completions. Not TRL's `loss_type="dft"` (Dynamic Fine-Tuning).
+    `SFTTrainer(..., callbacks=[DFTCallback()])` is enough: the human reference is then what the run
+    trains on. Not TRL's `loss_type="dft"` (Dynamic Fine-Tuning).
 
     Args:
         config: a `DFTConfig`, or None.
@@ -101,7 +102,7 @@ class DFTCallback(TrainerCallback, ExportableState):
         if not self.config.statistics:
             self._begin_without_term(state)
         elif can_be_read_once(dataloader.dataset):
-            self.gathering = Gathering(self.config, processes)
+            self.gathering = Gathering(self.config, processes, end_of_text_ids(self.setting.tokenizer, model))
             self._say(f"dft: the data set can be read only once: the term acts after {self.gathering.wanted} windows")
         else:
             self._assemble(state)

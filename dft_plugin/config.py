@@ -26,7 +26,7 @@ class DFTConfig(Block):
 
     reference: str = Field(
         default="train",
-        description="the human text to match: `train` (the training set's own completions), a .txt, .jsonl, "
+        description="the human text to match: `train` (what the run trains on), a .txt, .jsonl, "
         ".json or .parquet file or a folder of texts, a .safetensors reference built by `dft reference build`, or a "
         "shipped domain: news, fiction, academic, legal, children",
     )

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from dft_plugin.config import DFTConfig
 from dft_plugin.documents import Document
 from dft_plugin.human_windows import cut_windows, window_sampler
+from dft_plugin.language_model import text_config
 from dft_plugin.reference import ReferenceError
 from dft_plugin.reference.corpus import TEXT_SUFFIXES, read
 from dft_plugin.reference.rows import Parsed, ReadOptions, Row
 from dft_plugin.reference.tokenized import tokenize
 from dft_plugin.rollout import seed_of
 from dft_plugin.texts import Window
+
+logger = logging.getLogger("dft_plugin")
 
 
 def context_windows(
@@ -52,6 +57,37 @@ def context_windows(
     generator = torch.Generator().manual_seed(seed_of(config.seed, 0))
     sampler = window_sampler(config, plain, from_start=False)
     return asked + sampler.sample(min(config.reference_windows, max(1, sampler.pieces())), generator)
+
+
+def check_room(model: nn.Module, windows: Sequence[Window], max_new_tokens: int) -> None:
+    """Whether a whole text fits in the model's positions after the longest context.
+
+    Where positions are entries of a table, a text cannot go on beyond it: refused. Rotary ones go on, where the model
+    was not trained unless they were scaled: told.
+
+    Args:
+        model: the causal language model.
+        windows: their contexts are continued.
+        max_new_tokens: longest generated text.
+
+    Raises:
+        ReferenceError: when it does not fit in a table.
+    """
+    config = text_config(model)
+    positions = getattr(config, "max_position_embeddings", None)
+    longest = max((window.first for window in windows), default=0)
+    if positions is None or longest + max_new_tokens <= positions:
+        return
+    said = (
+        f"the longest context has {longest} tokens and rollout.max_new_tokens is {max_new_tokens}, together more than "
+        f"the model's {positions} positions (max_position_embeddings): lower rollout.max_new_tokens, or leave out "
+        f"contexts of more than {max(0, positions - max_new_tokens)} tokens (plain texts' by rollout.context_tokens, a "
+        "data set's prompts by max_length, in Axolotl sequence_len, a file's of prompts in the file)"
+    )
+    if getattr(config, "rope_parameters", None) or getattr(config, "rope_theta", None):
+        logger.warning("dft: %s, unless its rotary positions are scaled for more", said)
+    else:
+        raise ReferenceError(said)
 
 
 def read_prompts(path: str, tokenizer: Any, *, whole: bool) -> list[Document]:

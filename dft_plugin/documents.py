@@ -54,13 +54,19 @@ def counted_from_start(document: Document) -> Document:
     return Document((document.tokens[document.stop - 1], *document.tokens), 1, document.stop + 1, prompted=True)
 
 
-def split_row(input_ids: Sequence[int], labels: Sequence[int], positions: Sequence[int] | None) -> list[Document]:
+def split_row(
+    input_ids: Sequence[int],
+    labels: Sequence[int],
+    positions: Sequence[int] | None,
+    end_of_text: Collection[int] = (),
+) -> list[Document]:
     """Documents of one row of a training batch: packed texts apart, each trained-on span one document.
 
     Args:
         input_ids: (T,) the row's tokens.
         labels: (T,) -100 where not trained on.
         positions: (T,) position ids, 0 where a packed text begins, or None for a row of one text.
+        end_of_text: ids that end a generated text.
     """
     starts = [0]
     if positions is not None:
@@ -69,24 +75,32 @@ def split_row(input_ids: Sequence[int], labels: Sequence[int], positions: Sequen
         # Padding repeats position 0 in some collators: such texts of one untrained token fall out below.
     documents = []
     for start, stop in zip(starts, [*starts[1:], len(input_ids)], strict=True):
-        documents += _spans(tuple(input_ids[start:stop]), list(labels[start:stop]))
+        documents += _spans(tuple(input_ids[start:stop]), list(labels[start:stop]), set(end_of_text))
     return documents
 
 
-def _spans(tokens: tuple[int, ...], labels: list[int]) -> list[Document]:
+def _spans(tokens: tuple[int, ...], labels: list[int], end_of_text: set[int]) -> list[Document]:
     trained = [label != IGNORED for label in labels]
-    documents = []
+    documents: list[Document] = []
+    left, start, stop, prompted = 0, 0, 0, False  # of the latest document, in the row
     index = 0
     while index < len(tokens):
         if not trained[index]:
             index += 1
             continue
+        gap = tokens[stop:index]
+        if documents and set(gap) <= end_of_text:
+            # Where the padding token ends texts too, no end is trained on: another text follows.
+            left, start, prompted = start, index, False
+        elif len(gap) > 1 or (prompted and tokens[stop - 1] in end_of_text):
+            left, start, prompted = 0, index, True
+        elif documents:
+            # One untrained token is no prompt, as before a packed text, whose first label is masked.
+            documents.pop()
         stop = index
         while stop < len(tokens) and trained[stop]:
             stop += 1
-        # Packing masks a text's first label: one untrained token before the text is no prompt.
-        prompted = index > 1
-        documents.append(Document(tokens[:stop], index if prompted else 0, stop, prompted))
+        documents.append(Document(tokens[left:stop], start - left, stop - left, prompted))
         index = stop
     return documents
 
@@ -128,8 +142,8 @@ def _stops(document: Document, token: int) -> Iterator[int]:
         yield place
 
 
-def from_batch(batch: Any) -> list[Document]:
-    """Documents of a collated training batch with `input_ids` and `labels` (and `position_ids`)."""
+def from_batch(batch: Any, end_of_text: Collection[int] = ()) -> list[Document]:
+    """Documents of a collated training batch with `input_ids` and `labels` (and `position_ids`), as `split_row`."""
     input_ids, labels = batch["input_ids"], batch.get("labels")
     mask, positions = batch.get("attention_mask"), batch.get("position_ids")
     if labels is None:
@@ -144,11 +158,11 @@ def from_batch(batch: Any) -> list[Document]:
         if len(trained):
             stop = int(trained[-1]) + 1  # rows may be padded to thousands of tokens
             row_positions = None if positions is None else positions[row][:stop].tolist()
-            documents += split_row(tokens[:stop].tolist(), row_labels[:stop].tolist(), row_positions)
+            documents += split_row(tokens[:stop].tolist(), row_labels[:stop].tolist(), row_positions, end_of_text)
     return documents
 
 
-def from_dataloader(dataloader: Any, limit: int) -> list[Document]:
+def from_dataloader(dataloader: Any, limit: int, end_of_text: Collection[int] = ()) -> list[Document]:
     """Documents of a training data set, through its own collator, so that packing, chat templates and
     completion-only masks mean what they mean to the trainer.
 
@@ -157,12 +171,13 @@ def from_dataloader(dataloader: Any, limit: int) -> list[Document]:
     Args:
         dataloader: the trainer's; anything with `dataset` and `collate_fn`.
         limit: most rows read.
+        end_of_text: ids that end a generated text.
     """
     dataset, collate = dataloader.dataset, dataloader.collate_fn
     documents: list[Document] = []
     for row in _rows(dataset, limit):
         # Axolotl's packing collators take a flat list of one row as one bin.
-        documents += from_batch(collate([row]))
+        documents += from_batch(collate([row]), end_of_text)
     return documents
 
 

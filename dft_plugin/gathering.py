@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -27,16 +28,17 @@ class Gathering:
     Args:
         config: the `dft:` block; `ENOUGH_WINDOWS` windows are enough, or `reference_windows` if that is less.
         processes: the data-parallel ones; each sees its own batches.
+        end_of_text: ids that end a generated text.
     """
 
-    def __init__(self, config: DFTConfig, processes: Processes) -> None:
-        self.config, self.processes = config, processes
+    def __init__(self, config: DFTConfig, processes: Processes, end_of_text: Sequence[int]) -> None:
+        self.config, self.processes, self.end_of_text = config, processes, end_of_text
         self.documents: list[Document] = []
         self.wanted = min(config.reference_windows, ENOUGH_WINDOWS)
 
     def take(self, inputs: Any) -> None:
         """Keeps a batch's documents."""
-        self.documents += from_batch(inputs)
+        self.documents += from_batch(inputs, self.end_of_text)
 
     def windows(self) -> int:
         """How many windows the documents of all processes make."""

@@ -21,7 +21,7 @@ def base_model(model: nn.Module) -> Any:
     """The causal language model itself, adapters injected, wrappers (PEFT) taken off.
 
     Raises:
-        UnsupportedModelError: for adapters that are not injected into the layers (prompt learning).
+        UnsupportedModelError: for adapters that the layers do not hold as a whole (prompt learning, routing).
     """
     wrapper: Any = model
     if hasattr(model, "peft_config") and hasattr(model, "get_base_model"):
@@ -31,8 +31,27 @@ def base_model(model: nn.Module) -> Any:
                     f'adapter "{name}" is of type {config.peft_type}, which puts virtual tokens before the '
                     "input; use one that is injected into the layers, such as LORA"
                 )
+            if (routed := _routed_by_peft(config)) is not None:
+                raise UnsupportedModelError(
+                    f'adapter "{name}" is {routed}: PEFT decides in its own forward pass where it acts, and the term '
+                    "reads the decoder without that; use one that is injected into the layers, such as plain LORA"
+                )
         return wrapper.get_base_model()
     return model
+
+
+def _routed_by_peft(config: Any) -> str | None:
+    """What kind of adapter it is, if its layers alone do not say where it acts."""
+    if getattr(config, "alora_invocation_tokens", None) is not None:
+        return "aLoRA (alora_invocation_tokens)"
+    kind = str(getattr(config.peft_type, "value", config.peft_type))
+    return f"of type {kind}" if kind in ("XLORA", "POLY") else None
+
+
+def text_config(model: nn.Module) -> Any:
+    """The configuration of the part that reads and writes text."""
+    config = base_model(model).config
+    return config.get_text_config() if hasattr(config, "get_text_config") else config
 
 
 def decoder_of(model: nn.Module) -> nn.Module:
@@ -90,9 +109,8 @@ def head_of(model: nn.Module) -> Head:
     Raises:
         UnsupportedModelError: when there is no head, or it is not a linear map (or a quantized one).
     """
-    base = base_model(model)
     head = head_layer_of(model)
-    config = base.config.get_text_config() if hasattr(base.config, "get_text_config") else base.config
+    config = text_config(model)
     weight, bias = _effective_linear(head)
     scale = float(getattr(config, "logit_scale", None) or 1.0)
     scale /= float(getattr(config, "logits_scaling", None) or 1.0)
@@ -178,13 +196,16 @@ class DecoderHook:
 
 def has_dropout(model: nn.Module) -> bool:
     """Whether any part of the model drops something out when it trains."""
-    for module in model.modules():
-        if isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
-            return True
-        # Attention hands a number of its own to the kernel.
-        if any("dropout" in name and isinstance(value, float) and value > 0 for name, value in vars(module).items()):
-            return True
-    return False
+    return any(
+        (isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0) or _own_rates(module)
+        for module in model.modules()
+    )
+
+
+def _own_rates(module: nn.Module) -> dict[str, float]:
+    """How much a module drops out by itself, by attribute: attention's kernels and OPT's layers are given a number."""
+    given = vars(module).items()
+    return {name: value for name, value in given if "drop" in name and isinstance(value, float) and value > 0}
 
 
 @contextmanager
@@ -194,17 +215,20 @@ def deterministic(model: nn.Module, *, recompute: bool) -> Iterator[None]:
     Args:
         model: the model.
         recompute: keep gradient checkpointing at work: it asks the layer itself whether it is training,
-            while dropout asks its own module.
+            while dropout asks its own module, or is a number of the layer's, which is 0 meanwhile.
     """
     modes = {module: module.training for module in model.modules()}
     model.eval()
-    if recompute:
-        for module in modes:
-            if getattr(module, "gradient_checkpointing", False):
-                module.training = True
+    recomputed = [module for module in modes if recompute and getattr(module, "gradient_checkpointing", False)]
+    rates = [(module, _own_rates(module)) for module in recomputed]
+    for module, own in rates:
+        module.training = True
+        vars(module).update(dict.fromkeys(own, 0.0))
     try:
         yield
     finally:
+        for module, own in rates:
+            vars(module).update(own)
         for module, training in modes.items():
             module.training = training
 

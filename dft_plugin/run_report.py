@@ -15,6 +15,7 @@ import torch
 from dft_plugin import host
 from dft_plugin.assembly import Setting
 from dft_plugin.config import DFTConfig
+from dft_plugin.contexts import check_room
 from dft_plugin.documents import cut_at_ends, from_dataloader
 from dft_plugin.human_reference import counted_here
 from dft_plugin.human_windows import window_sampler
@@ -71,7 +72,7 @@ def contexts(config: DFTConfig, term: DistributionTerm, evaluation: Any) -> Cont
     """
     note = "the contexts are those of training: no evaluation set was given"
     if evaluation is not None:
-        documents = from_dataloader(evaluation, limit=4 * config.report_texts)
+        documents = from_dataloader(evaluation, 4 * config.report_texts, term.end_of_text)
         documents = cut_at_ends(documents, term.end_of_text, config.rollout.context_tokens)
         sampler = window_sampler(config, documents, from_start=False)
         count = min(config.report_texts, sampler.pieces())
@@ -110,6 +111,7 @@ def begin(config: DFTConfig, setting: Setting, term: DistributionTerm, trainer: 
     if len(chosen.windows) < LEAST_TEXTS:
         logger.warning("dft: no report: there are %d contexts, and it takes %d", len(chosen.windows), LEAST_TEXTS)
         return None
+    check_room(setting.model, chosen.windows, config.rollout.max_new_tokens)
     report = RunReport(config, term, setting.tokenizer, Path(trainer.args.output_dir), chosen)
     with forked_rng(term.device, config.seed):
         report.before(trainer.state.global_step, resumed=began_at > 0)

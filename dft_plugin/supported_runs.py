@@ -11,7 +11,7 @@ from dft_plugin import run_report
 from dft_plugin.config import DFTConfig
 from dft_plugin.host import UnsupportedRunError, distributed_type
 from dft_plugin.schedule import never_acts
-from dft_plugin.trainer_arguments import labels_taken_away, steps_too_early
+from dft_plugin.trainer_arguments import answers_run_together, labels_taken_away, steps_too_early
 
 logger = logging.getLogger("dft_plugin")
 
@@ -30,6 +30,8 @@ def check_supported(trainer: Any, state: Any, config: DFTConfig) -> None:
         raise UnsupportedRunError(problem)
     if config.loss_bound is not None:
         _check_evaluated(trainer.args, state, config.loss_bound)
+    if config.statistics:
+        _check_packing(trainer, trainer.args)
 
 
 def _of_trainer(trainer: Any, config: DFTConfig) -> Iterator[str]:
@@ -125,6 +127,14 @@ def _check_evaluated(args: Any, state: Any, loss_bound: float) -> None:
             loss_bound,
             state.max_steps,
         )
+
+
+def _check_packing(trainer: Any, args: Any) -> None:
+    """Says where rollouts go on with answers after other texts."""
+    answers = getattr(trainer, "completion_only_loss", False) or getattr(args, "assistant_only_loss", False)
+    together = answers_run_together(getattr(args, "packing", False), _named(args, "packing_strategy"), bool(answers))
+    if together is not None:
+        logger.warning("dft: %s", together)
 
 
 def _named(args: Any, option: str) -> str:

@@ -1,4 +1,4 @@
-"""Arguments of a Trainer that the term cannot go with, whether a run or a file gives them."""
+"""Arguments of a Trainer that the term cannot go with, or not well, whether a run or a file gives them."""
 
 from __future__ import annotations
 
@@ -25,4 +25,20 @@ def labels_taken_away(smoothing: float) -> str | None:
     return (
         f"label_smoothing_factor is {smoothing}: the Trainer then takes the labels away before the forward pass; set "
         "it to 0"
+    )
+
+
+def answers_run_together(packing: bool, strategy: str, answers: bool) -> str | None:
+    """What to say of packed rows in which answers cannot be told from what stands before them; None for others.
+
+    Args:
+        packing: whether rows are packed.
+        strategy: TRL's `packing_strategy`.
+        answers: whether answers to prompts alone are trained on.
+    """
+    if not (packing and strategy == "wrapped" and answers):
+        return None
+    return (
+        "packing_strategy is wrapped, which leaves no trace of where the texts of a row begin: rollouts go on with a "
+        "prompt after all that the row holds before it, other prompts and answers too; set packing_strategy to bfd"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from dft_plugin import plugins
@@ -70,12 +70,14 @@ class Row:
         text: what is counted: a plain text, a completion, or the last turn of a chat; "" after a prompt alone.
         prompt: what comes before a completion; None for other rows.
         messages: the turns of a chat, that of `text` included; None for other rows.
+        apart: whether a chat's answer stands in a column of its own, `completion`.
     """
 
     line: int
     text: str
     prompt: str | None = None
     messages: tuple[Mapping[str, Any], ...] | None = None
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,8 @@ def _row_of_columns(number: int, row: Mapping[str, Any], options: ReadOptions) -
 def _prompted(number: int, prompt: Any, completion: Any, options: ReadOptions) -> Row | None:
     """Of a prompt and what completes it: None where it stands alone."""
     if isinstance(prompt, list) and (completion is None or isinstance(completion, list)):
-        return _chat(number, [*prompt, *(completion or ())], "prompt" if completion is None else "completion", options)
+        found = _chat(number, [*prompt, *(completion or ())], "prompt" if completion is None else "completion", options)
+        return found if found is None else replace(found, apart=completion is not None)
     prompt = _string(prompt, 'column "prompt"')
     if completion is None:
         return Row(number, "", prompt=prompt) if prompt.strip() else None

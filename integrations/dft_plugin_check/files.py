@@ -25,7 +25,7 @@ from dft_plugin.vocabulary import Vocabulary
 from dft_plugin.written import Written
 from dft_plugin_check.findings import Findings
 from dft_plugin_check.tokenizer import load_tokenizer, set_chat_template, tokenizer_name
-from dft_plugin_check.training_set import answers_prompts
+from dft_plugin_check.training_set import answers_prompts, notes_on_rows
 
 
 def check_files(config: Mapping[str, Any], parsed: DFTConfig, findings: Findings) -> None:
@@ -46,6 +46,7 @@ def check_files(config: Mapping[str, Any], parsed: DFTConfig, findings: Findings
         findings.notes.extend([stands_in] if stands_in and reads_texts else [])
         vocabulary = Vocabulary.from_tokenizer(tokenizer, end_of_text=end_of_text_of(tokenizer, name))
         statistics = make_each(parsed, vocabulary, findings)
+    findings.notes.extend(notes_on_rows(config, findings.host))
     try:
         prompted = answers_prompts(config, findings.host)
         check_reference(parsed, tokenizer, vocabulary, statistics, name, prompted=prompted)

@@ -1,14 +1,17 @@
-"""Whether a configuration trains on answers to prompts: by its settings, and the first row of a data set on disk."""
+"""What rows a configuration trains on, answers to prompts or others: by its settings, and first rows on disk."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from dft_plugin.reference.corpus import read_rows
 from dft_plugin.reference.errors import ReferenceError
-from dft_plugin_check.host_settings import AXOLOTL
+from dft_plugin.reference.rows import Row
+from dft_plugin.trainer_arguments import answers_run_together
+from dft_plugin.whole_chats import TOLD
+from dft_plugin_check.host_settings import AXOLOTL, TRL
 from dft_plugin_check.missing_paths import entries, local_data
 
 _WHOLE_TEXTS = ("completion", "pretrain")
@@ -21,18 +24,38 @@ def answers_prompts(config: Mapping[str, Any], host: str) -> bool:
         named = [entry for entry in config.get("datasets") or () if isinstance(entry, Mapping)]
         types = [str(entry.get("type") or "completion") for entry in named]
         return bool(types) and not config.get("train_on_inputs") and not any(t.startswith(_WHOLE_TEXTS) for t in types)
+    rows = _first_rows(config)
+    return bool(rows) and all(row is not None and _follows_prompt(row, config) for row in rows)
+
+
+def notes_on_rows(config: Mapping[str, Any], host: str) -> Iterator[str]:
+    """What is to be known of the rows that TRL makes of the data sets, as far as these are on this machine."""
+    if host != TRL:
+        return
+    chats = [row for row in _first_rows(config) if row is not None and row.messages is not None]
+    if any(not _follows_prompt(row, config) for row in chats):
+        yield TOLD
+    strategy = str(config.get("packing_strategy") or "")
+    together = answers_run_together(bool(config.get("packing")), strategy, answers_prompts(config, host))
+    if together is not None:
+        yield together
+
+
+def _first_rows(config: Mapping[str, Any]) -> list[Row | None]:
+    """Of each data set of TRL's; None where it is not on this machine or cannot be read."""
     paths = [local_data(entry) for entry in entries(config.get("datasets") or config.get("dataset_name"))]
-    return bool(paths) and all(found and _has_prompts(found[0], config) for found in paths)
+    return [_first_row(found[0]) if found else None for found in paths]
 
 
-def _has_prompts(path: Path, config: Mapping[str, Any]) -> bool:
-    """Whether TRL trains on what follows a prompt in the first row at a path; False where that cannot be read."""
+def _first_row(path: Path) -> Row | None:
     try:
-        row = next(read_rows(str(path)), None)
+        return next(read_rows(str(path)), None)
     except (ReferenceError, OSError):  # another layout than a reference's: its columns are the host's to judge
-        return False
-    if row is None:
-        return False
-    if row.prompt is not None:
+        return None
+
+
+def _follows_prompt(row: Row, config: Mapping[str, Any]) -> bool:
+    """Whether TRL trains on what follows a prompt in the row, and on that alone."""
+    if row.prompt is not None or row.apart:
         return config.get("completion_only_loss") is not False
     return row.messages is not None and bool(config.get("assistant_only_loss"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -177,6 +178,26 @@ def test_too_small_a_data_set_says_how_many_tokens_are_needed() -> None:
     message = refused([DFTCallback(**term_options())], rows=tiny.plain_rows(3, characters=60))
     assert "the training set has" in message
     assert "at least 32 windows are needed, about 512 tokens" in message
+
+
+@pytest.mark.parametrize(
+    ("family", "positions"), [("gpt2", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 36}), ("llama", {})]
+)
+def test_more_text_than_the_model_has_positions(
+    family: str, positions: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A table of them ends; rotary ones go on where the model was never trained. 20 + 16 tokens have room in 36."""
+    model = tiny.model(family, **{"max_position_embeddings": 36, **positions})
+    train(model, ROWS, DFTCallback(**term_options(weight=0, rollout={"context_tokens": 20})), max_length=36)
+    assert not caplog.records
+    callback, said = DFTCallback(**term_options(weight=0)), r"32 tokens .* is 16, together more than .* 36 positions"
+    if family == "llama":
+        train(model, ROWS, callback, max_length=36)
+        (record,) = caplog.records
+        assert re.search(said, record.getMessage())
+        return
+    with pytest.raises(ReferenceError, match=rf"{said}.*of more than 20 tokens"):
+        train(model, ROWS, callback, max_length=36)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from dft_plugin.config import ConfigError, DFTConfig
 from dft_plugin.reference.build import Request, build_file
+from dft_plugin.whole_chats import TOLD
 from dft_plugin_check.check import PLUGIN, check, host_of, misspelled_blocks, read_yaml
 from dft_plugin_check.findings import Findings, report
 from dft_plugin_check.tokenizer import load_tokenizer, set_chat_template
@@ -514,6 +515,27 @@ def test_one_text_a_step_is_noted(folder: Path) -> None:
 def test_another_dft_is_noted(folder: Path) -> None:
     findings = check(trl(folder, dft=SMALL, loss_type="dft"))
     assert any("Dynamic Fine-Tuning" in note for note in findings.notes)
+
+
+@pytest.mark.parametrize(
+    ("row", "settings", "noted"),
+    [
+        (tiny.chat_rows(1)[0], {}, [TOLD]),
+        (tiny.chat_rows(1)[0], {"assistant_only_loss": True}, []),
+        ({"prompt": [{"role": "user", "content": "a"}], "completion": [{"role": "assistant", "content": "b"}]}, {}, []),
+        (tiny.prompt_rows(1)[0], {"packing": True}, []),
+        (tiny.prompt_rows(1)[0], {"packing": True, "packing_strategy": "wrapped"}, ["packing_strategy to bfd"]),
+        (tiny.plain_rows(1)[0], {"packing": True, "packing_strategy": "wrapped"}, []),
+    ],
+)
+def test_rows_whose_texts_are_not_told_apart_are_noted(
+    folder: Path, tmp_path: Path, row: dict[str, Any], settings: dict[str, Any], noted: list[str]
+) -> None:
+    write_rows(tmp_path / "rows.jsonl", [row])
+    data = {"datasets": [{"path": "json", "data_files": str(tmp_path / "rows.jsonl")}]}
+    _, *found = check(trl(folder, **data, **settings)).notes
+    assert len(found) == len(noted)
+    assert all(said in note for said, note in zip(noted, found, strict=True))
 
 
 def test_a_book_beside_prompted_training_texts_is_one_window(folder: Path) -> None:

@@ -142,7 +142,10 @@ SHARED = [{"from": {"user": "human", "assistant": "gpt"}[role], "value": content
         ({"text": "Plain.", "prompt": "P", "completion": "C"}, Row(1, "Plain.")),
         ({"text": None, "prompt": "P", "completion": "C"}, Row(1, "C", prompt="P")),
         ({"prompt": "", "completion": " C "}, Row(1, " C ", prompt="")),
-        ({"prompt": MESSAGES[:3], "completion": MESSAGES[3:]}, Row(1, "That is all.", messages=tuple(MESSAGES))),
+        (
+            {"prompt": MESSAGES[:3], "completion": MESSAGES[3:]},
+            Row(1, "That is all.", messages=tuple(MESSAGES), apart=True),
+        ),
         ({"messages": MESSAGES}, Row(1, "That is all.", messages=tuple(MESSAGES))),
         ({"conversations": SHARED}, Row(1, "That is all.", messages=tuple(MESSAGES))),
         ({"conversations": MESSAGES}, Row(1, "That is all.", messages=tuple(MESSAGES))),

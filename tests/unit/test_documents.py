@@ -105,6 +105,32 @@ def test_each_turn_of_a_chat_is_a_document_with_all_before_it_as_prompt() -> Non
     ]
 
 
+def test_a_token_left_out_of_the_loss_is_no_prompt() -> None:
+    """The text goes on over it; what follows an answer that has ended (9) keeps the whole conversation."""
+    tokens = [1, 2, 3, 4, 5, 6, 7]
+    assert split_row(tokens, [1, 2, IGNORED, 4, 5, IGNORED, 7], None, [9]) == [Document((*tokens,), 0, 7, False)]
+    answer = split_row(tokens, [IGNORED, IGNORED, 3, IGNORED, 5, IGNORED, 7], None, [9])
+    assert answer == [Document((*tokens,), 2, 7, True)]
+    assert split_row([1, 2, 3, 9, 5, 6], [IGNORED, IGNORED, 3, 9, IGNORED, 6], None, [9]) == [
+        Document((1, 2, 3, 9), 2, 4, True),
+        Document((1, 2, 3, 9, 5, 6), 5, 6, True),
+    ]
+
+
+def test_ends_that_are_not_trained_on_are_no_prompt() -> None:
+    """As with transformers' collator where the padding token is the end of text: another text begins after them."""
+    tokens = [1, 2, 9, 4, 5, 9, 9, 7, 8, 9]
+    labels = [IGNORED if token == 9 else token for token in tokens]
+    found = split_row(tokens, labels, None, [9])
+    assert found == [
+        Document((1, 2), 0, 2, False),
+        Document((1, 2, 9, 4, 5), 3, 5, False),
+        Document((4, 5, 9, 9, 7, 8), 4, 6, False),
+    ]
+    windows = WindowSampler(cut_at_ends(found, [9], past=2), 2, 16).sample(20, generator())
+    assert {window.tokens[window.first :] for window in windows} == {(2,), (4, 5), (5,), (7, 8), (8,)}
+
+
 def test_row_without_anything_trained_on() -> None:
     assert split_row([1, 2, 3], [IGNORED] * 3, None) == []
 

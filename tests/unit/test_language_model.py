@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from peft import IA3Config, LoHaConfig, LoraConfig, PrefixTuningConfig, TaskType, get_peft_model
+from peft import IA3Config, LoHaConfig, LoraConfig, PolyConfig, PrefixTuningConfig, TaskType, get_peft_model
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
@@ -183,6 +183,19 @@ def test_prompt_learning_is_refused() -> None:
         decoder_of(get_peft_model(tiny.model("llama"), adapter))
 
 
+@pytest.mark.parametrize(
+    ("adapter", "kind"),
+    [
+        (LoraConfig(task_type=TaskType.CAUSAL_LM, alora_invocation_tokens=[5]), "aLoRA"),
+        (PolyConfig(task_type=TaskType.CAUSAL_LM, target_modules=["q_proj"]), "POLY"),
+    ],
+)
+def test_adapters_that_act_only_in_a_forward_pass_of_peft_are_refused(adapter: Any, kind: str) -> None:
+    """The term would read the model without them, and its gradient be 0."""
+    with pytest.raises(UnsupportedModelError, match=rf'"default" is .*{kind}.*plain LORA'):
+        decoder_of(get_peft_model(tiny.model("llama"), adapter))
+
+
 def test_hidden_rows_stand_before_the_token_they_predict() -> None:
     """Also in a batch: padding on the right touches nothing."""
     model = tiny.model("llama").eval()
@@ -195,15 +208,22 @@ def test_hidden_rows_stand_before_the_token_they_predict() -> None:
     torch.testing.assert_close(found, torch.cat([alone[0][2:8], alone[1][0:4]]), rtol=1e-4, atol=1e-5)
 
 
+OPT = {"ffn_dim": 48, "word_embed_proj_dim": 32, "dropout": 0.5, "layerdrop": 0.1}
+"""Its layers drop out by themselves, asking whether they train; so does its decoder, whole layers."""
+
+
+@pytest.mark.parametrize(("family", "options"), [("llama", {"attention_dropout": 0.5}), ("opt", OPT)])
 @pytest.mark.parametrize("recompute", [False, True])
-def test_deterministic_mode(recompute: bool) -> None:
-    model = tiny.model("llama", attention_dropout=0.5).train()
+def test_deterministic_mode(recompute: bool, family: str, options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    model = tiny.model(family, **options).train()
     model.gradient_checkpointing_enable()
-    model.model.layers[0].mlp.eval()
+    layers: Any = decoder_of(model).layers
+    layers[0].eval()
     modes = [module.training for module in model.modules()]
     with deterministic(model, recompute=recompute):
-        assert [layer.training for layer in model.model.layers] == [recompute, recompute]
-        assert not model.model.layers[1].self_attn.training
+        assert [layer.training for layer in layers] == [recompute, recompute]
+        assert not layers[1].self_attn.training
         first, second = model(input_ids=TOKENS).logits, model(input_ids=TOKENS).logits
         assert torch.equal(first, second)
     assert [module.training for module in model.modules()] == modes

@@ -1,0 +1,57 @@
+"""Rows in which what is matched cannot be told from the rest are said, in a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dft_plugin import DFTCallback
+from dft_plugin.documents import Document
+from dft_plugin.whole_chats import TOLD, warn_of_whole_chats
+from tests import tiny
+from tests.training import term_options, train
+
+CHATS, PROMPTS = tiny.chat_rows(48), tiny.prompt_rows(48)
+WRAPPED = {"packing": True, "packing_strategy": "wrapped"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "said"),
+    [
+        (CHATS, {}, TOLD),
+        (CHATS, WRAPPED, TOLD),
+        (CHATS, {"assistant_only_loss": True}, ""),
+        (tiny.plain_rows(48), WRAPPED, ""),
+        (PROMPTS, WRAPPED, "set packing_strategy to bfd"),
+        (PROMPTS, {"packing": True}, ""),
+    ],
+)
+def test_in_a_run(rows: Any, options: dict[str, Any], said: str, caplog: pytest.LogCaptureFixture) -> None:
+    train(tiny.model("llama"), rows, DFTCallback(**term_options(weight=0)), **options)
+    told = [record.getMessage() for record in caplog.records if record.name == "dft_plugin"]
+    assert bool(said) == bool(told)
+    assert all(said in line for line in told)
+
+
+TEMPLATES = {
+    "ChatML": "<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n",
+    "Mistral": "{{ '[INST] ' + m['content'] + ' [/INST]' if m['role'] == 'user' else m['content'] + '<|end|>' }}",
+    "in words": "{% if m['role'] == 'user' %}\n\nHuman: {% else %}\n\nAssistant: {% endif %}{{ m['content'] }}",
+    "none": "{{ m['content'] }}",
+}
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("whole", [False, True])
+def test_by_what_the_template_writes_before_a_user(
+    template: str, whole: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokenizer = tiny.tokenizer()
+    tokenizer.chat_template = f"{{% for m in messages %}}{TEMPLATES[template]}{{% endfor %}}"
+    documents = []
+    for row in CHATS:
+        tokens = tuple(tokenizer.apply_chat_template(row["messages"], tokenize=True, return_dict=False))
+        documents.append(Document(tokens, 0 if whole else 20, len(tokens), not whole))
+    warn_of_whole_chats(documents, tokenizer)
+    assert bool(caplog.records) == (whole and template != "none")
