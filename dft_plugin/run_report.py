@@ -206,7 +206,7 @@ class RunReport:
 
         return Sampling(
             **asdict(self.term.live.sampler),
-            max_new_tokens=self.term.rollouts.max_new_tokens,
+            max_new_tokens=self.term.sampling.max_new_tokens,
             seed=self.config.seed,
             engine=self.config.rollout.engine,
         )
