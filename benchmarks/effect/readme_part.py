@@ -23,6 +23,7 @@ from benchmarks.effect.figures import (
     of_common_seeds,
     perplexity,
     text_sum,
+    values,
 )
 from benchmarks.effect.overview import change, headings, row
 from benchmarks.effect.training_text import NAME as TRAINING_TEXT
@@ -65,7 +66,8 @@ ARMS = {
     "reinforce_default": "REINFORCE on DFT's statistics and rollouts",
     "reinforce_default_calibrated": "REINFORCE and calibration",
     "entropy": "GEM, beta 0.7",
-    "unlikelihood": "unlikelihood of over-used tokens",
+    "unlikelihood": "unlikelihood of over-used tokens, weight 1",
+    "unlikelihood_0.25": "unlikelihood of over-used tokens, weight 0.25",
     "dpo": "DPO, human text chosen (SPIN)",
     "sft_wallclock": "SFT for DFT's seconds",
     "sft_mixed": "SFT, half of the rows from the reference",
@@ -139,7 +141,8 @@ def by_calibration(everything: Mapping[str, Collected]) -> str:
 
 
 def _instead(everything: Mapping[str, Collected], scenarios: Mapping[str, tuple[str, str]]) -> str:
-    """A row for each of ARMS that was run, the scenarios' columns beside each other; means over seeds."""
+    """A row for each of ARMS that was run, the scenarios' columns beside each other; means over seeds, and from which
+    seed's distances to which."""
     head = ["arm"]
     rows = {arm: [label] for arm, label in ARMS.items()}
     for name, (question, price) in scenarios.items():
@@ -149,13 +152,18 @@ def _instead(everything: Mapping[str, Collected], scenarios: Mapping[str, tuple[
         head += [f"{question}: {figure}" for figure in (*FIGURES, price)]
         for arm, cells in rows.items():
             runs = collected.of(arm, sampler)
-            cells += [*_cells(runs), _price(collected, arm, sampler, price)] if runs else [""] * (len(FIGURES) + 1)
+            own = [*_cells(runs), _price(collected, arm, sampler, price)] if runs else [""] * (len(FIGURES) + 1)
+            cells += [own[0] + _range(values(runs, distance)), *own[1:]]
     return table(head, [cells for cells in rows.values() if any(cells[1:])]) if len(head) > 1 else ""
 
 
 def _cells(runs: Sequence[Run]) -> list[str]:
     found = ((mean(runs, get), digits) for get, digits in FIGURES.values())
     return ["" if math.isnan(value) else format(value, digits) for value, digits in found]
+
+
+def _range(found: Sequence[float]) -> str:
+    return f" ({min(found):.1f} to {max(found):.1f})" if len(found) > 1 else ""
 
 
 def _price(collected: Collected, arm: str, sampler: str, name: str) -> str:

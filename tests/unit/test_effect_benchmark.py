@@ -324,9 +324,9 @@ def test_the_overviews_row_of_a_scenario_is_what_its_runs_say() -> None:
     sft, dft = (mean(arm, lambda run: run["perplexity"]["perplexity"]["value"]) for arm in ("sft", "dft"))
     assert f" {100 * (dft / sft - 1):+.1f}&nbsp;% " in shown
     auc = mean("dft", lambda run: run["measures"]["auc"]["value"])
-    cells = (
-        f"{mean('dft', distance):.1f} | {mean('dft', over_text):.0f} | {auc:.2f} | {100 * (dft / sft - 1):+.1f}&nbsp;%"
-    )
+    each = [distance(run) for run in runs if run["arm"] == "dft"]
+    of_distances = f"{mean('dft', distance):.1f} ({min(each):.1f} to {max(each):.1f})"
+    cells = f"{of_distances} | {mean('dft', over_text):.0f} | {auc:.2f} | {100 * (dft / sft - 1):+.1f}&nbsp;%"
     assert f"| **DFT** | {cells} |" in readme_part.smaller(found)
     assert readme_part.smaller({"elsewhere": found["a"]}) == ""
 
