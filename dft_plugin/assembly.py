@@ -18,6 +18,7 @@ from dft_plugin.config import DFTConfig
 from dft_plugin.contexts import check_room, context_windows
 from dft_plugin.documents import Document, cut_at_ends, from_dataloader, is_stream
 from dft_plugin.drift import Drift
+from dft_plugin.ends_of_text import end_of_text_ids, unlikely_ends
 from dft_plugin.gathering import of_all_processes
 from dft_plugin.human_reference import human_reference
 from dft_plugin.human_under_model import HumanUnderModel
@@ -30,7 +31,7 @@ from dft_plugin.rollout import forked_rng
 from dft_plugin.sampling import Sampler
 from dft_plugin.sharing import Processes
 from dft_plugin.term import DistributionTerm
-from dft_plugin.vocabulary import Vocabulary, end_of_text_ids, unlikely_ends
+from dft_plugin.vocabulary import Vocabulary
 from dft_plugin.whole_chats import warn_of_whole_chats
 
 logger = logging.getLogger("dft_plugin")

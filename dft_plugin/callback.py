@@ -20,6 +20,7 @@ from dft_plugin.backward import Attachment, OwnBackward, choose_backward
 from dft_plugin.calibration import Calibration, prediction_temperature
 from dft_plugin.checkpoints import check_same_term, decode, encode, stored
 from dft_plugin.config import DFTConfig, parse
+from dft_plugin.ends_of_text import end_of_text_ids
 from dft_plugin.gathering import Gathering, can_be_read_once
 from dft_plugin.guards import Guards
 from dft_plugin.language_model import DecoderHook, check_head
@@ -30,7 +31,6 @@ from dft_plugin.run_report import RunReport
 from dft_plugin.schedule import Schedule
 from dft_plugin.supported_runs import check_supported
 from dft_plugin.term import DistributionTerm, Evaluation
-from dft_plugin.vocabulary import end_of_text_ids
 
 ANY_TOKENS = 32
 """Ids by which it is seen that dividing what the head reads divides its logits; any would do."""

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from dft_plugin.config import DFTConfig
-from dft_plugin.documents import Document, WindowSampler, counted_from_start
+from dft_plugin.document_windows import WindowSampler
+from dft_plugin.documents import Document, counted_from_start
 from dft_plugin.reference.human_side import check_enough
 from dft_plugin.rollout import seed_of
 from dft_plugin.texts import Window

@@ -30,7 +30,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from dft_plugin.accumulation import Accumulation
-from dft_plugin.documents import Document, Span, spans
+from dft_plugin.document_windows import Span, spans
+from dft_plugin.documents import Document
 from dft_plugin.matched import make_statistics, match_all
 from dft_plugin.objective import Matched
 from dft_plugin.reference.domain_count import count_domain

@@ -7,9 +7,9 @@ from typing import Any
 
 from benchmarks.effect.scenario import SamplerBlock
 from benchmarks.effect.task import Task
+from dft_plugin.ends_of_text import end_of_text_ids
 from dft_plugin.rollout import TransformersEngine, seed_of
 from dft_plugin.texts import Window
-from dft_plugin.vocabulary import end_of_text_ids
 
 AT_A_TIME, AT_A_TIME_ON_GPU = 64, 512
 """Texts drawn at once: a GPU takes as long for many as for few."""

@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dft_plugin.ends_of_text import end_of_text_ids
 from dft_plugin.evaluation.models import Loaded
 from dft_plugin.evaluation.prompts import Prompt
 from dft_plugin.evaluation.result import Sampling
 from dft_plugin.evaluation.texts import TextsError
 from dft_plugin.rollout import TransformersEngine, seed_of
 from dft_plugin.sampling import Sampler
-from dft_plugin.vocabulary import end_of_text_ids
 
 Generate = Callable[[Sequence[Sequence[int]], int], list[list[int]]]
 """From contexts and a seed to the new tokens of each."""

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dft_plugin.accumulation import Accumulation
-from dft_plugin.documents import Document, Span, counted_from_start, spans
+from dft_plugin.document_windows import Span, spans
+from dft_plugin.documents import Document, counted_from_start
 from dft_plugin.reference import word_counts
 from dft_plugin.reference.human_side import window_rows
 from dft_plugin.reference.tokenized import HumanText
@@ -96,7 +97,7 @@ class Count:
 
 @dataclass(frozen=True)
 class Cutting:
-    """How documents are cut into windows: see `documents.spans`; `seed` chooses where each begins.
+    """How documents are cut into windows: see `document_windows.spans`; `seed` chooses where each begins.
 
     With `from_start` plain texts begin at their first token: see `documents.counted_from_start`.
     """

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dft_plugin.documents import Document, Span, spans
+from dft_plugin.document_windows import Span, spans
+from dft_plugin.documents import Document
 from dft_plugin.reference.pieces import written
 from dft_plugin.statistics.base import NoOptions
 from dft_plugin.statistics.interval_counts import count_intervals, intervals

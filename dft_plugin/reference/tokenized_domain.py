@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dft_plugin.documents import Document, spans
+from dft_plugin.document_windows import spans
+from dft_plugin.documents import Document
 from dft_plugin.reference.domain import Domain
 from dft_plugin.reference.domain_count import CLASSES
 from dft_plugin.reference.piece_tokens import PieceTokens, piece_tokens

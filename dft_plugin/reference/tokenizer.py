@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from dft_plugin.ends_of_text import end_of_text_ids
 from dft_plugin.reference.errors import ReferenceError
-from dft_plugin.vocabulary import end_of_text_ids
 
 
 def rows_of_head(name: str) -> int | None:

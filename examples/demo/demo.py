@@ -39,13 +39,14 @@ from trl import SFTConfig, SFTTrainer
 
 from dft_plugin import DFTCallback, DFTConfig
 from dft_plugin.documents import Document
+from dft_plugin.ends_of_text import end_of_text_ids
 from dft_plugin.human_windows import cut_windows
 from dft_plugin.matched import make_statistics, match_all
 from dft_plugin.measure import HumanSample
 from dft_plugin.rollout import TransformersEngine, continued
 from dft_plugin.sampling import Sampler
 from dft_plugin.texts import Texts, Window, stack
-from dft_plugin.vocabulary import Vocabulary, end_of_text_ids
+from dft_plugin.vocabulary import Vocabulary
 
 BASE_MODEL = Path(__file__).resolve().parents[1] / "base_model"
 

@@ -21,7 +21,8 @@ from click.testing import CliRunner
 
 from dft_plugin.cli import commands
 from dft_plugin.config import parse
-from dft_plugin.documents import Document, spans
+from dft_plugin.document_windows import spans
+from dft_plugin.documents import Document
 from dft_plugin.reference import Reference, ReferenceError, mapping
 from dft_plugin.reference import build as building
 from dft_plugin.reference.bad_lines import BadLines

@@ -10,9 +10,9 @@ import pytest
 import torch
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
+from dft_plugin.document_windows import WindowSampler
 from dft_plugin.documents import (
     Document,
-    WindowSampler,
     counted_from_start,
     cut_at_ends,
     from_batch,

@@ -12,7 +12,8 @@ from tokenizers.processors import TemplateProcessing
 
 from dft_plugin.accumulation import Accumulation
 from dft_plugin.config import DFTConfig, parse
-from dft_plugin.documents import Document, WindowSampler, counted_from_start
+from dft_plugin.document_windows import WindowSampler
+from dft_plugin.documents import Document, counted_from_start
 from dft_plugin.human_windows import cut_windows
 from dft_plugin.matched import make_statistics
 from dft_plugin.reference.count import Counter, Cutting

@@ -18,7 +18,8 @@ from transformers import PreTrainedTokenizerFast
 from dft_plugin import plugins
 from dft_plugin.accumulation import Accumulation
 from dft_plugin.distances import default_options
-from dft_plugin.documents import Document, WindowSampler
+from dft_plugin.document_windows import WindowSampler
+from dft_plugin.documents import Document
 from dft_plugin.reference.domain import Domain, shipped
 from dft_plugin.reference.domain_count import count_domain
 from dft_plugin.reference.errors import ReferenceError

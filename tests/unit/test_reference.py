@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from dft_plugin import plugins
 from dft_plugin.accumulation import Accumulation
 from dft_plugin.documents import Document
+from dft_plugin.ends_of_text import end_of_text_ids
 from dft_plugin.human_reference import warn_of_other_texts
 from dft_plugin.matched import make_statistics
 from dft_plugin.reference import Reference, ReferenceError
@@ -29,7 +30,7 @@ from dft_plugin.reference.tokenized import tokenize
 from dft_plugin.reference.tokenizer import end_of_text_of
 from dft_plugin.statistic_config import DFTStatisticConfig
 from dft_plugin.statistics.base import Statistic
-from dft_plugin.vocabulary import Vocabulary, end_of_text_ids
+from dft_plugin.vocabulary import Vocabulary
 from tests import tiny
 from tests.small_statistics import NAMES, OPTIONS
 

@@ -20,7 +20,8 @@ from transformers import PreTrainedTokenizerFast
 from dft_plugin import plugins
 from dft_plugin.accumulation import Accumulation
 from dft_plugin.distances import l2
-from dft_plugin.documents import Document, WindowSampler
+from dft_plugin.document_windows import WindowSampler
+from dft_plugin.documents import Document
 from dft_plugin.law import observed_law
 from dft_plugin.layout import rewards, witnesses
 from dft_plugin.statistics.base import Statistic

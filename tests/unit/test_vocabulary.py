@@ -15,7 +15,8 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from dft_plugin.vocabulary import EVENTS, Vocabulary, classify, end_of_text_ids, token_texts, unlikely_ends, word_starts
+from dft_plugin.ends_of_text import end_of_text_ids, unlikely_ends
+from dft_plugin.vocabulary import EVENTS, Vocabulary, classify, token_texts, word_starts
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"

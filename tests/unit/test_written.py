@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dft_plugin import plugins
-from dft_plugin.documents import Document, WindowSampler
+from dft_plugin.document_windows import WindowSampler
+from dft_plugin.documents import Document
 from dft_plugin.statistic_config import DEFAULT_STATISTICS
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.texts import Window
