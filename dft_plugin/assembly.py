@@ -20,17 +20,19 @@ from dft_plugin.documents import Document, cut_at_ends, from_dataloader, is_stre
 from dft_plugin.drift import Drift
 from dft_plugin.ends_of_text import end_of_text_ids, unlikely_ends
 from dft_plugin.gathering import of_all_processes
-from dft_plugin.human_reference import human_reference
+from dft_plugin.human_reference import Matching, human_reference
 from dft_plugin.human_under_model import HumanUnderModel
 from dft_plugin.language_model import check_head, head_of
 from dft_plugin.live_model import LiveModel
 from dft_plugin.objective import Objective
 from dft_plugin.reference import ReferenceError
+from dft_plugin.reference.human_floor import Curves
 from dft_plugin.reference.human_side import of_rows
 from dft_plugin.rollout import forked_rng
 from dft_plugin.sampling import Sampler
 from dft_plugin.sharing import Processes
 from dft_plugin.term import DistributionTerm
+from dft_plugin.texts import Window
 from dft_plugin.vocabulary import Vocabulary
 from dft_plugin.whole_chats import warn_of_whole_chats
 
@@ -98,32 +100,11 @@ def assemble(config: DFTConfig, setting: Setting, drift: Drift | None = None) ->
         hidden_size=head_of(setting.model).weight.shape[1],
     ).to(device)
     found = reference.matching(config, vocabulary)
-    learning = any(entry.statistic.learns for entry in found.matched)
-    kept = min(SCORED_WINDOWS, len(scored) // 2 if learning else len(scored))  # what is learned from is not scored
     rollout = config.rollout
-    live = LiveModel(
-        setting.model,
-        Sampler(rollout.temperature, rollout.top_k, rollout.top_p, rollout.min_p),
-        setting.autocast,
-    )
-    human_text = HumanUnderModel(
-        live,
-        found.accumulation,
-        scored[:kept],
-        scored[kept:] if learning else (),
-        Sampler(prediction_temperature(config, setting.model)),
-        max(1, rollout.batch_size // TEXTS_PER_SCORED),
-        rollout.micro_batch_size,
-        setting.processes,
-        config.seed,
-    )
-    plain = [entry for entry in found.matched if not entry.statistic.needs_model]
-    under_model = [entry for entry in found.matched if entry.statistic.needs_model]
-    human, curves = found.side.mean, dict(found.side.floors(found.accumulation, plain))
-    if under_model:
-        rows = _read_human_text(human_text, setting)
-        human = human_text.placed(human, rows).cpu()
-        curves |= of_rows(rows).floors(human_text.measured, under_model)
+    sampler = Sampler(rollout.temperature, rollout.top_k, rollout.top_p, rollout.min_p)
+    live = LiveModel(setting.model, sampler, setting.autocast)
+    human_text = _human_text(config, setting, live, found, scored)
+    human, curves = _human_side(found, human_text, setting)
     return DistributionTerm(
         live=live,
         objective=Objective(
@@ -146,13 +127,38 @@ def assemble(config: DFTConfig, setting: Setting, drift: Drift | None = None) ->
     )
 
 
-def _read_human_text(human_text: HumanUnderModel, setting: Setting) -> Tensor:
-    """(K, M) what human windows gain under the model training begins with.
+def _human_text(
+    config: DFTConfig, setting: Setting, live: LiveModel, found: Matching, windows: Sequence[Window]
+) -> HumanUnderModel:
+    """What the model reads of human text; what statistics learn from is not scored."""
+    learning = any(entry.statistic.learns for entry in found.matched)
+    kept = min(SCORED_WINDOWS, len(windows) // 2 if learning else len(windows))
+    return HumanUnderModel(
+        live,
+        found.accumulation,
+        windows[:kept],
+        windows[kept:] if learning else (),
+        Sampler(prediction_temperature(config, setting.model)),
+        max(1, config.rollout.batch_size // TEXTS_PER_SCORED),
+        config.rollout.micro_batch_size,
+        setting.processes,
+        config.seed,
+    )
+
+
+def _human_side(found: Matching, human_text: HumanUnderModel, setting: Setting) -> tuple[Tensor, Curves]:
+    """(A,) human accumulators and the floors; where a statistic is measured under the model, that training begins with.
 
     What cannot be measured is told now; the first acting step reads all of it again.
     """
+    plain = [entry for entry in found.matched if not entry.statistic.needs_model]
+    under_model = [entry for entry in found.matched if entry.statistic.needs_model]
+    human, curves = found.side.mean, dict(found.side.floors(found.accumulation, plain))
+    if not under_model:
+        return human, curves
     with _progress("human text under the model", len(human_text.scored), setting) as tick:
-        return human_text.begin(tick)
+        rows = human_text.begin(tick)
+    return human_text.placed(human, rows).cpu(), curves | dict(of_rows(rows).floors(human_text.measured, under_model))
 
 
 def _training_documents(config: DFTConfig, setting: Setting, end_of_text: Sequence[int]) -> list[Document]:

@@ -124,8 +124,7 @@ class OwnBackward:
         Raises:
             DistributionTermError: where other parameters are trained than at the beginning of the step.
         """
-        changed = self._frozen_or_unfrozen()
-        if changed and self.config.weight != 0:
+        if self.config.weight != 0 and (changed := self._frozen_or_unfrozen()):
             others = f" and {len(changed) - 1} parameters more" if len(changed) > 1 else ""
             raise DistributionTermError(
                 f"{changed[0]}{others}: frozen or unfrozen after DFTCallback had begun the step, so that the term's "

@@ -31,7 +31,7 @@ def check_supported(trainer: Any, state: Any, config: DFTConfig) -> None:
     if config.loss_bound is not None:
         _check_evaluated(trainer.args, state, config.loss_bound)
     if config.statistics:
-        _check_packing(trainer, trainer.args)
+        _check_packing(trainer)
 
 
 def _of_trainer(trainer: Any, config: DFTConfig) -> Iterator[str]:
@@ -129,8 +129,9 @@ def _check_evaluated(args: Any, state: Any, loss_bound: float) -> None:
         )
 
 
-def _check_packing(trainer: Any, args: Any) -> None:
+def _check_packing(trainer: Any) -> None:
     """Says where rollouts go on with answers after other texts."""
+    args = trainer.args
     answers = getattr(trainer, "completion_only_loss", False) or getattr(args, "assistant_only_loss", False)
     together = answers_run_together(getattr(args, "packing", False), _named(args, "packing_strategy"), bool(answers))
     if together is not None:

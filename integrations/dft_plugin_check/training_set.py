@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +24,20 @@ def answers_prompts(config: Mapping[str, Any], host: str) -> bool:
         named = [entry for entry in config.get("datasets") or () if isinstance(entry, Mapping)]
         types = [str(entry.get("type") or "completion") for entry in named]
         return bool(types) and not config.get("train_on_inputs") and not any(t.startswith(_WHOLE_TEXTS) for t in types)
-    rows = _first_rows(config)
-    return bool(rows) and all(row is not None and _follows_prompt(row, config) for row in rows)
+    return _all_follow_prompts(_first_rows(config), config)
 
 
 def notes_on_rows(config: Mapping[str, Any], host: str) -> Iterator[str]:
     """What is to be known of the rows that TRL makes of the data sets, as far as these are on this machine."""
     if host != TRL:
         return
-    chats = [row for row in _first_rows(config) if row is not None and row.messages is not None]
+    rows = _first_rows(config)
+    chats = [row for row in rows if row is not None and row.messages is not None]
     if any(not _follows_prompt(row, config) for row in chats):
         yield TOLD
     strategy = str(config.get("packing_strategy") or "")
-    together = answers_run_together(bool(config.get("packing")), strategy, answers_prompts(config, host))
+    answers = _all_follow_prompts(rows, config)
+    together = answers_run_together(bool(config.get("packing")), strategy, answers)
     if together is not None:
         yield together
 
@@ -52,6 +53,10 @@ def _first_row(path: Path) -> Row | None:
         return next(read_rows(str(path)), None)
     except (ReferenceError, OSError):  # another layout than a reference's: its columns are the host's to judge
         return None
+
+
+def _all_follow_prompts(rows: Sequence[Row | None], config: Mapping[str, Any]) -> bool:
+    return bool(rows) and all(row is not None and _follows_prompt(row, config) for row in rows)
 
 
 def _follows_prompt(row: Row, config: Mapping[str, Any]) -> bool:
