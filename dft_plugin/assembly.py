@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,12 +17,13 @@ from dft_plugin import plugins
 from dft_plugin.calibration import prediction_temperature
 from dft_plugin.config import DFTConfig
 from dft_plugin.contexts import check_room, context_windows
-from dft_plugin.documents import Document, cut_at_ends, from_dataloader, is_stream
+from dft_plugin.documents import Document, cut_at_ends
 from dft_plugin.drift import Drift
 from dft_plugin.ends_of_text import end_of_text_ids, unlikely_ends
 from dft_plugin.gathering import of_all_processes
 from dft_plugin.human_reference import Matching, human_reference
 from dft_plugin.human_under_model import HumanUnderModel
+from dft_plugin.human_windows import pieces
 from dft_plugin.language_model import check_head, head_of
 from dft_plugin.live_model import LiveModel
 from dft_plugin.objective import Objective
@@ -33,6 +35,7 @@ from dft_plugin.sampling import Sampler
 from dft_plugin.sharing import Processes
 from dft_plugin.term import DistributionTerm
 from dft_plugin.texts import Window
+from dft_plugin.training_documents import from_dataloader, is_stream
 from dft_plugin.vocabulary import Vocabulary
 from dft_plugin.whole_chats import warn_of_whole_chats
 
@@ -166,8 +169,9 @@ def _training_documents(config: DFTConfig, setting: Setting, end_of_text: Sequen
         return list(setting.documents)
     if setting.dataloader is None:
         return []
-    # Rows enough for every window, were each row as short as one.
-    documents = from_dataloader(setting.dataloader, 4 * config.reference_windows, end_of_text)
+    # Enough for every window, were each row as short as one.
+    limit = 4 * config.reference_windows
+    documents = from_dataloader(setting.dataloader, limit, end_of_text, partial(pieces, config))
     if is_stream(setting.dataloader.dataset):
         documents = of_all_processes(documents, setting.processes)
     if not documents:

@@ -269,9 +269,8 @@ class DFTCallback(TrainerCallback, ExportableState):
         for hook in self._hooks:
             hook.remove()
         if self.config.statistics:
-            self.progress.ended(
-                state.global_step, self.schedule, waited="" if self.gathering is None else self.gathering.waited()
-            )
+            waited = "" if self.gathering is None else self.gathering.waited()
+            self.progress.ended(state.global_step, state.max_steps, self.schedule, waited)
         if self.report is not None:
             self.report.finish(self._trainer, state)
 

@@ -1,20 +1,12 @@
-"""Tokenized human documents, of a training set or a corpus."""
+"""Tokenized human documents: where their text begins and ends in a row or a corpus's text."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
-from typing import Any
-
-from torch import Tensor
 
 IGNORED = -100
 """The label of tokens that are not trained on."""
-
-
-class UsedUpError(ValueError):
-    """A data set that gives its rows only once, and whose rows were read."""
 
 
 @dataclass(frozen=True)
@@ -83,20 +75,23 @@ def _spans(tokens: tuple[int, ...], labels: list[int], end_of_text: set[int]) ->
         if not trained[index]:
             index += 1
             continue
-        gap = tokens[stop:index]
-        if documents and set(gap) <= end_of_text:
-            # Where the padding token ends texts too, no end is trained on: another text follows.
-            left, start, prompted = start, index, False
-        elif len(gap) > 1 or (prompted and tokens[stop - 1] in end_of_text):
-            left, start, prompted = 0, index, True
+        gap, begins = tokens[stop:index], index
+        while index < len(tokens) and trained[index]:
+            index += 1
+        # Where the padding token ends texts too, no end is trained on: another text follows.
+        follows = bool(documents) and set(gap) <= end_of_text
+        answers = not follows and (len(gap) > 1 or (prompted and tokens[stop - 1] in end_of_text))
+        if (follows or answers) and set(tokens[begins:index]) <= end_of_text:
+            continue  # no text: a prompt's end, trained on as every end may be (Axolotl's `train_on_eos: all`)
+        if follows:
+            left, start, prompted = start, begins, False
+        elif answers:
+            left, start, prompted = 0, begins, True
         elif documents:
             # One untrained token is no prompt, as before a packed text, whose first label is masked.
             documents.pop()
         stop = index
-        while stop < len(tokens) and trained[stop]:
-            stop += 1
         documents.append(Document(tokens[left:stop], start - left, stop - left, prompted))
-        index = stop
     return documents
 
 
@@ -135,69 +130,3 @@ def _stops(document: Document, token: int) -> Iterator[int]:
         except ValueError:
             return
         yield place
-
-
-def from_batch(batch: Any, end_of_text: Collection[int] = ()) -> list[Document]:
-    """Documents of a collated training batch with `input_ids` and `labels` (and `position_ids`), as `split_row`."""
-    input_ids, labels = batch["input_ids"], batch.get("labels")
-    mask, positions = batch.get("attention_mask"), batch.get("position_ids")
-    if labels is None:
-        labels = input_ids if mask is None else input_ids.masked_fill(mask == 0, IGNORED)
-    documents = []
-    for row in range(input_ids.shape[0]):
-        keep: Any = slice(None)
-        if isinstance(mask, Tensor) and mask.dim() == 2 and positions is None:
-            keep = mask[row] != 0
-        tokens, row_labels = input_ids[row][keep], labels[row][keep]
-        trained = (row_labels != IGNORED).nonzero()
-        if len(trained):
-            stop = int(trained[-1]) + 1  # rows may be padded to thousands of tokens
-            row_positions = None if positions is None else positions[row][:stop].tolist()
-            documents += split_row(tokens[:stop].tolist(), row_labels[:stop].tolist(), row_positions, end_of_text)
-    return documents
-
-
-def from_dataloader(dataloader: Any, limit: int, end_of_text: Collection[int] = ()) -> list[Document]:
-    """Documents of a training data set, through its own collator, so that packing, chat templates and
-    completion-only masks mean what they mean to the trainer.
-
-    Map-style data sets are read at evenly spaced rows; iterable ones from a fresh iterator.
-
-    Args:
-        dataloader: the trainer's; anything with `dataset` and `collate_fn`.
-        limit: most rows read.
-        end_of_text: ids that end a generated text.
-    """
-    dataset, collate = dataloader.dataset, dataloader.collate_fn
-    documents: list[Document] = []
-    for row in _rows(dataset, limit):
-        # Axolotl's packing collators take a flat list of one row as one bin.
-        documents += from_batch(collate([row]), end_of_text)
-    return documents
-
-
-def is_stream(dataset: Any) -> bool:
-    """Whether a data set has no length: it is read from its beginning, and each process may be given a part of it."""
-    try:
-        len(dataset)
-    except TypeError:
-        return True
-    return False
-
-
-def _rows(dataset: Any, limit: int) -> Iterator[Any]:
-    if is_stream(dataset):
-        read = 0
-        for row in islice(iter(dataset), limit):
-            read += 1
-            yield row
-        if read < limit and next(iter(dataset), None) is None:
-            raise UsedUpError(
-                f"the data set has no row left after its {read} were read for human text: its source can be read only "
-                "once, and training would get nothing. Open the source (a file, a generator) where reading begins, in "
-                "`__iter__` or the generator function, so that it can be read again"
-            )
-        return
-    count = len(dataset)
-    for number in range(min(count, limit)):
-        yield dataset[number * count // min(count, limit)]

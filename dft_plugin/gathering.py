@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from dft_plugin.config import DFTConfig
-from dft_plugin.documents import Document, from_batch, is_stream
-from dft_plugin.human_windows import window_sampler
+from dft_plugin.documents import Document
+from dft_plugin.human_windows import pieces
 from dft_plugin.sharing import Processes
+from dft_plugin.training_documents import from_batch, is_stream
 
 ENOUGH_WINDOWS = 512
 
@@ -42,8 +43,7 @@ class Gathering:
 
     def windows(self) -> int:
         """How many windows the documents of all processes make."""
-        own = window_sampler(self.config, self.documents, from_start=False).pieces()
-        return int(self.processes.reduce(torch.tensor(float(own))))
+        return int(self.processes.reduce(torch.tensor(float(pieces(self.config, self.documents)))))
 
     def waited(self) -> str:
         """What came by while there were too few windows."""

@@ -93,12 +93,9 @@ def warn_of_other_texts(
     name: str, reference: Reference, trained_on: Sequence[Document], prompted: bool, end_of_text: Collection[int]
 ) -> None:
     """Says where a built file's texts begin or end otherwise than the training set's."""
-    if prompted and not reference.metadata["from_start"]:
-        logger.warning(
-            "dft: reference %s was built without --from-start, and the training set has prompts: plain texts in it are "
-            "counted from anywhere, not from their beginning (completions and chats are counted as ever)",
-            name,
-        )
+    anywhere = counted_from_anywhere(name, reference, prompted)
+    if anywhere is not None:
+        logger.warning("dft: %s", anywhere)
     ends = {document.tokens[document.stop - 1] for document in trained_on} & set(end_of_text)
     counted = {token for token in reference.vocabulary.end_of_text if reference.count.tokens[token] > 0}
     if ends and counted and not ends & counted:
@@ -108,6 +105,16 @@ def warn_of_other_texts(
             "model is not trained to write",
             name, sorted(counted), sorted(ends),
         )  # fmt: skip
+
+
+def counted_from_anywhere(name: str, reference: Reference, prompted: bool) -> str | None:
+    """What to say of a built file whose texts are not counted as answers to prompts are; None where they are."""
+    if not prompted or reference.metadata["from_start"]:
+        return None
+    return (
+        f"reference {name} was built without --from-start, and the training set has prompts: plain texts in it are "
+        "counted from anywhere, not from their beginning (completions and chats are counted as ever)"
+    )
 
 
 def counted_here(reference: str) -> bool:

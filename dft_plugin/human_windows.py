@@ -22,6 +22,11 @@ def window_sampler(config: DFTConfig, documents: Sequence[Document], *, from_sta
     return WindowSampler(kept, rollout.context_tokens, rollout.max_new_tokens)
 
 
+def pieces(config: DFTConfig, documents: Sequence[Document]) -> int:
+    """About how many windows documents make before these begin to overlap."""
+    return window_sampler(config, documents, from_start=False).pieces()
+
+
 def sampling_record(config: DFTConfig) -> dict[str, int]:
     """The window lengths a reference file is bound to."""
     return {

@@ -52,18 +52,28 @@ class Progress:
                 "or the term's weight, or train in bf16 instead of fp16"
             )
 
-    def ended(self, steps: int, schedule: Schedule, waited: str) -> None:
-        """At the end of a run of so many optimizer steps; `waited` says what the term still waited for, if anything.
+    def ended(self, steps: int, planned: int, schedule: Schedule, waited: str) -> None:
+        """At the end of a run; where it was stopped before the term's first step this is only told: its model is whole.
+
+        Args:
+            steps: optimizer steps taken.
+            planned: those of the whole run.
+            schedule: of the term.
+            waited: what the term still waited for, if anything.
 
         Raises:
-            DistributionTermError: when it never acted.
+            DistributionTermError: when it never acted otherwise.
         """
-        if self.acted == 0:
-            raise DistributionTermError(
-                f"training ended after {steps} steps without the distribution term having acted (start_step "
-                f"{schedule.start}, interval {schedule.interval}, {self.skipped} steps skipped"
-                f"{f'; {waited}' if waited else ''})"
-            )
+        if self.acted > 0:
+            return
+        never = (
+            f"training ended after {steps} steps without the distribution term having acted (start_step "
+            f"{schedule.start}, interval {schedule.interval}, {self.skipped} steps skipped"
+            f"{f'; {waited}' if waited else ''})"
+        )
+        if steps >= planned or steps > schedule.start:
+            raise DistributionTermError(never)
+        logger.warning("dft: %s: it was stopped before that, at %d of %d", never, steps, planned)
 
     def state(self) -> dict[str, int]:
         """What a checkpoint keeps."""

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,13 @@ from dft_plugin import host
 from dft_plugin.assembly import Setting
 from dft_plugin.config import DFTConfig
 from dft_plugin.contexts import check_room
-from dft_plugin.documents import cut_at_ends, from_dataloader
+from dft_plugin.documents import cut_at_ends
 from dft_plugin.human_reference import counted_here
-from dft_plugin.human_windows import window_sampler
+from dft_plugin.human_windows import pieces, window_sampler
 from dft_plugin.rollout import forked_rng, seed_of
 from dft_plugin.term import DistributionTerm
 from dft_plugin.texts import Window
+from dft_plugin.training_documents import from_dataloader
 
 if TYPE_CHECKING:
     from dft_plugin.evaluation.result import Result, Sampling
@@ -72,13 +74,12 @@ def contexts(config: DFTConfig, term: DistributionTerm, evaluation: Any) -> Cont
     """
     note = "the contexts are those of training: no evaluation set was given"
     if evaluation is not None:
-        documents = from_dataloader(evaluation, 4 * config.report_texts, term.end_of_text)
+        documents = from_dataloader(evaluation, 4 * config.report_texts, term.end_of_text, partial(pieces, config))
         documents = cut_at_ends(documents, term.end_of_text, config.rollout.context_tokens)
-        sampler = window_sampler(config, documents, from_start=False)
-        count = min(config.report_texts, sampler.pieces())
+        count = min(config.report_texts, pieces(config, documents))
         if count >= LEAST_TEXTS:
             generator = torch.Generator().manual_seed(seed_of(config.seed, SEED))
-            windows = sampler.sample(count, generator)
+            windows = window_sampler(config, documents, from_start=False).sample(count, generator)
             return Contexts(windows, windows, note="")
         note = f"the contexts are those of training: the evaluation set has {count} windows, fewer than {LEAST_TEXTS}"
     each = -(-config.report_texts // len(term.contexts))

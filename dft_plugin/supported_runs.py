@@ -11,7 +11,12 @@ from dft_plugin import run_report
 from dft_plugin.config import DFTConfig
 from dft_plugin.host import UnsupportedRunError, distributed_type
 from dft_plugin.schedule import never_acts
-from dft_plugin.trainer_arguments import answers_run_together, labels_taken_away, steps_too_early
+from dft_plugin.trainer_arguments import (
+    answers_run_together,
+    chosen_at_temperature_one,
+    labels_taken_away,
+    steps_too_early,
+)
 
 logger = logging.getLogger("dft_plugin")
 
@@ -30,6 +35,7 @@ def check_supported(trainer: Any, state: Any, config: DFTConfig) -> None:
         raise UnsupportedRunError(problem)
     if config.loss_bound is not None:
         _check_evaluated(trainer.args, state, config.loss_bound)
+    _check_choice(trainer, config)
     if config.statistics:
         _check_packing(trainer)
 
@@ -127,6 +133,22 @@ def _check_evaluated(args: Any, state: Any, loss_bound: float) -> None:
             loss_bound,
             state.max_steps,
         )
+
+
+def _check_choice(trainer: Any, config: DFTConfig) -> None:
+    """Says where the model of a checkpoint before the term acts would be taken as the best."""
+    args = trainer.args
+    stops = any(type(entry).__name__ == "EarlyStoppingCallback" for entry in trainer.callback_handler.callbacks)
+    ways = {
+        "EarlyStoppingCallback": stops,
+        "load_best_model_at_end": getattr(args, "load_best_model_at_end", False),
+        "save_strategy: best": _named(args, "save_strategy") == "best",
+    }
+    chosen = next((way for way, taken in ways.items() if taken), "")
+    metric = getattr(args, "metric_for_best_model", None)
+    told = chosen_at_temperature_one(chosen, metric, config.prediction_temperature)
+    if told is not None:
+        logger.warning("dft: %s", told)
 
 
 def _check_packing(trainer: Any) -> None:

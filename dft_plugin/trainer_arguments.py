@@ -28,6 +28,24 @@ def labels_taken_away(smoothing: float) -> str | None:
     )
 
 
+def chosen_at_temperature_one(chosen: str, metric: str | None, temperature: float) -> str | None:
+    """What to say where held-out loss chooses the model, though another is trained for; None where it does not.
+
+    Args:
+        chosen: the setting by which a model is chosen, or the run ends, early; "" where there is none.
+        metric: by what; None is the Trainer's default, the loss.
+        temperature: that next-token prediction is trained at.
+    """
+    by = metric or "loss"
+    if not chosen or temperature == 1 or not by.endswith("loss"):
+        return None
+    return (
+        f"{chosen} goes by {by}, which is measured at temperature 1, and next-token prediction is trained at "
+        f"{temperature:.3g}, which raises it from the first step on: a checkpoint of before the term acts would be "
+        f"taken. Leave {chosen} out, or set calibration: 0"
+    )
+
+
 def answers_run_together(packing: bool, strategy: str, answers: bool) -> str | None:
     """What to say of packed rows in which answers cannot be told from what stands before them; None for others.
 

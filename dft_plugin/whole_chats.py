@@ -13,14 +13,19 @@ logger = logging.getLogger("dft_plugin")
 
 TOLD = (
     "chats are trained on as a whole: what users say is human text to match, as answers are, and rollouts write it; "
-    "set assistant_only_loss: true (Axolotl: train_on_inputs: false), so that answers alone are matched"
+    "set assistant_only_loss: true (Axolotl: train_on_inputs: false, roles_to_train: [assistant]), so that answers "
+    "alone are matched"
 )
 LOOKED_AT = 64
 """Documents, at equal distances."""
+HEADER_TOKENS = 64
+"""More than any template writes before a turn."""
 
 
 def warn_of_whole_chats(documents: Sequence[Document], tokenizer: Any) -> None:
-    """Says so where most documents are plain and hold what the chat template writes before a user's turn.
+    """Says so where many documents hold what the chat template writes before a user's turn, or begin right after it.
+
+    A third is many: where each turn is a document by itself (Axolotl), every second is a user's.
 
     Args:
         documents: of the training set, before they are cut at ends of text.
@@ -30,9 +35,16 @@ def warn_of_whole_chats(documents: Sequence[Document], tokenizer: Any) -> None:
     if not header:
         return
     looked_at = documents[:: -(-len(documents) // LOOKED_AT) or 1]
-    texts = [tokenizer.decode(it.tokens[it.start : it.stop]) for it in looked_at if not it.prompted]
-    if 2 * sum(header in _unspaced(text) for text in texts) > len(looked_at):
+    if 3 * sum(_of_user(document, header, tokenizer) for document in looked_at) > len(looked_at):
         logger.warning("dft: %s", TOLD)
+
+
+def _of_user(document: Document, header: str, tokenizer: Any) -> bool:
+    """Whether a user's words are trained on in a document."""
+    if document.prompted:
+        before = document.tokens[max(0, document.start - HEADER_TOKENS) : document.start]
+        return _unspaced(tokenizer.decode(before)).endswith(header)
+    return header in _unspaced(tokenizer.decode(document.tokens[document.start : document.stop]))
 
 
 def _users_header(tokenizer: Any) -> str:

@@ -96,7 +96,7 @@ class Reference:
             raise ReferenceError(
                 f"reference {path} was built with another tokenizer ({self.metadata['tokenizer'][:12]}, this model's "
                 f"is {vocabulary.fingerprint[:12]}): build it again with `dft reference build --tokenizer` and this "
-                "model"
+                "model or, where the run adds tokens, the tokenizer in its output directory"
             )
         if self.vocabulary.size != vocabulary.size:
             raise ReferenceError(

@@ -10,12 +10,19 @@ from typing import Any
 
 from dft_plugin.config import ConfigError, DFTConfig, parse, read_keys
 from dft_plugin.schedule import never_acts
-from dft_plugin.trainer_arguments import steps_too_early
+from dft_plugin.trainer_arguments import chosen_at_temperature_one, steps_too_early
 from dft_plugin_check.findings import Findings
-from dft_plugin_check.host_settings import AXOLOTL, TRL, never_evaluated, number, unsupported_settings
+from dft_plugin_check.host_settings import (
+    AXOLOTL,
+    PLUGIN,
+    TRL,
+    never_evaluated,
+    number,
+    plugins_listed,
+    unsupported_settings,
+)
 from dft_plugin_check.missing_paths import missing_paths
 
-PLUGIN = "dft_plugin_axolotl.DFTPlugin"
 _OF_TRL = {"model_name_or_path", "dataset_name", "per_device_train_batch_size"}
 _TELLING = {"statistics", "rollout", "reference_windows", "gradient_fraction"}
 """Keys that no block of a host has."""
@@ -73,8 +80,9 @@ def no_block(config: Mapping[str, Any]) -> str:
 
 def plugin_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """An Axolotl `plugins:` list in which the plugin is missing or misspelled."""
-    listed = config.get("plugins") or []
-    listed = [listed] if isinstance(listed, str) else list(listed)
+    listed = plugins_listed(config)
+    if isinstance(config.get("plugins"), str):
+        yield f"plugins is {config['plugins']!r}, and Axolotl takes a list: `plugins: [{config['plugins']}]`"
     silent = "Axolotl then trains without the term and says nothing"
     if PLUGIN in listed:
         if importlib.util.find_spec("dft_plugin_axolotl") is None:
@@ -83,13 +91,13 @@ def plugin_problems(config: Mapping[str, Any]) -> Iterator[str]:
                 "`pip install dft-plugin`"
             )
         return
-    for entry in map(str, listed):
+    for entry in listed:
         if "dft" in entry.lower() or difflib.get_close_matches(entry, [PLUGIN], cutoff=0.6):
             yield f'plugins lists "{entry}", which does not exist; {silent}. Did you mean "{PLUGIN}"?'
             return
     others = [key for key in config if key != "plugins" and difflib.get_close_matches(str(key), ["plugins"])]
     hint = f' ("{others[0]}" is read by nothing: did you mean "plugins"?)' if others else ""
-    has = f"plugins lists {', '.join(map(str, listed))}" if listed else "there is no `plugins:` list"
+    has = f"plugins lists {', '.join(listed)}" if listed else "there is no `plugins:` list"
     yield f"no plugin reads the dft block: {has}{hint}; {silent}. Add to the file: `plugins: [{PLUGIN}]`"
 
 
@@ -118,6 +126,14 @@ def check_settings(config: Mapping[str, Any], parsed: DFTConfig, findings: Findi
             "rollout.batch_size is 1: a run on one process refuses it, as a text's derivative is taken at the others "
             "of its step; set it to 2 or more there"
         )
+    ways = {
+        "early_stopping_patience": findings.host == AXOLOTL and config.get("early_stopping_patience"),
+        "load_best_model_at_end": config.get("load_best_model_at_end"),
+        "save_strategy: best": config.get("save_strategy") == "best",
+    }
+    chosen = next((way for way, taken in ways.items() if taken), "")
+    told = chosen_at_temperature_one(chosen, config.get("metric_for_best_model"), parsed.prediction_temperature)
+    findings.notes.extend([told] if told else [])
     if findings.host == TRL and config.get("loss_type") == "dft":
         findings.notes.append(
             "loss_type: dft is TRL's Dynamic Fine-Tuning, another loss in place of cross-entropy, and no part of "

@@ -11,7 +11,7 @@ import torch
 from dft_plugin import plugins
 from dft_plugin.config import DFTConfig
 from dft_plugin.contexts import read_prompts
-from dft_plugin.human_reference import check_holds_text, check_path, counted_here, not_held
+from dft_plugin.human_reference import check_holds_text, check_path, counted_from_anywhere, counted_here, not_held
 from dft_plugin.human_windows import cut_windows, sampling_record
 from dft_plugin.matched import make_statistic
 from dft_plugin.reference import Reference, ReferenceError, read_documents
@@ -19,12 +19,12 @@ from dft_plugin.reference.corpus import read_rows
 from dft_plugin.reference.domain import Domain
 from dft_plugin.reference.projection import project
 from dft_plugin.reference.rows import ReadOptions
-from dft_plugin.reference.tokenizer import end_of_text_of, rows_of_head
+from dft_plugin.reference.tokenizer import end_of_text_of
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.vocabulary import Vocabulary
 from dft_plugin.written import Written
 from dft_plugin_check.findings import Findings
-from dft_plugin_check.tokenizer import load_tokenizer, set_chat_template, tokenizer_name
+from dft_plugin_check.tokenizer import load_tokenizer, model_name, rows_of_run, set_chat_template, tokenizer_name
 from dft_plugin_check.training_set import answers_prompts, notes_on_rows
 
 
@@ -38,18 +38,21 @@ def check_files(config: Mapping[str, Any], parsed: DFTConfig, findings: Findings
         findings.notes.append(
             f"{reason}: not checked are what the statistics need of the tokenizer, and the size of the reference"
         )
-        statistics, vocabulary = [], None
+        statistics, vocabulary, rows = [], None, None
     else:
         findings.checked.append(f"the tokenizer of {name}")
         stands_in = set_chat_template(config, findings.host, tokenizer)
         reads_texts = any(source != "train" for source in (parsed.reference, *parsed.rollout.kinds))
         findings.notes.extend([stands_in] if stands_in and reads_texts else [])
-        vocabulary = Vocabulary.from_tokenizer(tokenizer, end_of_text=end_of_text_of(tokenizer, name))
+        model = model_name(config, findings.host)
+        vocabulary = Vocabulary.from_tokenizer(tokenizer, end_of_text=end_of_text_of(tokenizer, model))
+        rows = rows_of_run(config, tokenizer, model)
         statistics = make_each(parsed, vocabulary, findings)
     findings.notes.extend(notes_on_rows(config, findings.host))
     try:
         prompted = answers_prompts(config, findings.host)
-        check_reference(parsed, tokenizer, vocabulary, statistics, name, prompted=prompted)
+        told = check_reference(parsed, tokenizer, vocabulary, statistics, rows, prompted=prompted)
+        findings.notes.extend([told] if told else [])
         if parsed.reference != "train":
             findings.checked.append(f"the reference ({parsed.reference})")
     except ReferenceError as error:
@@ -91,42 +94,46 @@ def check_reference(
     tokenizer: Any,
     vocabulary: Vocabulary | None,
     statistics: Sequence[Statistic],
-    name: str,
+    rows: int | None,
     *,
     prompted: bool = False,
-) -> None:
+) -> str | None:
     """Loads the reference the way a run does, as far as the tokenizer is there.
 
     Args:
-        parsed, tokenizer, vocabulary, statistics, name: of the run; the name is the tokenizer's.
+        parsed, tokenizer, vocabulary, statistics: of the run.
+        rows: of its lm_head; None where that is not known.
         prompted: whether the training texts have prompts: a document is then one window, from its beginning.
+
+    Returns:
+        What a run would say of the reference, if anything.
 
     Raises:
         ReferenceError: when it cannot serve the run.
     """
     if parsed.reference == "train":
-        return
+        return None
     check_holds_text(parsed)
     if parsed.reference.endswith(".safetensors"):
         loaded = Reference.load(parsed.reference)
         if vocabulary is not None:
-            rows = rows_of_head(name) or loaded.vocabulary.size
-            sized = replace(vocabulary, size=rows)
+            sized = replace(vocabulary, size=rows or loaded.vocabulary.size)
             loaded.check(parsed.reference, statistics, sized, sampling_record(parsed))
-        return
+        return counted_from_anywhere(parsed.reference, loaded, prompted)
     shipped = plugins.references()
     if parsed.reference in shipped:
         domain = Domain.load(shipped[parsed.reference])
         if vocabulary is not None:
             projected = project(domain, tokenizer, vocabulary, statistics, sampling_record(parsed))
             not_held(parsed.reference, projected, parsed, statistics)
-        return
+        return None
     path = check_path(parsed.reference)
     if tokenizer is None:
         _check_rows(path)
     else:
         documents = read_documents(path, tokenizer)
         cut_windows(parsed, documents, from_start=prompted, name=f"reference {parsed.reference}")
+    return None
 
 
 def _check_rows(path: str, options: ReadOptions | None = None) -> None:

@@ -10,7 +10,12 @@ from dft_plugin.trainer_arguments import labels_taken_away
 from dft_plugin_check.launch_settings import WITH_DEEPSPEED, launch_problems
 
 AXOLOTL, TRL = "Axolotl", "TRL"
+PLUGIN = "dft_plugin_axolotl.DFTPlugin"
 _OTHER_TRAINERS = ("rl", "reward_model", "process_reward_model", "kd_trainer")
+_OTHER_LOSSES = {
+    "use_eaft": "cross-entropy is then weighted by entropy (EAFT), and the term is defined beside the plain one",
+    "qat": "logits are then computed with quantized weights, and the term reads them as they are",
+}
 _ONE_AT_MOST = {
     "context_parallel_size": "context parallelism",
     "sequence_parallel_degree": "sequence parallelism",
@@ -37,6 +42,12 @@ def unsupported_settings(config: Mapping[str, Any], host: str, parsed: DFTConfig
                 f"{key} is {config[key]!r}: the term is defined beside supervised fine-tuning's cross-entropy; "
                 f"remove {key}, or the dft block and plugin"
             )
+    for key, what in _OTHER_LOSSES.items() if host == AXOLOTL else ():
+        if config.get(key):
+            yield f"{key} is set: {what}; remove {key}, or the dft block and plugin"
+    for entry in plugins_listed(config) if host == AXOLOTL else ():
+        if entry.endswith("DiffusionPlugin"):
+            yield f"plugins lists {entry}, whose model is not trained by cross-entropy: remove it, or {PLUGIN}"
     for key, what in _ONE_AT_MOST.items():
         if number(config.get(key)) > 1:
             yield (
@@ -49,6 +60,12 @@ def unsupported_settings(config: Mapping[str, Any], host: str, parsed: DFTConfig
     yield from launch_problems(config, parsed)
     if number(config.get("label_smoothing_factor")) > 0:
         yield str(labels_taken_away(config["label_smoothing_factor"]))
+
+
+def plugins_listed(config: Mapping[str, Any]) -> list[str]:
+    """The entries of Axolotl's `plugins:`, also where one is given without a list."""
+    listed = config.get("plugins") or []
+    return [listed] if isinstance(listed, str) else list(map(str, listed))
 
 
 def never_evaluated(config: Mapping[str, Any], host: str) -> str | None:
@@ -70,4 +87,4 @@ def number(value: Any) -> float:
         return 0.0
 
 
-__all__ = ["AXOLOTL", "TRL", "never_evaluated", "number", "unsupported_settings"]
+__all__ = ["AXOLOTL", "PLUGIN", "TRL", "never_evaluated", "number", "plugins_listed", "unsupported_settings"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 from pathlib import Path
 from typing import Any
 
+from dft_plugin.reference.tokenizer import rows_of_head
 from dft_plugin_check.host_settings import AXOLOTL
 from dft_plugin_check.missing_paths import missing_folder
 
@@ -18,9 +20,21 @@ STAND_IN = (
 
 def tokenizer_name(config: Mapping[str, Any], host: str) -> str:
     """The folder or hub name of the tokenizer; "" where the file names no model."""
-    if host == AXOLOTL:
-        return str(config.get("tokenizer_config") or config["base_model"])
-    return str(config.get("model_name_or_path") or "")
+    return str((host == AXOLOTL and config.get("tokenizer_config")) or model_name(config, host))
+
+
+def model_name(config: Mapping[str, Any], host: str) -> str:
+    """The folder or hub name of the model; "" where the file names none."""
+    return str(config.get("base_model" if host == AXOLOTL else "model_name_or_path") or "")
+
+
+def rows_of_run(config: Mapping[str, Any], tokenizer: Any, model: str) -> int | None:
+    """The rows of the lm_head in a run: the model's, or as many more as tokens that are added need; None if unknown."""
+    rows = rows_of_head(model)
+    if rows is None:
+        return None
+    needed = len(tokenizer)
+    return max(rows, 32 * ceil(needed / 32) if config.get("resize_token_embeddings_to_32x") else needed)
 
 
 def load_tokenizer(config: Mapping[str, Any], name: str) -> tuple[Any, str]:

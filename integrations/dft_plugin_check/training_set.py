@@ -28,7 +28,9 @@ def answers_prompts(config: Mapping[str, Any], host: str) -> bool:
 
 
 def notes_on_rows(config: Mapping[str, Any], host: str) -> Iterator[str]:
-    """What is to be known of the rows that TRL makes of the data sets, as far as these are on this machine."""
+    """What is to be known of the rows that are made of the data sets: by the settings, and TRL's by their first row."""
+    if host == AXOLOTL and any(_trains_on_users(entry, config) for entry in config.get("datasets") or ()):
+        yield TOLD
     if host != TRL:
         return
     rows = _first_rows(config)
@@ -40,6 +42,15 @@ def notes_on_rows(config: Mapping[str, Any], host: str) -> Iterator[str]:
     together = answers_run_together(bool(config.get("packing")), strategy, answers)
     if together is not None:
         yield together
+
+
+def _trains_on_users(entry: Any, config: Mapping[str, Any]) -> bool:
+    """Whether Axolotl trains on what users say in a data set of chats."""
+    if not isinstance(entry, Mapping) or entry.get("type") != "chat_template":
+        return False
+    roles = entry.get("roles_to_train") or ()
+    named = [roles] if isinstance(roles, str) else list(roles)
+    return bool(config.get("train_on_inputs")) or bool({"user", "human", "all"} & set(map(str, named)))
 
 
 def _first_rows(config: Mapping[str, Any]) -> list[Row | None]:

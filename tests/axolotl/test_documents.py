@@ -16,7 +16,8 @@ from axolotl.utils.collators.batching import (
 )
 from transformers import DataCollatorWithFlattening
 
-from dft_plugin.documents import Document, from_batch, from_dataloader
+from dft_plugin.documents import Document
+from dft_plugin.training_documents import from_batch, from_dataloader
 from tests import tiny
 
 PROMPTED = {"input_ids": [10, 11, 12, 13, 14, 0], "labels": [-100, -100, -100, 13, 14, 0]}

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
 import torch
 from peft import PromptTuningConfig, TaskType
 from torch import Tensor, nn
+from transformers import EarlyStoppingCallback, TrainerCallback
 from transformers.training_args import OptimizerNames
 from trl import SFTTrainer
 
 from dft_plugin import DFTCallback
+from dft_plugin.config import parse
 from dft_plugin.host import UnsupportedRunError
 from dft_plugin.language_model import UnsupportedModelError
 from dft_plugin.progress import MOST_SKIPPED_IN_A_ROW, DistributionTermError, Progress
@@ -339,6 +342,41 @@ def test_a_run_in_which_the_term_never_acted_ends_in_an_error() -> None:
         callback, clock = sick(0, 1, 2)
         with pytest.raises(DistributionTermError, match="3 steps without the distribution term having acted"):
             train(tiny.model("llama"), ROWS, *clock, callback, max_steps=3)
+
+
+def test_a_run_that_is_stopped_before_the_term_acts_ends_well(caplog: pytest.LogCaptureFixture) -> None:
+    """As early stopping does: an error there would cost the host the model it has trained."""
+
+    class Stop(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            control.should_training_stop = state.global_step == 2
+
+    found = train(tiny.model("llama"), ROWS, Stop(), DFTCallback(**term_options(start_step=3)), max_steps=6)
+    assert len(found.gradients) == 2
+    assert "training ended after 2 steps without the distribution term having acted (start_step 3" in caplog.text
+    assert "it was stopped before that, at 2 of 6" in caplog.text
+
+
+@pytest.mark.parametrize("calibration", [0.0, 1.0])
+def test_a_choice_by_a_loss_that_calibration_raises_is_told(
+    calibration: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    callbacks = [EarlyStoppingCallback(2)]
+    args = SimpleNamespace(metric_for_best_model="eval_loss")
+    trainer = SimpleNamespace(
+        args=args,
+        accelerator=SimpleNamespace(distributed_type="NO"),
+        callback_handler=SimpleNamespace(callbacks=callbacks),
+        processing_class=object(),
+    )
+    config = parse({"calibration": calibration, "rollout": {"temperature": 0.7}})
+    check_supported(trainer, SimpleNamespace(max_steps=10), config)
+    told = "EarlyStoppingCallback goes by eval_loss, which is measured at temperature 1"
+    assert (told in caplog.text) == (calibration > 0)
+    caplog.clear()
+    callbacks.clear()
+    check_supported(trainer, SimpleNamespace(max_steps=10), config)
+    assert caplog.text == ""
 
 
 def test_auto_in_a_run_of_one_step() -> None:

@@ -14,9 +14,9 @@ from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArgum
 
 from dft_plugin import DFTCallback
 from dft_plugin.callback import DistributionTermError
-from dft_plugin.documents import UsedUpError
 from dft_plugin.evaluation.result import Result
 from dft_plugin.gathering import can_be_read_once
+from dft_plugin.training_documents import UsedUpError
 from tests import tiny
 from tests.training import term_options
 
@@ -103,7 +103,7 @@ def test_a_source_that_reading_uses_up_is_refused(tmp_path: Path) -> None:
             yield from self.source
 
     with pytest.raises(UsedUpError, match=r"no row left after its 60 were read .* Open the source"):
-        train(tmp_path, Shared(), steps=2)
+        train(tmp_path, Shared(), steps=2, reference_windows=512)
 
 
 def test_which_data_sets_are_read_once() -> None:

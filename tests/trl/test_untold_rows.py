@@ -55,3 +55,22 @@ def test_by_what_the_template_writes_before_a_user(
         documents.append(Document(tokens, 0 if whole else 20, len(tokens), not whole))
     warn_of_whole_chats(documents, tokenizer)
     assert bool(caplog.records) == (whole and template != "none")
+
+
+@pytest.mark.parametrize("users", [True, False])
+def test_turns_of_users_each_a_document(users: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """As Axolotl's `train_on_inputs: true` has them: what the template writes before a turn is left out of the loss."""
+    tokenizer = tiny.tokenizer()
+    tokenizer.chat_template = f"{{% for m in messages %}}{TEMPLATES['ChatML']}{{% endfor %}}"
+    documents = []
+    for row in CHATS:
+        before: tuple[int, ...] = ()
+        for turn in row["messages"]:
+            header = f"<|im_start|>{turn['role']}\n"
+            before += tuple(tokenizer(header, add_special_tokens=False)["input_ids"])
+            said = tuple(tokenizer(f"{turn['content']}<|im_end|>", add_special_tokens=False)["input_ids"])
+            if users or turn["role"] == "assistant":
+                documents.append(Document(before + said, len(before), len(before) + len(said), prompted=True))
+            before += said
+    warn_of_whole_chats(documents, tokenizer)
+    assert bool(caplog.records) == users

@@ -148,6 +148,10 @@ def test_misspelled_key_in_the_block(folder: Path) -> None:
         ({"tensor_parallel_size": 2}, "with tensor parallelism no process"),
         ({"fsdp_config": {"reshard_after_forward": True}}, "fsdp_config is set"),
         ({"label_smoothing_factor": 0.1}, "label_smoothing_factor is 0.1"),
+        ({"use_eaft": True}, "use_eaft is set: cross-entropy is then weighted by entropy"),
+        ({"qat": {"weight_dtype": "int4"}}, "qat is set: logits are then computed with quantized weights"),
+        ({"plugins": [PLUGIN, "axolotl.integrations.diffusion.DiffusionPlugin"]}, "is not trained by cross-entropy"),
+        ({"plugins": PLUGIN}, f"Axolotl takes a list: `plugins: [{PLUGIN}]`"),
         ({"max_steps": 5, "dft": {**SMALL, "start_step": 5}}, "start_step is 5 and training has 5 steps"),
     ],
 )
@@ -247,14 +251,64 @@ def test_built_reference(folder: Path) -> None:
     said = only_problem(axolotl(folder, dft={**block, "statistics": ["novelty"]}))
     assert "holds no novelty; it holds sentence_length, token_frequency" in said
     # Another vocabulary, another head.
-    assert "another tokenizer" in only_problem(axolotl(folder, dft=block, tokens=["<|extra|>"]))
+    more = {"tokens": ["<|extra|>"], "special_tokens": {"pad_token": "<|pad|>"}}
+    assert "another tokenizer" in only_problem(axolotl(folder, dft=block, **more))
     wide = folder / "wide"
     tiny.model(vocab_size=tiny.VOCABULARY + 8).save_pretrained(wide)
     tiny.tokenizer().save_pretrained(wide)
     assert "was built for a head of 320 rows" in only_problem(axolotl(folder, model="wide", dft=block))
+    # The head is the model's, whose tokenizer may lie elsewhere.
+    apart = folder / "apart"
+    tiny.tokenizer().save_pretrained(apart)
+    separate = axolotl(folder, model="wide", dft=block, tokenizer_config=str(apart))
+    assert "was built for a head of 320 rows, this model's has 328" in only_problem(separate)
     truncated = folder / "truncated.safetensors"
     truncated.write_bytes(built.read_bytes()[:-100])
     assert "truncated" in only_problem(axolotl(folder, dft={**block, "reference": str(truncated)}))
+
+
+@pytest.mark.parametrize(("rounded", "rows"), [(False, 322), (True, 352)])
+def test_a_reference_for_a_run_that_adds_tokens(folder: Path, tmp_path: Path, rounded: bool, rows: int) -> None:
+    """It is built with the run's tokenizer, as the output directory holds it; Axolotl gives the head rows for it."""
+    config = axolotl(folder, tokens=["<|one|>", "<|two|>"], resize_token_embeddings_to_32x=rounded)
+    tokenizer, _ = load_tokenizer(config, config["base_model"])
+    tokenizer.save_pretrained(tmp_path)
+    tiny.model(vocab_size=rows).config.save_pretrained(tmp_path)
+    block = {**SMALL, "statistics": ["token_frequency"]}
+    built = tmp_path / "human.safetensors"
+    build_file(Request([str(folder / "human.jsonl")], built, str(tmp_path), DFTConfig.model_validate(block)))
+    assert check({**config, "dft": {**block, "reference": str(built)}}).problems == []
+
+
+def test_a_reference_whose_texts_begin_elsewhere_is_noted(folder: Path) -> None:
+    block = {**SMALL, "statistics": ["token_frequency"]}
+    built = folder / "anywhere.safetensors"
+    build_file(Request([str(folder / "human.jsonl")], built, str(folder / "model"), DFTConfig.model_validate(block)))
+    config = axolotl(folder, dft={**block, "reference": str(built)})
+    for kind, noted in (("alpaca", 1), ("completion", 0)):
+        found = check({**config, "datasets": [{"path": "a/b", "type": kind}]})
+        assert found.problems == []
+        assert sum("was built without --from-start" in note for note in found.notes) == noted
+
+
+@pytest.mark.parametrize(
+    ("settings", "noted"),
+    [
+        ({"load_best_model_at_end": True}, "load_best_model_at_end goes by loss, which is measured at temperature 1"),
+        ({"early_stopping_patience": 2}, "early_stopping_patience goes by loss"),
+        ({"save_strategy": "best", "metric_for_best_model": "eval_loss"}, "save_strategy: best goes by eval_loss"),
+        ({"load_best_model_at_end": True, "metric_for_best_model": "eval_accuracy"}, ""),
+        ({"load_best_model_at_end": False}, ""),
+    ],
+)
+def test_a_choice_of_the_model_by_a_loss_it_is_not_trained_for(
+    folder: Path, settings: dict[str, Any], noted: str
+) -> None:
+    at = {"rollout": {**SMALL["rollout"], "temperature": 0.7}}
+    notes = check(axolotl(folder, dft=at, **settings)).notes
+    assert len(notes) == bool(noted)
+    assert all(note.startswith(noted) for note in notes)
+    assert check(axolotl(folder, dft={**at, "calibration": 0}, **settings)).notes == []
 
 
 @pytest.mark.parametrize("reference", ["news", "human.safetensors"])
@@ -536,6 +590,22 @@ def test_rows_whose_texts_are_not_told_apart_are_noted(
     _, *found = check(trl(folder, **data, **settings)).notes
     assert len(found) == len(noted)
     assert all(said in note for said, note in zip(noted, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("entry", "settings", "noted"),
+    [
+        ({"type": "chat_template"}, {"train_on_inputs": True}, True),
+        ({"type": "chat_template", "roles_to_train": ["user", "assistant"]}, {}, True),
+        ({"type": "chat_template"}, {}, False),
+        ({"type": "alpaca"}, {"train_on_inputs": True}, False),
+    ],
+)
+def test_chats_of_axolotl_that_are_trained_on_as_a_whole_are_noted(
+    folder: Path, entry: dict[str, Any], settings: dict[str, Any], noted: bool
+) -> None:
+    found = check(axolotl(folder, datasets=[{"path": "a/b", **entry}], **settings)).notes
+    assert (TOLD in found) == noted
 
 
 def test_a_book_beside_prompted_training_texts_is_one_window(folder: Path) -> None:

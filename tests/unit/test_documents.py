@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -15,11 +15,10 @@ from dft_plugin.documents import (
     Document,
     counted_from_start,
     cut_at_ends,
-    from_batch,
-    from_dataloader,
     split_row,
 )
 from dft_plugin.texts import Window
+from dft_plugin.training_documents import UsedUpError, from_batch, from_dataloader
 
 IGNORED = -100
 
@@ -131,6 +130,19 @@ def test_ends_that_are_not_trained_on_are_no_prompt() -> None:
     assert {window.tokens[window.first :] for window in windows} == {(2,), (4, 5), (5,), (7, 8), (8,)}
 
 
+def test_a_prompts_end_that_is_trained_on_is_no_text() -> None:
+    """As with Axolotl's `train_on_eos: all`: of two turns the users' ends are trained on, beside the answers."""
+    tokens = [1, 5, 9, 2, 6, 7, 9, 1, 5, 9, 2, 8, 9]
+    labels = [IGNORED, IGNORED, 9, IGNORED, 6, 7, 9, IGNORED, IGNORED, 9, IGNORED, 8, 9]
+    assert split_row(tokens, labels, None, [9]) == [
+        Document((*tokens[:7],), 4, 7, True),
+        Document((*tokens,), 11, 13, True),
+    ]
+    assert split_row([1, 2, 9], [IGNORED, IGNORED, 9], None, [9]) == []
+    # An end beside a token that is left out ends the text before it.
+    assert split_row([1, 2, 3, 9], [1, 2, IGNORED, 9], None, [9]) == [Document((1, 2, 3, 9), 0, 4, False)]
+
+
 def test_row_without_anything_trained_on() -> None:
     assert split_row([1, 2, 3], [IGNORED] * 3, None) == []
 
@@ -182,6 +194,40 @@ def test_iterable_data_set() -> None:
             return iter([{"input_ids": [index, index]} for index in range(9)])
 
     assert len(from_dataloader(Loader(Stream()), limit=5)) == 5
+
+
+class Rows(torch.utils.data.IterableDataset):
+    """A stream that begins anew, or goes on, where it is read again; it counts what is read."""
+
+    def __init__(self, count: int, *, anew: bool) -> None:
+        self.rows = [{"input_ids": [index] * 8} for index in range(count)]
+        self.left = iter(self.rows)
+        self.anew, self.read = anew, 0
+
+    def __iter__(self) -> Iterator[dict[str, list[int]]]:
+        for row in iter(self.rows) if self.anew else self.left:
+            self.read += 1
+            yield row
+
+
+def test_a_stream_is_read_no_further_than_there_is_enough() -> None:
+    def windows(documents: Sequence[Document]) -> int:
+        return WindowSampler(documents, 2, 2).pieces()
+
+    stream = Rows(100, anew=True)
+    assert [found.tokens[0] for found in from_dataloader(Loader(stream), 9, windows=windows)] == [0, 1, 2]
+    assert stream.read == 4  # and the first once more
+
+
+@pytest.mark.parametrize("anew", [True, False])
+def test_rows_that_reading_takes_away_from_training_are_told(anew: bool, caplog: pytest.LogCaptureFixture) -> None:
+    from_dataloader(Loader(Rows(100, anew=anew)), 5)
+    assert ("training misses the 5 rows read" in caplog.text) != anew
+
+
+def test_a_stream_of_which_nothing_is_left() -> None:
+    with pytest.raises(UsedUpError, match="no row left after its 5 were read"):
+        from_dataloader(Loader(Rows(5, anew=False)), 5)
 
 
 def counted(windows: Sequence[Window]) -> list[int]:

@@ -1,0 +1,110 @@
+"""The human documents of a training or evaluation data set, through the trainer's own collator."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from itertools import islice
+from typing import Any
+
+from torch import Tensor
+
+from dft_plugin.documents import IGNORED, Document, split_row
+
+logger = logging.getLogger("dft_plugin")
+
+
+class UsedUpError(ValueError):
+    """A data set that gives its rows only once, and whose rows were read."""
+
+
+def from_batch(batch: Any, end_of_text: Collection[int] = ()) -> list[Document]:
+    """Documents of a collated training batch with `input_ids` and `labels` (and `position_ids`), as `split_row`."""
+    input_ids, labels = batch["input_ids"], batch.get("labels")
+    mask, positions = batch.get("attention_mask"), batch.get("position_ids")
+    if labels is None:
+        labels = input_ids if mask is None else input_ids.masked_fill(mask == 0, IGNORED)
+    documents = []
+    for row in range(input_ids.shape[0]):
+        keep: Any = slice(None)
+        if isinstance(mask, Tensor) and mask.dim() == 2 and positions is None:
+            keep = mask[row] != 0
+        tokens, row_labels = input_ids[row][keep], labels[row][keep]
+        trained = (row_labels != IGNORED).nonzero()
+        if len(trained):
+            stop = int(trained[-1]) + 1  # rows may be padded to thousands of tokens
+            row_positions = None if positions is None else positions[row][:stop].tolist()
+            documents += split_row(tokens[:stop].tolist(), row_labels[:stop].tolist(), row_positions, end_of_text)
+    return documents
+
+
+def from_dataloader(
+    dataloader: Any,
+    limit: int,
+    end_of_text: Collection[int] = (),
+    windows: Callable[[Sequence[Document]], int] = len,
+) -> list[Document]:
+    """Documents of a training data set, through its own collator, so that packing, chat templates and
+    completion-only masks mean what they mean to the trainer.
+
+    Map-style data sets are read at evenly spaced rows; iterable ones from a fresh iterator, until there is enough.
+
+    Args:
+        dataloader: the trainer's; anything with `dataset` and `collate_fn`.
+        limit: most rows read; an iterable data set is read no further than to so many windows.
+        end_of_text: ids that end a generated text.
+        windows: how many of them documents make.
+
+    Raises:
+        UsedUpError: where reading an iterable data set has left nothing to train on.
+    """
+    dataset = dataloader.dataset
+
+    def read(row: Any) -> list[Document]:
+        # Axolotl's packing collators take a flat list of one row as one bin.
+        return from_batch(dataloader.collate_fn([row]), end_of_text)
+
+    if is_stream(dataset):
+        return _of_stream(dataset, limit, read, windows)
+    count = len(dataset)
+    rows = (dataset[number * count // min(count, limit)] for number in range(min(count, limit)))
+    return [document for row in rows for document in read(row)]
+
+
+def is_stream(dataset: Any) -> bool:
+    """Whether a data set has no length: it is read from its beginning, and each process may be given a part of it."""
+    try:
+        len(dataset)
+    except TypeError:
+        return True
+    return False
+
+
+def _of_stream(
+    dataset: Any,
+    limit: int,
+    read: Callable[[Any], list[Document]],
+    windows: Callable[[Sequence[Document]], int],
+) -> list[Document]:
+    pieces: list[list[Document]] = []
+    enough = 0
+    for row in islice(iter(dataset), limit):
+        pieces.append(read(row))
+        enough += windows(pieces[-1])
+        if enough >= limit:
+            break
+    again = next(iter(dataset), None)
+    if again is None:
+        raise UsedUpError(
+            f"the data set has no row left after its {len(pieces)} were read for human text: its source can be read "
+            "only once, and training would get nothing. Open the source (a file, a generator) where reading begins, in "
+            "`__iter__` or the generator function, so that it can be read again"
+        )
+    if read(again) != pieces[0]:
+        logger.warning(
+            "dft: the data set begins with another row when it is read again. Where its order is random that is well; "
+            "where its source can be read only once, training misses the %d rows read for human text: open the source "
+            "(a file, a generator) where reading begins, in `__iter__` or the generator function",
+            len(pieces),
+        )
+    return [document for piece in pieces for document in piece]
