@@ -142,12 +142,13 @@ class DFTConfig(Block):
         "do: little is gained elsewhere. 0: over `window` (benchmarks/LOG.md, 29 and 30)",
     )
     derivative_window: int | None = Field(
-        default=48,
+        default=32,
         ge=1,
-        description="at how many of the latest texts, at most `window`, the derivative of the distance is taken: one "
-        "that lags behind the model overshoots, one of few texts is noisy (benchmarks/LOG.md, 22, 23 and 35). Whole "
-        "steps' texts, each counting fully; a step with more stands alone; null: as many as `window`, all of "
-        "whose steps' sums are then kept, in checkpoints too",
+        description="over how many of the latest texts, at most `window`, the derivative of the distance is taken: as "
+        "in `window` a step of n texts lessens what came before by n / derivative_window, and what would count less "
+        "than 1/32 is left out. One that lags behind the model overshoots, one of few texts is noisy; one in which the "
+        "last 48 count alike leaves text farther from people's (benchmarks/LOG.md, 22, 23, 35 and 38). null: as many "
+        "as `window`, of which more steps' sums are then kept, in checkpoints too",
     )
     lead: float | None = Field(
         default=0.75,

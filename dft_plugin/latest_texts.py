@@ -1,4 +1,4 @@
-"""An exact sum over the texts that came last, in whole batches."""
+"""A sum over the texts that came last, each batch's counting less than the next one's."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+LEAST = 1 / 32
+"""What would count less is left out."""
+
 
 class LatestTexts:
-    """Accumulators summed over the last batches that hold no more than `size` texts, each of them counting fully.
+    """Accumulators summed over the last batches: once a batch of n texts is past, all so far counts 1 - n / `size`.
 
-    Not a sum that forgets by degrees, as `DecayingSum` is: an age that no text has reached for k batches would be left
-    with 2^-k of an interval at risk, and the derivative of a hazard, 1 / at risk, would double with every batch.
+    As in `DecayingSum`, but cut off at `LEAST`: an age that no text had reached for k batches would be left with 2^-k
+    of an interval at risk, and the derivative of a hazard, 1 / at risk, would double with every batch.
 
     Args:
-        size: how many texts at most; a batch of more stands alone.
+        size: of a batch of as many texts, or more, nothing counts once it is past.
     """
 
     def __init__(self, size: int) -> None:
@@ -27,25 +30,27 @@ class LatestTexts:
         """Another of the same size."""
         return LatestTexts(self.size)
 
-    def joined(self, total: Tensor, count: int) -> tuple[Tensor, int]:
-        """(A,) the sum together with a batch's (A,), and of how many texts."""
-        before = self._kept(count)
-        summed = sum((past.to(total.device) for past, _ in before), start=total)
-        return summed, count + sum(texts for _, texts in before)
+    def joined(self, total: Tensor, count: int) -> tuple[Tensor, float]:
+        """(A,) the weighted sum together with a batch's (A,), and the sum of the weights."""
+        before = list(zip(self._weights(), reversed(self.batches), strict=False))[::-1]
+        summed = sum((past.to(total.device) * weight for weight, (past, _) in before), start=total)
+        return summed, count + sum(weight * texts for weight, (_, texts) in before)
 
     def add(self, total: Tensor, count: int) -> None:
         """Moves on by the sum (A,) of a batch of `count` texts."""
-        self.batches = [*self._kept(count), (total.detach(), count)]
+        self.batches.append((total.detach(), count))
+        self.batches = self.batches[len(self.batches) - len(self._weights()) :]
 
-    def _kept(self, count: int) -> list[tuple[Tensor, int]]:
-        """The batches that are still among the latest texts when `count` more have come."""
-        kept: list[tuple[Tensor, int]] = []
-        for total, texts in reversed(self.batches):
-            count += texts
-            if count > self.size:
+    def _weights(self) -> list[float]:
+        """Of the batches that still count, the latest first."""
+        weights: list[float] = []
+        weight = 1.0
+        for _, texts in reversed(self.batches):
+            weight *= 1 - texts / self.size
+            if weight < LEAST:
                 break
-            kept.insert(0, (total, texts))
-        return kept
+            weights.append(weight)
+        return weights
 
     def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
         totals = [total.cpu() for total, _ in self.batches]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -97,14 +98,14 @@ class Expected:
     past: list[tuple[Tensor, int]] = field(default_factory=list)
     """Of each acting step before, the texts' summed accumulators and how many they are."""
 
-    def latest(self, texts: int, most: int) -> tuple[Tensor, float] | None:
-        """The sum over the steps before that, with as many texts as now come, hold no more than `most`."""
-        held: list[tuple[Tensor, int]] = []
-        for total, count in self.past[::-1]:
-            if texts + sum(number for _, number in held) + count > most:
-                break
-            held.append((total, count))
-        return (sum(total for total, _ in held), sum(count for _, count in held)) if held else None
+    def latest(self, most: int) -> tuple[Tensor, float] | None:
+        """The sum over the steps before: each lessens itself and all before it, until a thirty-second is left."""
+        lessened = [max(0.0, 1 - count / most) for _, count in self.past]
+        weights = [math.prod(lessened[step:]) for step in range(len(lessened))]
+        held = [(weight, *past) for weight, past in zip(weights, self.past, strict=True) if weight >= 1 / 32]
+        if not held:
+            return None
+        return sum(weight * total for weight, total, _ in held), sum(weight * count for weight, _, count in held)
 
 
 class NaiveBeside(TrainerCallback):
@@ -134,7 +135,7 @@ class NaiveBeside(TrainerCallback):
                 floors,
                 temperature=self.callback.config.rollout.temperature,
                 gamma=expected.gamma,
-                past=expected.latest(len(texts), min(config.window, config.derivative_window or config.window)),
+                past=expected.latest(min(config.window, config.derivative_window or config.window)),
             )
             expected.gradients.append(found)
             expected.past.append((summed, len(texts)))

@@ -126,7 +126,7 @@ def test_each_unknown_key_is_compared_with_its_own_block() -> None:
         ),
         ({"weight": 0.5, "fade": 1, "lead": 3}, "weight is 0.5, and fade, lead is for weight: auto alone"),
         ({"lead": 3, "derivative_window": None}, "lead is 3, and the derivative is taken at as many texts as"),
-        ({"lead": 3, "window": 32}, "(derivative_window 48, window 32), so that none are ahead"),
+        ({"lead": 3, "window": 32}, "(derivative_window 32, window 32), so that none are ahead"),
         ({"statistics": ["novelty", "novelty"]}, "statistics lists novelty more than once"),
         ({"statistics": [{"name": "novelty", "weight": 0}]}, "statistics.0.weight: "),
         ({"statistics": [{"ngram_frequency": {"size": 2}}]}, "statistics: ngram_frequency: size: "),

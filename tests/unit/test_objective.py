@@ -122,7 +122,6 @@ def test_baseline_over_ranks() -> None:
 @pytest.mark.parametrize("latest", [None, 6, 8, 12, 100])
 def test_leave_one_out_over_ranks_and_windows(latest: int | None) -> None:
     """Loops: the latest texts but the one, and the window's with all, by the weights each window gives them."""
-    most = min(latest or 24, 24)
     texts = [accumulated(make(), sample(6, seed)) for seed in range(3)]
 
     def run(rank: int, reduce: Any) -> Means:
@@ -136,17 +135,21 @@ def test_leave_one_out_over_ranks_and_windows(latest: int | None) -> None:
     pieces = Ranks(2)(run)
     assert all(piece.texts == 6 for piece in pieces)
     everything = torch.cat(texts)
-    whole = everything[-6 * (most // 6) :]
+
+    def mean(size: int, left_out: int | None = None) -> Tensor:
+        decay = 1 - 6 / size
+        weights = torch.tensor([decay**2] * 6 + [decay] * 6 + [1.0] * 6, dtype=torch.float64)
+        weights[weights < 1 / 32] = 0
+        if left_out is not None:
+            weights[12 + left_out] = 0
+        return (weights[:, None] * everything).sum(0) / weights.sum()
+
+    size = min(latest or 24, 24)
     for text in range(6):
-        kept = [row for index, row in enumerate(whole) if index != len(whole) - 6 + text]
-        expected = torch.stack(kept).mean(0)
-        torch.testing.assert_close(torch.cat([piece.without for piece in pieces])[text], expected)
-    decay = 1 - 6 / 24
-    weights = [decay**2] * 6 + [decay] * 6 + [1.0] * 6
-    expected = (torch.tensor(weights)[:, None] * everything).sum(0) / sum(weights)
+        torch.testing.assert_close(torch.cat([piece.without for piece in pieces])[text], mean(size, text))
     for piece in pieces:
-        torch.testing.assert_close(piece.mean, expected.double(), rtol=1e-6, atol=1e-8)
-        torch.testing.assert_close(piece.latest, whole.mean(0).double(), rtol=1e-6, atol=1e-8)
+        torch.testing.assert_close(piece.mean, mean(24), rtol=1e-6, atol=1e-8)
+        torch.testing.assert_close(piece.latest, mean(size), rtol=1e-6, atol=1e-8)
 
 
 def test_a_derivative_at_the_latest_texts_turns_when_the_model_does() -> None:
@@ -211,25 +214,28 @@ def test_a_lead_is_as_it_was_set_where_no_window_grows() -> None:
         assert objective.shortening == 1
 
 
-def test_the_latest_texts_are_whole_batches_that_count_fully() -> None:
-    """By a list of texts: those of the last batches that hold no more than ten, or the batch that has come."""
+def test_the_latest_texts_count_less_the_more_came_after_them_and_then_nothing() -> None:
+    """By lists of texts and of their weights, over batches of any size, of which one leaves nothing of all before."""
     latest = LatestTexts(10)
-    batches: list[Tensor] = []
-    for number, batch in enumerate((4, 4, 3, 20, 1, 9, 2)):
-        batches.append(torch.rand(batch, 3, dtype=torch.float64))
-        kept = 1
-        while kept < len(batches) and sum(map(len, batches[-kept - 1 :])) <= 10:
-            kept += 1
-        total, count = latest.joined(batches[-1].sum(0), batch)
-        expected = torch.cat(batches[-kept:])
-        assert count == len(expected) == (4, 8, 7, 20, 1, 10, 2)[number]
-        torch.testing.assert_close(total, expected.sum(0))
-        latest.add(batches[-1].sum(0), batch)
+    texts: list[Tensor] = []
+    weights: list[float] = []
+    for batch in (4, 4, 3, 20, 1, *[5] * 8, 9, 2):
+        own = torch.rand(batch, 3, dtype=torch.float64)
+        texts, weights = [*texts, *own], [*weights, *[1.0] * batch]
+        total, count = latest.joined(own.sum(0), batch)
+        counted = [(weight, text) for weight, text in zip(weights, texts, strict=True) if weight >= 1 / 32]
+        assert count == pytest.approx(sum(weight for weight, _ in counted))
+        torch.testing.assert_close(total, sum(weight * text for weight, text in counted))
+        latest.add(own.sum(0), batch)
+        weights = [weight * max(0.0, 1 - batch / 10) for weight in weights]
+    for _ in range(20):
+        latest.add(torch.zeros(3), 5)
+    assert len(latest.batches) == 5  # no more is kept than counts
 
 
 def test_an_age_that_no_text_has_reached_for_long_has_a_bounded_derivative() -> None:
     """One of 30 words at the first step and every 40th, others of 5, 6 or cut off at 7 words: a sum that forgets by
-    degrees had 2^-39 of an interval at risk at that age, and D' there was 1e13."""
+    degrees and is not cut off had 2^-39 of an interval at risk at that age, and D' there was 1e13."""
     statistic = SentenceLength(vocabulary(), IntervalOptions(longest=32))
     objective = Objective([Matched(statistic, energy)], Accumulation([statistic], len(TOKENS)), 64,
                           derivative_window=8)  # fmt: skip
@@ -249,7 +255,7 @@ def test_an_age_that_no_text_has_reached_for_long_has_a_bounded_derivative() -> 
         derivative = objective.derivative(means.without, human, {"sentence_length": {"sentence_end": 0.1}})
         largest = max(largest, float(derivative.abs().max()))
         objective.remember(means.total, means.texts)
-    assert 0 < largest < 20
+    assert 0 < largest < 32 * 20  # 20 where every text counts fully
 
 
 @pytest.mark.parametrize("batch", [2, 16, 64])
