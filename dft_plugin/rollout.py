@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from dft_plugin.adapter_casts import without_input_casts
-from dft_plugin.language_model import base_model, deterministic
+from dft_plugin.language_model import base_model, deterministic, text_config
 from dft_plugin.sampling import Sampler
 from dft_plugin.texts import Texts, Window, stack
 
@@ -115,11 +115,33 @@ class TransformersEngine(RolloutEngine):
         # The model's own generation defaults (penalties, suppressed tokens) would change the law.
         original, base.generation_config = base.generation_config, options
         try:
-            with deterministic(model, recompute=False), without_input_casts(model), forked_rng(device, seed):
+            with (
+                deterministic(model, recompute=False),
+                without_input_casts(model),
+                without_router_logits(model),
+                forked_rng(device, seed),
+            ):
                 output = base.generate(tokens.to(device), attention_mask=mask.to(device), generation_config=options)
         finally:
             base.generation_config = original
         return [_until_end(row, end_of_text) for row in output[:, longest:].tolist()]
+
+
+@contextmanager
+def without_router_logits(model: nn.Module) -> Iterator[None]:
+    """Experts' routers keep their logits to themselves: transformers' `generate` fails on them, padded to the left.
+
+    TRL turns them on for the load-balancing loss of a mixture of experts, in which rollouts have no part.
+    """
+    config = text_config(model)
+    wanted = getattr(config, "output_router_logits", None)
+    if wanted:
+        config.output_router_logits = False
+    try:
+        yield
+    finally:
+        if wanted:
+            config.output_router_logits = wanted
 
 
 def _until_end(tokens: list[int], end_of_text: Sequence[int]) -> list[int]:

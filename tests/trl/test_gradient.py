@@ -88,6 +88,13 @@ def test_data(data: str, adapter: str) -> None:
     check("llama", adapter, data)
 
 
+@pytest.mark.parametrize("family", ["mixtral", "qwen3_moe"])
+def test_a_mixture_of_experts_beside_its_load_balancing_loss(family: str) -> None:
+    """TRL turns router logits on, in which rollouts have no part."""
+    experts = {"num_local_experts": 4} if family == "mixtral" else {"num_experts": 4, "moe_intermediate_size": 16}
+    check(family, "full", "plain", shape={"num_experts_per_tok": 2, "router_aux_loss_coef": 0.5, **experts})
+
+
 @pytest.mark.parametrize("reentrant", [False, True])
 @pytest.mark.parametrize("adapter", ["full", "lora", "dropout"])
 def test_gradient_checkpointing(adapter: str, reentrant: bool) -> None:
