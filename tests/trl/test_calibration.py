@@ -287,6 +287,9 @@ def test_a_head_that_is_not_linear_is_left_alone() -> None:
     assert prediction_temperature(config, model) == config.prediction_temperature < 1
     model.config.final_logit_softcapping = 30.0
     assert prediction_temperature(config, model) == 1
+    biased = tiny.model("llama")
+    biased.lm_head = torch.nn.Linear(32, tiny.VOCABULARY, bias=True)
+    assert prediction_temperature(config, biased) == 1
 
 
 def test_temperature_of_next_token_prediction() -> None:

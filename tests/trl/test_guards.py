@@ -178,6 +178,15 @@ def test_weight_zero_is_plain_sft_and_still_measures(adapter: str) -> None:
     assert lines[2]["dft/kl"] > 0
 
 
+def test_what_is_only_measured_is_the_divergence() -> None:
+    callback = DFTCallback(**term_options(weight=0, kl_weight=1.0))
+    beside = KLBeside(callback)
+    found = train(tiny.model("llama"), ROWS, At(0, disturb), callback, beside, max_steps=2, learning_rate=0.0)
+    measured = [line["dft/kl"] for line in found.logs if "dft/kl" in line]
+    assert measured == pytest.approx(beside.values, rel=1e-4)
+    assert min(measured) > 0.01
+
+
 # ---- resumed runs --------------------------------------------------------------------------------------
 
 STEPS, HALFWAY = 6, 3

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 from transformers import TrainerCallback
 
 from dft_plugin import DFTCallback
 from dft_plugin.automatic_weight import CROSS_ENTROPY_MEMORY
+from dft_plugin.gradients import finite
 from tests import tiny
 from tests.training import At, Stopped, combined, norm_squared, stop, term_options, train, trainer_of
 
@@ -144,8 +146,6 @@ def test_auto_without_clipping() -> None:
 
 
 def test_snapshot_is_exact_for_small_models_and_close_for_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
     from dft_plugin import gradients
 
     model = tiny.model("llama")
@@ -162,3 +162,16 @@ def test_snapshot_is_exact_for_small_models_and_close_for_large(monkeypatch: pyt
     sampled = gradients.GradientSnapshot(parameters)
     assert sampled.stride > 4
     assert sampled.norm(sampled.take()) == pytest.approx(exact, rel=0.05)
+    whole, parameters[0].grad = sampled.take(), None  # as of a parameter that no text has reached
+    kept = -(-parameters[0].numel() // sampled.stride)
+    assert torch.equal(sampled.take(), torch.cat([torch.zeros(kept), whole[kept:]]))
+
+
+@pytest.mark.parametrize("entry", [float("inf"), -float("inf"), float("nan")])
+def test_one_entry_that_is_not_finite_is_seen(entry: float) -> None:
+    parameters = [torch.nn.Parameter(torch.zeros(3)) for _ in range(3)]
+    assert finite(parameters)  # where nothing has a gradient yet
+    parameters[0].grad, parameters[2].grad = torch.ones(3), torch.ones(3)
+    assert finite(parameters)
+    parameters[2].grad[1] = entry
+    assert not finite(parameters)

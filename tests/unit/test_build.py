@@ -140,6 +140,10 @@ def test_merging_what_does_not_fit(folder: Path, tmp_path: Path) -> None:
     a, c = Reference.load(tmp_path / "a.safetensors"), Reference.load(tmp_path / "c.safetensors")
     with pytest.raises(ReferenceError, match="a and c were built differently: seed is 0 and 1"):
         merged({"a": a, "c": c})
+    for key, other in (("from_start", True), ("statistics", {**c.metadata["statistics"], "novelty": {}})):
+        changed = replace(c, metadata={**c.metadata, "seed": 0, key: other})
+        with pytest.raises(ReferenceError, match=f"built differently: {key} is"):
+            merged({"a": a, "c": changed})
     with pytest.raises(ReferenceError, match="a and b hold the same text"):
         merged({"a": a, "b": a})
     with pytest.raises(ReferenceError, match="two references or more"):

@@ -172,6 +172,8 @@ def test_a_kernel_of_positions_where_a_summary_has_none(statistic: str, kernel: 
     assert f"kernel '{kernel}' compares positions on a line" in message({"statistics": [{statistic: entry}]})
     entry = {"distance": "mmd", "distance_options": {"kernel": "delta"}}
     assert parse({"statistics": [{statistic: entry}]}).statistics[0].distance_options == {"kernel": "delta"}
+    entry = {"distance": "mmd", "distance_options": {"bandwidths": [1, 2]}}  # the kernel is delta unless one is given
+    assert "bandwidths=[1.0, 2.0] have no effect on kernel 'delta'" in message({"statistics": [{statistic: entry}]})
 
 
 def test_greedy_decoding_has_no_gradient_and_can_be_measured() -> None:

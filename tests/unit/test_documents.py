@@ -10,7 +10,7 @@ import pytest
 import torch
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from dft_plugin.document_windows import WindowSampler
+from dft_plugin.document_windows import WindowSampler, spans
 from dft_plugin.documents import (
     Document,
     counted_from_start,
@@ -143,6 +143,11 @@ def test_a_prompts_end_that_is_trained_on_is_no_text() -> None:
     assert split_row([1, 2, 3, 9], [1, 2, IGNORED, 9], None, [9]) == [Document((1, 2, 3, 9), 0, 4, False)]
 
 
+def test_an_end_that_begins_a_row_is_no_prompt() -> None:
+    """As where one token both begins and ends texts: there is none before the row's first."""
+    assert split_row([9, 1, 2], [IGNORED, 1, 2], None, [9]) == [Document((9, 1, 2), 0, 3, False)]
+
+
 def test_row_without_anything_trained_on() -> None:
     assert split_row([1, 2, 3], [IGNORED] * 3, None) == []
 
@@ -172,6 +177,16 @@ def test_left_padding_and_no_labels() -> None:
         "attention_mask": torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]]),
     }
     assert [document.tokens for document in from_batch(batch)] == [(1, 2), (3, 4, 5, 6)]
+
+
+def test_packed_rows_that_are_padded_keep_their_own_positions() -> None:
+    """Padding on either side is no text, and each row is split where its own positions begin again."""
+    batch = {
+        "input_ids": torch.tensor([[0, 1, 2, 3, 4], [5, 6, 7, 8, 0]]),
+        "attention_mask": torch.tensor([[0, 1, 1, 1, 1], [1, 1, 1, 1, 0]]),
+        "position_ids": torch.tensor([[1, 0, 1, 0, 1], [0, 1, 2, 0, 0]]),
+    }
+    assert [document.tokens for document in from_batch(batch)] == [(1, 2), (3, 4), (5, 6, 7), (8,)]
 
 
 class Loader:
@@ -217,6 +232,10 @@ def test_a_stream_is_read_no_further_than_there_is_enough() -> None:
     stream = Rows(100, anew=True)
     assert [found.tokens[0] for found in from_dataloader(Loader(stream), 9, windows=windows)] == [0, 1, 2]
     assert stream.read == 4  # and the first once more
+    assert len(from_dataloader(Loader(Rows(100, anew=True)), 8, windows=windows)) == 2  # of four windows each
+    nothing = Rows(100, anew=True)
+    assert len(from_dataloader(Loader(nothing), 9, windows=lambda documents: 0)) == 9  # a limit of rows as well
+    assert nothing.read == 10
 
 
 @pytest.mark.parametrize("anew", [True, False])
@@ -266,6 +285,31 @@ def test_a_context_is_what_stands_before_and_holds_nothing_counted() -> None:
         assert window.begin == 0
 
 
+def test_what_stands_before_a_text_is_none_of_it() -> None:
+    """The last tokens of an earlier text are context, and begin no sentence of this one."""
+    document = Document((97, 98, 99, *range(40)), 3, 43, False)
+    for window in WindowSampler([document], 6, 16).sample(60, generator()):
+        own = window.tokens[window.begin :]
+        assert own == tuple(range(own[0], own[0] + len(own)))
+        assert window.starts_at_begin == (own[0] == 0)
+
+
+@pytest.mark.parametrize("length", [2, 3, 9])
+def test_a_text_shorter_than_a_window_is_one_wherever_it_is_cut(length: int) -> None:
+    (document,) = plain(length)
+    cut = [spans(document, 6, 16, offset) for offset in range(50)]
+    assert all(len(found.first) == 1 for found in cut)
+    assert {int(found.first[0]) for found in cut} == set(range(1, length))
+    assert WindowSampler([document, *plain(33)], 6, 16).pieces() == 1 + 2
+
+
+def test_the_first_windows_are_of_documents_anywhere() -> None:
+    sampler = WindowSampler(plain(*[17] * 100), 6, 16)
+    found = [window.tokens[0] // 17 for window in sampler.sample(50, generator())]
+    assert found != sorted(found)
+    assert min(found) < 25 < 75 < max(found)
+
+
 def test_longer_documents_give_more_windows() -> None:
     documents = plain(320, 32)
     sampler = WindowSampler(documents, context_tokens=4, max_new_tokens=16)
@@ -286,6 +330,8 @@ def test_from_the_start() -> None:
 def test_prompted_documents_begin_after_the_prompt_and_keep_all_of_it() -> None:
     document = Document(tuple(range(60)), 40, 60, True)
     assert WindowSampler([document], 6, 16).sample(2, generator()) == 2 * [Window(tuple(range(56)), 40, 40, True)]
+    assert WindowSampler([document], 6, 16).one_each
+    assert not WindowSampler([document, *plain(50)], 6, 16).one_each
 
 
 def test_documents_too_short_to_continue() -> None:

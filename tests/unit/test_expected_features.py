@@ -261,6 +261,15 @@ def test_autocast_gives_wide_outputs() -> None:
     assert {output.dtype for output in outputs(law, witness=False).values()} == {torch.float32}
 
 
+def test_a_backward_pass_under_the_hosts_autocast_is_that_without() -> None:
+    given = inputs(torch.float32)
+    expected = gradients(compute(given, Sampler()), given)
+    law = compute(given, Sampler())
+    with torch.autocast("cpu", torch.bfloat16):
+        found = gradients(law, given)
+    assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
+
+
 class Largest(TorchDispatchMode):
     """Sees every tensor that any operation makes."""
 
@@ -323,11 +332,12 @@ def test_the_drawn_token_keeps_its_probability() -> None:
     assert torch.isfinite(torch.stack([gradient.sum() for gradient in gradients(law, given)])).all()
 
 
-def test_the_samplers_law_is_that_of_generate() -> None:
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_the_samplers_law_is_that_of_generate(name: str) -> None:
     """Filters agree with transformers' own list of processors, in its order."""
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
-    sampler = SAMPLERS["all"]
+    sampler = SAMPLERS[name]
     options = GenerationConfig(**sampler.generation_options())
     config = LlamaConfig(vocab_size=V, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
     model = LlamaForCausalLM(config)

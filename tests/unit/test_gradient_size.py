@@ -25,6 +25,14 @@ def test_it_is_the_gradient_of_a_linear_map() -> None:
     assert torch.allclose(found, linear.weight.grad, rtol=1e-5, atol=1e-4)
 
 
+def test_the_hosts_autocast_changes_nothing() -> None:
+    generator = torch.Generator().manual_seed(3)
+    gradient, hidden = (torch.randn(30, 300, generator=generator) for _ in range(2))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = of_linear_map(gradient, hidden)
+    assert torch.equal(found, of_linear_map(gradient, hidden))
+
+
 def test_it_adds_up_over_rows() -> None:
     torch.manual_seed(1)
     gradient, hidden = torch.randn(30, 300), torch.randn(30, 300)

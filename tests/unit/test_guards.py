@@ -200,6 +200,7 @@ FACTORS = [1.0, 1.0, 0.5, 0.25, 0.125, 0.25, 0.125, 0.25, 0.5, 1.0, 0.5]
 
 def test_the_factor_falls_above_the_bound_and_recovers_within() -> None:
     assert factors(LossBound(0.1), LOSSES) == FACTORS
+    assert factors(LossBound(0.1), [math.nan, 2.0, 2.1]) == [1.0, 1.0, 1.0]  # what is no number is not the lowest
 
 
 @pytest.mark.parametrize("at", range(1, len(LOSSES)))
@@ -218,6 +219,7 @@ def test_one_of_several_evaluation_sets_counts() -> None:
         bound.evaluated({"eval_news_loss": first}, step)
         bound.evaluated({"eval_law_loss": second}, step)
         assert bound.factor == (0.5 if step == 2 else 1.0)
+    assert bound.evaluated({"eval_law_loss": 99.0}, 6) is None  # not even where it is evaluated by itself
     assert bound.evaluated({"eval_runtime": 1.0}, 7) is None
 
 

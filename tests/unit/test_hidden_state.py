@@ -22,8 +22,10 @@ from dft_plugin.objective import Matched, Objective, surrogate
 from dft_plugin.sampling import Sampler
 from dft_plugin.statistics.critic import Critic, logistic_loss, logits
 from dft_plugin.statistics.hidden_state import (
+    COMPARED,
     HiddenState,
     HiddenStateOptions,
+    evenly_spread,
     median_distance,
     random_fourier,
 )
@@ -87,6 +89,12 @@ def test_median_distance() -> None:
     assert median_distance(torch.ones(5, 2)) == 1.0
 
 
+def test_rows_that_are_compared_are_spread_over_all() -> None:
+    found = evenly_spread(torch.arange(2000.0)[:, None])[:, 0]
+    assert (len(found), float(found[0]), float(found[-1])) == (COMPARED, 0.0, 1999.0)
+    assert set(found.diff().tolist()) == {3.0, 4.0}
+
+
 def test_the_statistic_is_mmd_of_standardised_states() -> None:
     """From accumulators of texts to the distance: as MMD^2 by all pairs, within what 8192 features leave."""
     statistic = made("random_fourier", features=8192, bandwidth=0.5)
@@ -120,6 +128,13 @@ def test_a_coordinate_that_does_not_vary_is_not_blown_up() -> None:
     human[:, 3] = 1e-9 * human[:, 3]
     statistic.begin(human)
     assert float(statistic.features(human).abs().max()) < 10
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_states_that_do_not_vary_at_all_have_finite_features(form: str) -> None:
+    statistic, human = made(form), torch.full((40, len(TOKENS)), 7.0)
+    statistic.begin(human)
+    assert bool(statistic.features(human).isfinite().all())
 
 
 # The gradient.
@@ -196,6 +211,20 @@ def test_a_law_without_hidden_states_gains_nothing() -> None:
     total, count = statistic.count(written, np.array([0, 1]), 2)
     assert total.shape == (2, 8)
     assert count.sum() == len(written.drawn)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_features_keep_their_digits_under_the_hosts_autocast(form: str) -> None:
+    statistic, texts = made(form), Chain.random(0).sample(5, torch.Generator().manual_seed(0))
+    statistic.begin(normal(100, len(TOKENS), 0))
+    hidden = normal(texts.rows, len(TOKENS), 1).bfloat16()
+    accumulation = Accumulation([statistic], len(TOKENS))
+    plan = accumulation.plan(texts)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = accumulation.accumulate(plan, observed_law(texts, plan.request, hidden=hidden))
+    features = statistic.features(hidden.float())
+    expected = torch.zeros(len(texts), statistic.size).index_add(0, texts.text, features)
+    torch.testing.assert_close(found[:, :-1].float(), expected)
 
 
 # The critic.

@@ -21,7 +21,7 @@ from dft_plugin.human_windows import cut_windows
 from dft_plugin.law import observed_law
 from dft_plugin.objective import Matched
 from dft_plugin.reference import ReferenceError
-from dft_plugin.reference.human_floor import Curves, FloorCurve
+from dft_plugin.reference.human_floor import Curves, FloorCurve, Point, curves
 from dft_plugin.reference.human_side import LEAST_WINDOWS, of_rows, of_windows
 from dft_plugin.reference.window_sample import SAMPLE
 from dft_plugin.statistics.base import Statistic
@@ -114,6 +114,38 @@ def test_floor_curve() -> None:
     curve = FloorCurve(log_scale=0.0, exponent=1.0, reference=1000.0)
     assert curve.at(10) == pytest.approx(0.1 + 0.001)
     assert curve.at(1000) == pytest.approx(0.002)
+
+
+def test_a_curve_is_the_line_through_the_points_by_their_groups() -> None:
+    """In log-log, by numpy's weighted least squares; its slope is held within 0 and 1."""
+    sizes = [(16, 240.0, 16), (32, 224.0, 8), (64, 192.0, 4)]
+    at = np.log([1 / size + 1 / others for size, others, _ in sizes])
+    groups = np.array([float(count) for _, _, count in sizes])
+    for distances, bounded in ((0.3, 0.2, 0.12), None), ((0.3, 0.1, 0.02), 1.0), ((0.1, 0.2, 0.3), 0.0):
+        points = [Point(size, others, d, count) for (size, others, count), d in zip(sizes, distances, strict=True)]
+        curve = curves({"a": {"b": points}}, 256.0)["a"]["b"]
+        slope, start = np.polyfit(at, np.log(distances), 1, w=np.sqrt(groups))
+        if bounded is not None:
+            assert not 0 <= slope <= 1
+            slope, start = bounded, np.average(np.log(distances) - bounded * at, weights=groups)
+        assert (curve.exponent, curve.log_scale) == pytest.approx((slope, start))
+        assert curve.reference == 256
+        for unknown in (0.0, np.inf):  # at one size: there is no such line
+            found = curves({"a": {"b": points, "c": [*points[1:], replace(points[0], distance=unknown)]}}, 256.0)
+            assert list(found["a"]) == ["b"]
+
+
+def test_points_are_of_samples_that_share_no_window_with_the_rest() -> None:
+    """The first by hand: 64 samples of 16 windows in their order, each beside the other 1008."""
+    accumulation = Accumulation(statistics(["token_frequency"]), len(TOKENS))
+    own = accumulated(accumulation, human(1024))
+    found = of_rows(own).measured(accumulation, match(accumulation.statistics, "l2"))["token_frequency"]["token"]
+    assert [(each.size, each.others, each.groups) for each in found] == [
+        (size, 1024 - size, 1024 // size) for size in (16, 32, 64, 128, 256, 512)
+    ]
+    samples = own.view(64, 16, -1).sum(1)
+    laws = [each / each.sum(1, keepdim=True) for each in (samples, own.sum(0) - samples)]
+    assert found[0].distance == pytest.approx(float((laws[0] - laws[1]).square().sum(1).mean()))
 
 
 # A sample's distance from another falls as 1/n where it is a square, as its root where it is a difference.

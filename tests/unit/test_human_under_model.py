@@ -18,7 +18,7 @@ from dft_plugin.reference.human_side import of_rows
 from dft_plugin.rollout import continued
 from dft_plugin.sharing import Processes
 from dft_plugin.term import DistributionTerm
-from dft_plugin.texts import Window
+from dft_plugin.texts import Texts, Window
 from tests import tiny
 from tests.training import term_options
 
@@ -34,11 +34,11 @@ def pieces() -> list[tuple[int, ...]]:
     return [found[index] for index in order]
 
 
-def made(windows: int, **options: Any) -> DistributionTerm:
+def made(windows: int, statistics: list[Any] = UNDER_MODEL, **options: Any) -> DistributionTerm:
     """A term whose human windows are answers of one length to prompts of one token."""
     documents = [Document((9, *piece), 1, 1 + LENGTH, True) for piece in pieces()[:windows]]
     config = parse(
-        {**term_options(**options), "statistics": UNDER_MODEL, "weight": 0, "reference_windows": windows},
+        {**term_options(**options), "statistics": statistics, "weight": 0, "reference_windows": windows},
     )
     return assemble(config, Setting(tiny.model("llama"), tiny.tokenizer(), None, Processes(), documents=documents))
 
@@ -91,6 +91,24 @@ def test_windows_are_read_again_in_turn() -> None:
         moved = CARRIED_OVER * (rows[turn] - before[turn]).mean(0)
         torch.testing.assert_close(rows[rest], before[rest] + moved)
         torch.testing.assert_close(part(term, term.human), rows.mean(0))
+
+
+def test_what_learns_reads_windows_that_are_never_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And others at each step."""
+    text = made(64, [{"hidden_state": {"form": "critic"}}]).human_text
+    original, read = text.hidden_of, []
+
+    def hidden_of(texts: Texts) -> Tensor:
+        read.extend(map(tuple, texts.tokens.tolist()))
+        return original(texts)
+
+    monkeypatch.setattr(text, "hidden_of", hidden_of)
+    for step in range(4):
+        text.learn(step, [torch.zeros(4, tiny.model("llama").config.hidden_size)])
+    assert len(read) == 4 * text.each
+    assert len(set(read)) > text.each
+    assert set(read) <= {window.tokens for window in text.studied}
+    assert not set(read) & {window.tokens for window in text.scored}
 
 
 def test_the_human_side_follows_a_model_that_learns() -> None:

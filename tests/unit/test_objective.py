@@ -70,7 +70,7 @@ def test_reward_to_go_of_nothing(steps: int) -> None:
 def test_baseline_is_the_mean_of_the_other_texts_that_get_there() -> None:
     generator = torch.Generator().manual_seed(0)
     future = torch.randn(5, 6, dtype=torch.float64, generator=generator)
-    lengths = [6, 2, 4, 4, 1]
+    lengths = [6, 2, 4, 5, 1]  # at the fifth step one other text is left, at the sixth none
     alive = torch.arange(6) < torch.tensor(lengths)[:, None]
     baseline = leave_one_out_baseline(future, alive, identity)
     for text, length in enumerate(lengths):
@@ -300,6 +300,9 @@ def test_loss_is_the_weighted_mean_of_logarithms() -> None:
     assert mean_distance(found.raw["punctuation_rhythm"]) == pytest.approx(comma)
     ratio = mean_floor_ratio(found.raw["punctuation_rhythm"], floors["punctuation_rhythm"])
     assert ratio == pytest.approx(comma / 0.03)
+    two = {"comma": torch.tensor(1.0), "dash": torch.tensor(4.0)}
+    assert mean_distance(two) == pytest.approx(2.5)
+    assert mean_floor_ratio(two, {"comma": 2.0, "dash": 1.0}) == pytest.approx((0.5 + 4.0) / 2)
     # All of the statistics' weights enter relative to each other only.
     doubled = Objective([Matched(e.statistic, e.distance, 2 * e.weight) for e in matched], objective.accumulation, 1)
     torch.testing.assert_close(doubled.distances(own.mean(0), human, floors).loss, found.loss)

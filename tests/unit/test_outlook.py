@@ -53,6 +53,8 @@ def test_rho_is_a_quotient_of_directional_derivatives(name: str) -> None:
 
 def test_at_the_human_law_nothing_can_be_told() -> None:
     assert float(remaining(half_square, vector(1, 1), vector(4, 2), vector(1, 1))) == 1
+    # Nor of a distance that does not grow away from it.
+    assert float(remaining(lambda p, q: -half_square(p, q), vector(3, 1), vector(2, 1), vector(1, 1))) == 1
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -57,6 +58,24 @@ def made_reference(names: Sequence[str] = NAMES, documents: int = 40) -> Referen
     record = {"tokenizer_name": "tiny", "sampling": SAMPLING, "from_start": False, "seed": 0}
     record |= {"corpus": ["text.jsonl"], "letters": {"Latin": 10}}
     return finished(count, vocabulary(), entries(names), record)
+
+
+def test_where_documents_are_cut_is_chosen_by_the_seed_and_by_what_they_say() -> None:
+    own = Accumulation(statistics(["token_frequency"]), vocabulary().size)
+    texts = tokenize([Row(number, text) for number, text in enumerate(tiny.paragraphs()[:40])], tiny.tokenizer())
+    later = [replace(text, document=replace(text.document, start=5)) for text in texts]
+    given = ((texts, 0), (texts, 0), (texts, 1), (later, 0))
+    found, same, seeded, begun = (Counter(own, Cutting(4, 24, False, seed)).count(each) for each, seed in given)
+    assert found.content == same.content
+    assert np.array_equal(found.tokens, same.tokens)
+    assert not np.array_equal(found.tokens, seeded.tokens)
+    assert len({found.content, seeded.content, begun.content}) == 3
+
+
+def test_long_laws_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dft_plugin.reference.finish.LONGEST_LAW", 100)
+    laws = made_reference(["token_frequency", "sentence_length"]).laws
+    assert [list(laws[name]) for name in ("token_frequency", "sentence_length")] == [[], ["sentence_end"]]
 
 
 # Files.

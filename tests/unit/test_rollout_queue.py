@@ -18,8 +18,9 @@ BATCH, STEPS, LONGEST = 2, 3, 9
 
 
 def texts(first: int, count: int) -> Texts:
-    """Texts of different lengths, told apart by their first token."""
-    return stack([Window((first + row, *range(2 + row % 4)), 0, 1 + row % 2, row % 3 == 0) for row in range(count)])
+    """Texts of different lengths, one process's longer than another's, told apart by their first token."""
+    least = 2 + first // 100
+    return stack([Window((first + row, *range(least + row % 4)), 0, 1 + row % 2, row % 3 == 0) for row in range(count)])
 
 
 def as_lists(found: Texts) -> list[list[object]]:

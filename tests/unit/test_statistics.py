@@ -11,6 +11,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -458,6 +459,14 @@ def test_sketches_estimate_the_l2_of_ngram_laws(weighting: str) -> None:
         assert float(l2(found[0][f"{n}-gram"], found[1][f"{n}-gram"])) == pytest.approx(exact, rel=0.12)
 
 
+def test_sketches_tell_the_order_of_tokens() -> None:
+    """The signs of a token differ from place to place: a text and the same one backwards share no n-gram."""
+    made = NgramFrequency(chain_vocabulary(), NgramOptions(size=4096))
+    one, other = (summary(made, [Window(tokens, 0, 1, True)]) for tokens in ((2, 3, 4, 5), (5, 4, 3, 2)))
+    for n, exact in ((2, 6 / 9), (3, 4 / 4), (4, 2.0)):
+        assert float(l2(one[f"{n}-gram"], other[f"{n}-gram"])) == pytest.approx(exact, rel=0.1)
+
+
 def test_sketches_leave_the_prompt_out() -> None:
     corpus = Corpus("bytes", longest=20)
     tables = corpus.vocabulary
@@ -588,6 +597,7 @@ def test_hand_counted_intervals() -> None:
     assert counts(1, 3, 3, 4, 1, first=3, known=False) == ([0, 1, 0, 0], [0, 1, 0, 0])  # joins when it enters age 2
     assert counts(1, 3, 3, 4, 1, first=4, known=False) == ([0, 0, 0, 0], [0, 0, 0, 0])  # was at age 2 before
     assert counts(3, 3, 3, 1, begin=2, first=2) == ([1, 0, 0, 0], [1, 0, 0, 0])  # the prompt's words are not its own
+    assert counts(3, 1, 3, 1, begin=2, first=2, known=False) == ([0, 0, 0, 0], [0, 0, 0, 0])  # nor are its marks
     assert counts(3, 5, 3, 4, 1) == ([0, 1, 0, 0], [1, 1, 0, 0])  # a comma ends no sentence
     assert counts(3, 1, 1, 3, 1, begin=2, first=2) == ([1, 0, 0, 0], [1, 0, 0, 0])
 
@@ -609,6 +619,16 @@ def test_a_mark_and_a_word_in_one_token() -> None:
     assert counts(3, 1, 3, 4) == [2, 0, 0, 0, 2, 0, 0, 0]
     # In the context: the interval that the mark begins is known.
     assert counts(4, 3, 4) == [1, 0, 0, 0, 1, 0, 0, 0]
+
+
+def test_a_word_that_ends_a_sentence_opens_none() -> None:
+    """As "etc." in one token, 1 here, beside words (2, 3) and a full stop (4): what comes after it opens the next."""
+    made = statistic("sentence_opening", chain_vocabulary((None, b" etc.", b" a", b" b", b".", b"c")))
+    windows = [Window((3, 4, 2, 1, 3, 2, 4, 1, 3), 0, 1, True)]
+    counted = made.count(Written.of(windows), np.zeros(1, dtype=np.int64), 1)
+    for found in (summary(made, windows), made.summarize([torch.from_numpy(part[0]) for part in counted])):
+        # Sentences: 3 4 (its first token is a context), 2 1, 3 2 4, 1 alone, and 3.
+        same(found["opening"], [0, 0.25, 0.25, 0.5, 0, 0])
 
 
 # ---- rarity -------------------------------------------------------------------------------------------------

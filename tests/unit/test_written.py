@@ -16,6 +16,7 @@ from dft_plugin.document_windows import WindowSampler
 from dft_plugin.documents import Document
 from dft_plugin.statistic_config import DEFAULT_STATISTICS
 from dft_plugin.statistics.base import Statistic
+from dft_plugin.statistics.sign_counts import pack_signs, sum_signs
 from dft_plugin.texts import Window
 from dft_plugin.vocabulary import Vocabulary
 from dft_plugin.written import Written
@@ -91,6 +92,28 @@ def test_counts_equal_terms_on_prose(name: str) -> None:
     documents = [Document(tuple(ids), 0, len(ids), False) for ids in known(list(paragraphs()[:20]))["input_ids"]]
     cut = WindowSampler(documents, 7, 24).sample(60, torch.Generator().manual_seed(1))
     assert_equal(name, Written.of(cut), np.zeros(60, dtype=np.int64), 1)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_signs_are_summed_over_more_rows_than_a_byte_counts(groups: int) -> None:
+    """As in a window of 300 tokens that are nearly all alike."""
+    generator = torch.Generator().manual_seed(0)
+    signs = 1 - 2 * (torch.rand(300 * groups, 70, generator=generator) < 0.9).double()
+    group = np.arange(len(signs)) % groups
+    expected = torch.zeros(groups, 70, dtype=torch.float64).index_add(0, torch.from_numpy(group), signs)
+    np.testing.assert_array_equal(sum_signs(pack_signs(signs), 70, group, groups), expected.numpy())
+
+
+def test_weighted_ngrams_are_counted_with_their_weights() -> None:
+    """Which whole-number signs, as those without weights are, do not hold."""
+    frequency = torch.rand(vocabulary().size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    kind = plugins.statistic("ngram_frequency")
+    options = kind.Options.model_validate({"size": 16, "weighting": "inverse_root_frequency"})
+    made = kind(replace(vocabulary(), human_frequency=frequency / frequency.sum()), options)
+    ids = tuple(tokenizer()(paragraphs()[0])["input_ids"])
+    written, zero = Written.of([Window(ids, 0, 1, True)]), np.zeros(1, dtype=np.int64)
+    for found, expected in zip(made.count(written, zero, 1), Statistic.count(made, written, zero, 1), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_windows_of_one_document() -> None:
