@@ -132,7 +132,7 @@ class Statistic(Generic[OptionsType]):
         """
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        """What `begin` and `learn` have found, for a checkpoint."""
+        """What `begin` and `learn` have found, for a checkpoint: of the same names and shapes from `begin` on."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
