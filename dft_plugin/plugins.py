@@ -90,6 +90,7 @@ def _collect(kind: str, hook: str) -> dict[str, Any]:
 
 def _named(package: str, hook: str, function: Callable[[], Any]) -> list[tuple[str, Any]]:
     """What a package adds, by name."""
+    named: list[tuple[Any, Any]]
     try:
         listed = function()
         if hook == "dft_references":

@@ -71,7 +71,7 @@ class RolloutEngine:
             seed: the same seed gives the same texts.
 
         Returns:
-            The new tokens of each context.
+            The new tokens of each context, one at least.
         """
         raise NotImplementedError
 

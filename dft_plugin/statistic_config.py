@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from dft_plugin.block import Block
 from dft_plugin.explained import explain
@@ -87,7 +87,8 @@ def read_options(entry: DFTStatisticConfig, statistic: type[Statistic]) -> BaseM
         )
     try:
         if options.model_config.get("extra", "ignore") == "ignore":
-            type("Strict", (options,), {"model_config": ConfigDict(extra="forbid")}).model_validate(entry.own_options)
+            strict = create_model("Strict", __base__=options, __cls_kwargs__={"extra": "forbid"})
+            strict.model_validate(entry.own_options)
         return options.model_validate(entry.own_options)
     except ValidationError as error:
         raise ValueError(f"statistics: {entry.name}: {explain(error, [*keys, *shared[1:]])}") from error

@@ -248,9 +248,9 @@ class DistributionTerm:
         count = sum(len(curves) for curves in self.curves.values())
         own = {name: tensor.shape for name, tensor in self._found().items()}
         given = {name: tensor.shape for name, tensor in state.items() if "/" in name}
-        differing = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
-        if state["human"].shape != self.human.shape or len(state["curves"]) != count or differing:
-            found = f", and statistics have found out other things ({', '.join(differing)})" if differing else ""
+        others = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
+        if state["human"].shape != self.human.shape or len(state["curves"]) != count or others:
+            found = f", and statistics have found out other things ({', '.join(others)})" if others else ""
             raise ValueError(
                 f"the checkpoint's distribution term has {len(state['human'])} accumulators and "
                 f"{len(state['curves'])} components, this run's has {len(self.human)} and {count}{found}: resume with "
