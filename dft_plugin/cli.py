@@ -32,6 +32,7 @@ def commands() -> None:
     show_default=True,
     help="A commented block with every default, a JSON schema for editors, or tables.",
 )
+@user_errors
 def schema(form: str) -> None:
     """Print every option of the dft: block."""
     import json
@@ -45,6 +46,7 @@ def schema(form: str) -> None:
 
 
 @commands.command()
+@user_errors
 def statistics() -> None:
     """List the statistics and distances, one line each."""
     from dft_plugin import schema as schemas

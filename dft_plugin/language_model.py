@@ -115,7 +115,8 @@ def head_of(model: nn.Module) -> Head:
     scale = float(getattr(config, "logit_scale", None) or 1.0)
     scale /= float(getattr(config, "logits_scaling", None) or 1.0)
     scale *= float(getattr(config, "lm_head_multiplier", None) or 1.0)
-    return Head(weight, bias, scale, getattr(config, "final_logit_softcapping", None))
+    caps = (getattr(config, name, None) for name in ("final_logit_softcapping", "logits_soft_cap"))  # RecurrentGemma's
+    return Head(weight, bias, scale, next(filter(None, caps), None))
 
 
 def _effective_linear(layer: Any) -> tuple[Tensor, Tensor | None]:

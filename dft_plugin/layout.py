@@ -30,20 +30,24 @@ class Layout:
 
 
 class TableCache:
-    """Concatenates the terms' tables into (V, K) once, not at every step; tables keep their identity."""
+    """Concatenates the terms' tables into (V, K) once, not at every step; tables keep their identity.
+
+    One that is changed in place is read again, as one that is replaced.
+    """
 
     def __init__(self) -> None:
         self._tables: tuple[Tensor, ...] = ()
+        self._versions: tuple[int, ...] = ()
         self._joined: Tensor | None = None
 
     def joined(self, tables: Sequence[Tensor], vocabulary_size: int, device: torch.device) -> Tensor:
-        same = len(tables) == len(self._tables) and all(
-            new is old for new, old in zip(tables, self._tables, strict=True)
-        )
+        versions = tuple(table._version for table in tables)
+        same = versions == self._versions and all(new is old for new, old in zip(tables, self._tables, strict=True))
         if self._joined is None or not same or self._joined.device != device:
             columns = [table.reshape(vocabulary_size, -1).float() for table in tables]
             empty = torch.zeros(vocabulary_size, 0, device=device)
-            self._tables, self._joined = tuple(tables), torch.cat([empty, *columns], dim=1)
+            self._tables, self._versions = tuple(tables), versions
+            self._joined = torch.cat([empty, *columns], dim=1)
         return self._joined
 
 

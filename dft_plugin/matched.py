@@ -8,7 +8,7 @@ from functools import partial
 from dft_plugin import plugins
 from dft_plugin.distances import default_options
 from dft_plugin.objective import Matched
-from dft_plugin.statistic_config import DFTStatisticConfig
+from dft_plugin.statistic_config import DFTStatisticConfig, read_options
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.vocabulary import Vocabulary
 
@@ -17,10 +17,17 @@ def make_statistic(entry: DFTStatisticConfig, vocabulary: Vocabulary) -> Statist
     """A configured statistic on a vocabulary.
 
     Raises:
-        ValueError: when the tokenizer lacks what the statistic needs, naming both.
+        ValueError: when the tokenizer lacks what the statistic needs, naming both; when it learns, and the human side
+            would not be counted again.
     """
     statistic = plugins.statistic(entry.name)
-    return statistic(vocabulary, statistic.Options.model_validate(entry.own_options))
+    made = statistic(vocabulary, read_options(entry, statistic))
+    if made.learns and not made.needs_model:
+        raise ValueError(
+            f"statistic {entry.name} has `learns` without `needs_model`: the human side would stay as it was counted "
+            "before anything was learned; set needs_model = True"
+        )
+    return made
 
 
 def make_statistics(entries: Sequence[DFTStatisticConfig], vocabulary: Vocabulary) -> list[Statistic]:

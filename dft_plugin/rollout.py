@@ -71,7 +71,7 @@ class RolloutEngine:
             seed: the same seed gives the same texts.
 
         Returns:
-            The new tokens of each context.
+            The new tokens of each context, one at least.
         """
         raise NotImplementedError
 
@@ -124,7 +124,7 @@ class TransformersEngine(RolloutEngine):
                 output = base.generate(tokens.to(device), attention_mask=mask.to(device), generation_config=options)
         finally:
             base.generation_config = original
-        return [_until_end(row, end_of_text) for row in output[:, longest:].tolist()]
+        return [until_end(row, end_of_text) for row in output[:, longest:].tolist()]
 
 
 @contextmanager
@@ -144,7 +144,8 @@ def without_router_logits(model: nn.Module) -> Iterator[None]:
             config.output_router_logits = wanted
 
 
-def _until_end(tokens: list[int], end_of_text: Sequence[int]) -> list[int]:
+def until_end(tokens: list[int], end_of_text: Sequence[int]) -> list[int]:
+    """Tokens up to the first that ends a text, which is one of them."""
     for index, token in enumerate(tokens):
         if token in end_of_text:
             return tokens[: index + 1]

@@ -18,6 +18,7 @@ from dft_plugin.assembly import Setting
 from dft_plugin.config import DFTConfig
 from dft_plugin.contexts import check_room
 from dft_plugin.documents import cut_at_ends
+from dft_plugin.generated import generated_texts
 from dft_plugin.human_reference import counted_here
 from dft_plugin.human_windows import pieces, window_sampler
 from dft_plugin.rollout import forked_rng, seed_of
@@ -223,7 +224,9 @@ class RunReport:
                     term.live.module, prompts, term.live.sampler, term.sampling.max_new_tokens, term.end_of_text,
                     seed_of(self.config.seed, SEED, start),
                 )  # fmt: skip
-            rows += [self._row(prompt, tokens) for prompt, tokens in zip(prompts, generated, strict=True)]
+            limits = term.sampling.max_new_tokens, term.end_of_text
+            texts = generated_texts(term.sampling.engine, generated, len(prompts), *limits)
+            rows += [self._row(prompt, tokens) for prompt, tokens in zip(prompts, texts, strict=True)]
         return rows
 
     def _human(self) -> list[dict[str, str]]:

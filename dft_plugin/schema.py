@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from dft_plugin import plugins
-from dft_plugin.config import DFTConfig
+from dft_plugin.config import DFTConfig, parse
 from dft_plugin.rollout_config import DFTRolloutConfig
 from dft_plugin.statistic_config import DFTStatisticConfig
 
@@ -128,7 +128,7 @@ def option_table() -> str:
 
 def listing() -> str:
     """The statistics and the distances, one line each."""
-    on = {entry.name for entry in DFTConfig().statistics}
+    on = {entry.name for entry in parse({}).statistics}
     statistics = [
         (name, f"{first_line(statistic)} [{statistic.distance}{', on by default' if name in on else ''}]")
         for name, statistic in plugins.statistics().items()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from dft_plugin.block import Block
 from dft_plugin.explained import explain
+
+if TYPE_CHECKING:
+    from dft_plugin.statistics.base import Statistic
 
 DEFAULT_STATISTICS = {
     "token_frequency": 1.0,
@@ -68,17 +71,36 @@ def with_name(entry: Any) -> Any:
     return entry
 
 
+def read_options(entry: DFTStatisticConfig, statistic: type[Statistic]) -> BaseModel:
+    """The statistic's own options; no model of a third party's lets an unknown key pass.
+
+    Raises:
+        ValueError: for a key or value that the statistic does not take, or an option that no entry can reach.
+    """
+    options = statistic.Options
+    keys = [field.alias or name for name, field in options.model_fields.items()]
+    shared = list(DFTStatisticConfig.model_fields)
+    if hidden := [key for key in keys if key in shared]:
+        raise ValueError(
+            f"statistics: {entry.name}: its Options have {', '.join(hidden)}, which every entry has for itself (as "
+            f"{', '.join(shared)}): the package that brings {entry.name} has to rename it"
+        )
+    try:
+        if options.model_config.get("extra", "ignore") == "ignore":
+            strict = create_model("Strict", __base__=options, __cls_kwargs__={"extra": "forbid"})
+            strict.model_validate(entry.own_options)
+        return options.model_validate(entry.own_options)
+    except ValidationError as error:
+        raise ValueError(f"statistics: {entry.name}: {explain(error, [*keys, *shared[1:]])}") from error
+
+
 def check(entry: DFTStatisticConfig) -> None:
     """Raises ValueError where the statistic, its distance or their options do not exist or do not fit each other."""
     from dft_plugin import plugins
     from dft_plugin.distance_options import checked_options
 
     statistic = plugins.statistic(entry.name)
-    try:
-        statistic.Options.model_validate(entry.own_options)
-    except ValidationError as error:
-        fields = [*statistic.Options.model_fields, "distance", "distance_options", "weight", "derivative_clip"]
-        raise ValueError(f"statistics: {entry.name}: {explain(error, fields)}") from error
+    read_options(entry, statistic)
     distance = plugins.distance(entry.distance or statistic.distance)
     if statistic.support not in distance.supports:
         usable = [name for name, other in plugins.distances().items() if statistic.support in other.supports]

@@ -13,6 +13,7 @@ from torch import Tensor
 from dft_plugin.accumulation import Plan
 from dft_plugin.balance import BALANCES, Ratios, factors, mean_strength, ratios_of, shares
 from dft_plugin.config import DFTConfig
+from dft_plugin.generated import generated_texts
 from dft_plugin.human_under_model import HumanUnderModel
 from dft_plugin.language_model import deterministic
 from dft_plugin.live_model import LiveModel
@@ -131,11 +132,8 @@ class DistributionTerm:
                 self.end_of_text,
                 seed_of(self.seed, step, 1 + processes.rank),
             )
-        if (longest := max(map(len, generated))) > sampling.max_new_tokens:
-            raise ValueError(
-                f"rollout engine {sampling.engine} returned {longest} new tokens, and rollout.max_new_tokens is "
-                f"{sampling.max_new_tokens}: an engine stops there (RolloutEngine.generate)"
-            )
+        limits = sampling.max_new_tokens, self.end_of_text
+        generated = generated_texts(sampling.engine, generated, len(windows), *limits)
         return continued(windows, generated)
 
     def evaluate(self, texts: Texts, step: int) -> Evaluation:
@@ -250,11 +248,13 @@ class DistributionTerm:
         count = sum(len(curves) for curves in self.curves.values())
         own = {name: tensor.shape for name, tensor in self._found().items()}
         given = {name: tensor.shape for name, tensor in state.items() if "/" in name}
-        if state["human"].shape != self.human.shape or len(state["curves"]) != count or own != given:
+        others = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
+        if state["human"].shape != self.human.shape or len(state["curves"]) != count or others:
+            found = f", and statistics have found out other things ({', '.join(others)})" if others else ""
             raise ValueError(
                 f"the checkpoint's distribution term has {len(state['human'])} accumulators and "
-                f"{len(state['curves'])} components, this run's has {len(self.human)} and {count}: resume with the "
-                "`statistics` (and their options) and the reference that it was written with"
+                f"{len(state['curves'])} components, this run's has {len(self.human)} and {count}{found}: resume with "
+                "the `statistics` (and their options) and the reference that it was written with"
             )
         for kind, objective in enumerate(self.objectives):
             objective.load_state_dict(under(f"contexts.{kind}.", state))

@@ -14,6 +14,7 @@ from dft_plugin.objective import Matched
 from dft_plugin.reference.errors import ReferenceError
 from dft_plugin.reference.human_floor import Curves, Grouped, Point, curves, grouped_rows, measured
 from dft_plugin.reference.window_sample import SAMPLE, Rows
+from dft_plugin.statistic_check import check_statistics
 from dft_plugin.texts import Window
 from dft_plugin.written import Written
 
@@ -44,7 +45,13 @@ class HumanSide:
         return self.total / self.windows
 
     def floors(self, accumulation: Accumulation, matched: Sequence[Matched]) -> Curves:
-        """Human-versus-human floors of each component by sample size."""
+        """Human-versus-human floors of each component by sample size.
+
+        Raises:
+            ValueError: where a summary or distance is none that floors and gradients can be taken of.
+        """
+        halves = self.grouped(np.arange(self.sampled) % 2, 2)
+        check_statistics(accumulation, matched, halves, self.sampled / 2)
         return curves(self.measured(accumulation, matched), float(self.sampled) if self.apart else self.windows)
 
     def measured(

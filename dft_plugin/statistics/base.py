@@ -50,7 +50,8 @@ class Statistic(Generic[OptionsType]):
         needs_model: whether the human side is measured under the model as well (entropy).
         needs_hidden: whether it reads hidden states, and `begin` is to be called; implies `needs_model`.
         needs_credit: whether it has a gradient through reward-to-go alone, and so none without `credit`.
-        learns: whether its features are learned while the model trains (see `learn`).
+        learns: whether its features are learned while the model trains (see `learn`); takes `needs_model`, or the human
+            side would be counted once, with the features of before.
     """
 
     name: ClassVar[str]
@@ -63,6 +64,10 @@ class Statistic(Generic[OptionsType]):
     needs_credit: ClassVar[bool] = False
     learns: bool = False
     Options: ClassVar[type[BaseModel]] = NoOptions
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.needs_model = cls.needs_model or cls.needs_hidden
 
     def __init__(self, vocabulary: Vocabulary, options: OptionsType) -> None:
         self.vocabulary = vocabulary
@@ -82,7 +87,8 @@ class Statistic(Generic[OptionsType]):
             accumulators: one per term, (..., size of the term), per text or summed over any texts.
 
         Returns:
-            Named components, each (..., S): laws that sum to 1, or vectors.
+            Named components, each (..., S): laws that sum to 1, or vectors. Each row by itself, and the same for a sum
+            of texts as for their mean: divided by a count among the accumulators (`ratio`), with no constant added.
         """
         raise NotImplementedError
 
@@ -126,7 +132,7 @@ class Statistic(Generic[OptionsType]):
         """
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        """What `begin` and `learn` have found, for a checkpoint."""
+        """What `begin` and `learn` have found, for a checkpoint: of the same names and shapes from `begin` on."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:

@@ -172,3 +172,10 @@ def test_another_number_of_windows_than_the_checkpoints() -> None:
         ValueError, match=r"read 64 human windows, this run has 48: resume with the `reference_windows`"
     ):
         made(48).load_state_dict(term.state_dict())
+
+
+def test_other_findings_than_the_checkpoints() -> None:
+    term = made(64)
+    late = {**term.state_dict(), "entropy/late": torch.zeros(1)}
+    with pytest.raises(ValueError, match=r"other things \(entropy/late\): resume with the `statistics`"):
+        term.load_state_dict(late)

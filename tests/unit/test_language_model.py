@@ -30,6 +30,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "qwen2": {},
     "qwen3": {},
     "gemma2": {"final_logit_softcapping": 1.5, "attention": "eager"},
+    "recurrent_gemma": {"logits_soft_cap": 0.5, "num_hidden_layers": 3},
     "cohere": {"logit_scale": 0.3},
     "granite": {"logits_scaling": 4.0},
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64},
@@ -60,10 +61,13 @@ def test_families(family: str, tied: bool) -> None:
     torch.testing.assert_close(by_head(model), own_logits(model), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("family", "attribute"), [("gemma2", "soft_cap"), ("cohere", "scale"), ("granite", "scale")])
+@pytest.mark.parametrize(
+    ("family", "attribute"),
+    [("gemma2", "soft_cap"), ("recurrent_gemma", "soft_cap"), ("cohere", "scale"), ("granite", "scale")],
+)
 def test_scales_and_caps_are_at_work(family: str, attribute: str) -> None:
     head = head_of(tiny.model(family, **FAMILIES[family]))
-    assert getattr(head, attribute) == {"gemma2": 1.5, "cohere": 0.3, "granite": 0.25}[family]
+    assert getattr(head, attribute) == {"gemma2": 1.5, "recurrent_gemma": 0.5, "cohere": 0.3, "granite": 0.25}[family]
 
 
 @pytest.mark.parametrize(
