@@ -147,7 +147,7 @@ class DFTConfig(Block):
         description="over how many of the latest texts, at most `window`, the derivative of the distance is taken: as "
         "in `window` a step of n texts lessens what came before by n / derivative_window, and what would count less "
         "than 1/32 is left out. One that lags behind the model overshoots, one of few texts is noisy; one in which the "
-        "last 48 count alike leaves text farther from people's (benchmarks/LOG.md, 22, 23, 35 and 38). null: as many "
+        "last 48 count alike leaves text farther from people's (benchmarks/LOG.md, 22, 23, 35 and 39). null: as many "
         "as `window`, of which more steps' sums are then kept, in checkpoints too",
     )
     lead: float | None = Field(
