@@ -244,6 +244,18 @@ def test_rows_that_reading_takes_away_from_training_are_told(anew: bool, caplog:
     assert ("training misses the 5 rows read" in caplog.text) != anew
 
 
+def test_the_same_texts_in_another_order_are_no_loss(caplog: pytest.LogCaptureFixture) -> None:
+    """As Axolotl packs a stream: rows, and texts in rows, come in another order each time."""
+
+    class Reordered(Rows):
+        def __iter__(self) -> Iterator[dict[str, list[int]]]:
+            self.rows = self.rows[1:] + self.rows[:1]
+            return iter(self.rows)
+
+    from_dataloader(Loader(Reordered(100, anew=True)), 5)
+    assert caplog.text == ""
+
+
 def test_a_stream_of_which_nothing_is_left() -> None:
     with pytest.raises(UsedUpError, match="no row left after its 5 were read"):
         from_dataloader(Loader(Rows(5, anew=False)), 5)
