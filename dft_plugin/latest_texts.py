@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import accumulate
+from operator import mul
 
 import torch
 from torch import Tensor
@@ -32,25 +34,20 @@ class LatestTexts:
 
     def joined(self, total: Tensor, count: int) -> tuple[Tensor, float]:
         """(A,) the weighted sum together with a batch's (A,), and the sum of the weights."""
-        before = list(zip(self._weights(), reversed(self.batches), strict=False))[::-1]
+        before = list(zip(self._weights(), self.batches, strict=True))
         summed = sum((past.to(total.device) * weight for weight, (past, _) in before), start=total)
         return summed, count + sum(weight * texts for weight, (_, texts) in before)
 
     def add(self, total: Tensor, count: int) -> None:
         """Moves on by the sum (A,) of a batch of `count` texts."""
         self.batches.append((total.detach(), count))
-        self.batches = self.batches[len(self.batches) - len(self._weights()) :]
+        kept = zip(self._weights(), self.batches, strict=True)
+        self.batches = [batch for weight, batch in kept if weight >= LEAST]
 
     def _weights(self) -> list[float]:
-        """Of the batches that still count, the latest first."""
-        weights: list[float] = []
-        weight = 1.0
-        for _, texts in reversed(self.batches):
-            weight *= 1 - texts / self.size
-            if weight < LEAST:
-                break
-            weights.append(weight)
-        return weights
+        """Of the batches before, the latest last."""
+        lessened = (max(0.0, 1 - texts / self.size) for _, texts in reversed(self.batches))
+        return list(accumulate(lessened, mul))[::-1]
 
     def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
         totals = [total.cpu() for total, _ in self.batches]

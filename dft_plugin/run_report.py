@@ -18,7 +18,6 @@ from dft_plugin.assembly import Setting
 from dft_plugin.config import DFTConfig
 from dft_plugin.contexts import check_room
 from dft_plugin.documents import cut_at_ends
-from dft_plugin.generated import generated_texts
 from dft_plugin.human_reference import counted_here
 from dft_plugin.human_windows import pieces, window_sampler
 from dft_plugin.rollout import forked_rng, seed_of
@@ -219,13 +218,7 @@ class RunReport:
         for start in range(0, len(self.chosen.windows), size):
             windows = self.chosen.windows[start : start + size]
             prompts = [window.tokens[: window.first] for window in windows]
-            with term.live.autocast():
-                generated = term.engine.generate(
-                    term.live.module, prompts, term.live.sampler, term.sampling.max_new_tokens, term.end_of_text,
-                    seed_of(self.config.seed, SEED, start),
-                )  # fmt: skip
-            limits = term.sampling.max_new_tokens, term.end_of_text
-            texts = generated_texts(term.sampling.engine, generated, len(prompts), *limits)
+            texts = term.generate(prompts, seed_of(self.config.seed, SEED, start))
             rows += [self._row(prompt, tokens) for prompt, tokens in zip(prompts, texts, strict=True)]
         return rows
 

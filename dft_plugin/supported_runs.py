@@ -144,9 +144,8 @@ def _check_choice(trainer: Any, config: DFTConfig) -> None:
         "load_best_model_at_end": getattr(args, "load_best_model_at_end", False),
         "save_strategy: best": _named(args, "save_strategy") == "best",
     }
-    chosen = next((way for way, taken in ways.items() if taken), "")
     metric = getattr(args, "metric_for_best_model", None)
-    told = chosen_at_temperature_one(chosen, metric, config.prediction_temperature)
+    told = chosen_at_temperature_one(ways, metric, config.prediction_temperature)
     if told is not None:
         logger.warning("dft: %s", told)
 

@@ -123,18 +123,19 @@ class DistributionTerm:
         sampling, processes = self.sampling, self.processes
         seed, times = seed_of(self.seed, step, 0), sampling.steps_per_generation
         windows = share_in_turn(self.contexts, sampling.batch_size, processes, seed, self.taken, times)
+        contexts = [window.tokens[: window.first] for window in windows]
+        return continued(windows, self.generate(contexts, seed_of(self.seed, step, 1 + processes.rank)))
+
+    def generate(self, contexts: Sequence[Sequence[int]], seed: int) -> list[list[int]]:
+        """The new tokens of each context, from the live model.
+
+        Raises:
+            ValueError: when the engine returns what no text can be.
+        """
+        limit, ends = self.sampling.max_new_tokens, self.end_of_text
         with self.live.autocast():
-            generated = self.engine.generate(
-                self.live.module,
-                [window.tokens[: window.first] for window in windows],
-                self.live.sampler,
-                sampling.max_new_tokens,
-                self.end_of_text,
-                seed_of(self.seed, step, 1 + processes.rank),
-            )
-        limits = sampling.max_new_tokens, self.end_of_text
-        generated = generated_texts(sampling.engine, generated, len(windows), *limits)
-        return continued(windows, generated)
+            returned = self.engine.generate(self.live.module, contexts, self.live.sampler, limit, ends, seed)
+        return generated_texts(self.sampling.engine, returned, len(contexts), limit, ends)
 
     def evaluate(self, texts: Texts, step: int) -> Evaluation:
         """Accumulates the texts under the live model and takes the derivative of the distance.

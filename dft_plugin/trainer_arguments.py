@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 def steps_too_early(name: str, option: str = "optim") -> str | None:
     """Why an optimizer cannot serve, with the mend; None where it can.
@@ -28,16 +31,16 @@ def labels_taken_away(smoothing: float) -> str | None:
     )
 
 
-def chosen_at_temperature_one(chosen: str, metric: str | None, temperature: float) -> str | None:
+def chosen_at_temperature_one(ways: Mapping[str, Any], metric: str | None, temperature: float) -> str | None:
     """What to say where held-out loss chooses the model, though another is trained for; None where it does not.
 
     Args:
-        chosen: the setting by which a model is chosen, or the run ends, early; "" where there is none.
+        ways: by which a model may be chosen, or the run end early, and whether each is taken.
         metric: by what; None is the Trainer's default, the loss.
         temperature: that next-token prediction is trained at.
     """
-    by = metric or "loss"
-    if not chosen or temperature == 1 or not by.endswith("loss"):
+    by, chosen = metric or "loss", next((way for way, taken in ways.items() if taken), None)
+    if chosen is None or temperature == 1 or not by.endswith("loss"):
         return None
     return (
         f"{chosen} goes by {by}, which is measured at temperature 1, and next-token prediction is trained at "

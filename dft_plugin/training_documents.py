@@ -86,27 +86,28 @@ def _of_stream(
     read: Callable[[Any], list[Document]],
     windows: Callable[[Sequence[Document]], int],
 ) -> list[Document]:
-    pieces: list[list[Document]] = []
-    enough = 0
+    documents: list[Document] = []
+    rows = enough = 0
     for row in islice(iter(dataset), limit):
-        pieces.append(read(row))
-        enough += windows(pieces[-1])
+        found = read(row)
+        documents += found
+        rows += 1
+        enough += windows(found)
         if enough >= limit:
             break
     again = next(iter(dataset), None)
     if again is None:
         raise UsedUpError(
-            f"the data set has no row left after its {len(pieces)} were read for human text: its source can be read "
+            f"the data set has no row left after its {rows} were read for human text: its source can be read "
             "only once, and training would get nothing. Open the source (a file, a generator) where reading begins, in "
             "`__iter__` or the generator function, so that it can be read again"
         )
-    documents = [document for piece in pieces for document in piece]
-    known, found = ({document.tokens for document in each} for each in (documents, read(again)))
-    if found and known.isdisjoint(found):  # packing may put the same texts into other rows
+    known, first = ({document.tokens for document in each} for each in (documents, read(again)))
+    if first and known.isdisjoint(first):  # packing may put the same texts into other rows
         logger.warning(
             "dft: the data set begins with another row when it is read again. Where its order is random that is well; "
             "where its source can be read only once, training misses the %d rows read for human text: open the source "
             "(a file, a generator) where reading begins, in `__iter__` or the generator function",
-            len(pieces),
+            rows,
         )
     return documents

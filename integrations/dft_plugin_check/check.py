@@ -131,8 +131,7 @@ def check_settings(config: Mapping[str, Any], parsed: DFTConfig, findings: Findi
         "load_best_model_at_end": config.get("load_best_model_at_end"),
         "save_strategy: best": config.get("save_strategy") == "best",
     }
-    chosen = next((way for way, taken in ways.items() if taken), "")
-    told = chosen_at_temperature_one(chosen, config.get("metric_for_best_model"), parsed.prediction_temperature)
+    told = chosen_at_temperature_one(ways, config.get("metric_for_best_model"), parsed.prediction_temperature)
     findings.notes.extend([told] if told else [])
     if findings.host == TRL and config.get("loss_type") == "dft":
         findings.notes.append(
