@@ -29,14 +29,13 @@ def checked_options(distance: Distance, support: str, given: Mapping[str, Any]) 
     """What the user gave, in the types the distance takes (YAML reads 1e-6 as text).
 
     Raises:
-        ValueError: for a key or value that the distance does not take.
+        ValueError: for a key or value that the distance does not take, or a missing one that it needs.
     """
-    if not given:
-        return {}
     model = _model(distance)
     try:
         options = model.model_validate(dict(given)).model_dump(exclude_unset=True)
-        _measure(distance, support, {**default_options(distance.name, support), **options})
+        if given:
+            _measure(distance, support, {**default_options(distance.name, support), **options})
     except ValidationError as error:
         said = explain(error, list(model.model_fields))
     except (TypeError, ValueError) as error:

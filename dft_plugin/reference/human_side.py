@@ -45,19 +45,19 @@ class HumanSide:
         return self.total / self.windows
 
     def floors(self, accumulation: Accumulation, matched: Sequence[Matched]) -> Curves:
-        """Human-versus-human floors of each component by sample size.
+        """Human-versus-human floors of each component by sample size; raises as `measured`."""
+        return curves(self.measured(accumulation, matched), float(self.sampled) if self.apart else self.windows)
+
+    def measured(
+        self, accumulation: Accumulation, matched: Sequence[Matched]
+    ) -> Mapping[str, Mapping[str, list[Point]]]:
+        """Distances between human samples; see `human_floor.measured`.
 
         Raises:
             ValueError: where a summary or distance is none that floors and gradients can be taken of.
         """
         halves = self.grouped(np.arange(self.sampled) % 2, 2)
         check_statistics(accumulation, matched, halves, self.sampled / 2)
-        return curves(self.measured(accumulation, matched), float(self.sampled) if self.apart else self.windows)
-
-    def measured(
-        self, accumulation: Accumulation, matched: Sequence[Matched]
-    ) -> Mapping[str, Mapping[str, list[Point]]]:
-        """Distances between human samples; see `human_floor.measured`."""
         total, windows = self.total, self.windows
         if self.apart:
             total, windows = self.grouped(np.zeros(self.sampled, dtype=np.int64), 1)[0], float(self.sampled)

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner
+from torch import Tensor
 
 from dft_plugin.cli import commands
 from dft_plugin.config import parse
@@ -34,7 +35,9 @@ from dft_plugin.reference.finish import merged
 from dft_plugin.reference.named import described
 from dft_plugin.reference.progress import Progress
 from dft_plugin.reference.rows import ReadOptions
+from dft_plugin.statistics.frequency import TokenFrequency
 from tests import tiny
+from tests.unit.test_plugins import register
 
 CONFIG = {"rollout": {"max_new_tokens": 24, "context_tokens": 6}}
 
@@ -306,6 +309,20 @@ def test_what_looks_up_in_human_text_is_not_built(folder: Path, tmp_path: Path) 
     config = parse({**CONFIG, "statistics": ["token_frequency", "ngram_rarity"]})
     with pytest.raises(ReferenceError, match="give the corpus itself as `reference:`, or leave ngram_rarity out"):
         build(folder, ["a.jsonl"], tmp_path / "x.safetensors", config=config)
+
+
+def test_what_a_run_would_refuse_is_not_built(folder: Path, tmp_path: Path) -> None:
+    class Mine(TokenFrequency):
+        name = "mine"
+
+        def summarize(self, accumulators: Sequence[Tensor]) -> Mapping[str, Tensor]:
+            return {"law": accumulators[0]}
+
+    register(dft_statistics=[Mine])
+    config = parse({**CONFIG, "statistics": ["mine"]})
+    with pytest.raises(ValueError, match="statistic mine: `summarize` gives another law for a sum of texts"):
+        build(folder, ["a.jsonl"], tmp_path / "x.safetensors", config=config)
+    assert not (tmp_path / "x.safetensors").exists()
 
 
 def test_too_little_text(folder: Path, tmp_path: Path) -> None:

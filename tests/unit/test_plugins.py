@@ -116,8 +116,11 @@ def test_options_of_a_third_party_distance() -> None:
     def open_ended(p: Any, q: Any, positions: Any = None, **options: float) -> Any:
         return l2(p, q) * sum(options.values())
 
-    vectors = frozenset({"vector"})
-    register(dft_distances=[Distance("scaled", scaled, vectors), Distance("open_ended", open_ended, vectors)])
+    def needing(p: Any, q: Any, positions: Any = None, *, power: float) -> Any:
+        return l2(p, q) ** power
+
+    functions = {"scaled": scaled, "open_ended": open_ended, "needing": needing}
+    register(dft_distances=[Distance(name, function, frozenset({"vector"})) for name, function in functions.items()])
 
     def options(distance: str, given: dict[str, Any]) -> dict[str, Any]:
         entry = {"distance": distance, "distance_options": given}
@@ -125,6 +128,9 @@ def test_options_of_a_third_party_distance() -> None:
 
     assert options("scaled", {"by": 2}) == {"by": 2}
     assert options("open_ended", {"anything": 2}) == {"anything": 2}
+    assert options("needing", {"power": 2}) == {"power": 2}
+    with pytest.raises(ConfigError, match="distance_options of needing: power: Field required"):
+        options("needing", {})
     with pytest.raises(ConfigError, match=r'unknown key "bye"\. Did you mean "by"\?'):
         options("scaled", {"bye": 2})
     with pytest.raises(ConfigError, match="distance_options of open_ended: unsupported operand"):
