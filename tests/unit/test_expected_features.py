@@ -254,6 +254,24 @@ def test_bfloat16_errs_no_more_than_the_naive_formula(autocast: bool, monkeypatc
     assert sum(ours.values()) < sum(theirs.values())
 
 
+def test_the_heads_gradient_is_summed_wide_over_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bfloat16 256 + 1 is 256: summed in it, the gradient of a thousand like rows would stop at a quarter."""
+    texts = stack([Window((0, *[1] * 1000), 0, 1, True)])
+    request = Request(torch.zeros(V, 0), torch.zeros(0).long(), torch.zeros(0).long(), torch.zeros(0, texts.rows))
+    leaves = [torch.ones(size, requires_grad=True) for size in [(texts.rows, D), (V, D), (V,)]]
+    given = Inputs(*leaves, texts, request)
+
+    def of_weight_and_bias() -> list[Tensor]:
+        with torch.autocast("cpu", torch.bfloat16):
+            law = compute(given, Sampler())
+        return list(torch.autograd.grad(law.log_probability.sum(), leaves[1:]))
+
+    whole = of_weight_and_bias()
+    chunks_of(1, monkeypatch)
+    for found, exact in zip(of_weight_and_bias(), whole, strict=True):
+        torch.testing.assert_close(found, exact, rtol=2**-7, atol=0)
+
+
 def test_autocast_gives_wide_outputs() -> None:
     given = inputs(torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
