@@ -27,7 +27,7 @@ from dft_plugin.human_windows import pieces
 from dft_plugin.language_model import check_head, head_of
 from dft_plugin.live_model import LiveModel
 from dft_plugin.objective import Objective
-from dft_plugin.reference import ReferenceError
+from dft_plugin.reference import HumanReferenceError
 from dft_plugin.reference.human_floor import Curves
 from dft_plugin.reference.human_side import of_rows
 from dft_plugin.rollout import forked_rng
@@ -72,7 +72,7 @@ def assemble(config: DFTConfig, setting: Setting, drift: Drift | None = None) ->
     """Builds the reference, the floors and the term; `drift` is a part of its loss.
 
     Raises:
-        ReferenceError: for a reference that cannot be used.
+        HumanReferenceError: for a reference that cannot be used.
         ValueError: for anything else that does not fit the model or tokenizer.
     """
     device = next(setting.model.parameters()).device
@@ -175,7 +175,7 @@ def _training_documents(config: DFTConfig, setting: Setting, end_of_text: Sequen
     if is_stream(setting.dataloader.dataset):
         documents = of_all_processes(documents, setting.processes)
     if not documents:
-        raise ReferenceError(
+        raise HumanReferenceError(
             "no token of the training set is trained on (every label is -100): the term has no human text"
         )
     return documents

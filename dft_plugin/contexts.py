@@ -14,7 +14,7 @@ from dft_plugin.config import DFTConfig
 from dft_plugin.documents import Document
 from dft_plugin.human_windows import cut_windows, window_sampler
 from dft_plugin.language_model import text_config
-from dft_plugin.reference import ReferenceError
+from dft_plugin.reference import HumanReferenceError
 from dft_plugin.reference.corpus import TEXT_SUFFIXES, read
 from dft_plugin.reference.rows import Parsed, ReadOptions, Row
 from dft_plugin.reference.tokenized import tokenize
@@ -41,7 +41,7 @@ def context_windows(
         prompted: whether most of them have a prompt.
 
     Raises:
-        ReferenceError: when there are none, or the file cannot be read.
+        HumanReferenceError: when there are none, or the file cannot be read.
     """
     if prompts == "train":
         return cut_windows(config, trained_on, from_start=False, name="the training set")
@@ -71,7 +71,7 @@ def check_room(model: nn.Module, windows: Sequence[Window], max_new_tokens: int)
         max_new_tokens: longest generated text.
 
     Raises:
-        ReferenceError: when it does not fit in a table.
+        HumanReferenceError: when it does not fit in a table.
     """
     config = text_config(model)
     positions = getattr(config, "max_position_embeddings", None)
@@ -87,7 +87,7 @@ def check_room(model: nn.Module, windows: Sequence[Window], max_new_tokens: int)
     if getattr(config, "rope_parameters", None) or getattr(config, "rope_theta", None):
         logger.warning("dft: %s, unless its rotary positions are scaled for more", said)
     else:
-        raise ReferenceError(said)
+        raise HumanReferenceError(said)
 
 
 def read_prompts(path: str, tokenizer: Any, *, whole: bool) -> list[Document]:
@@ -99,7 +99,7 @@ def read_prompts(path: str, tokenizer: Any, *, whole: bool) -> list[Document]:
         whole: whether plain texts are prompts: each row, and each line of a .txt file.
 
     Raises:
-        ReferenceError: as `read` and `tokenize`, and when no row has a prompt of one token or a text.
+        HumanReferenceError: as `read` and `tokenize`, and when no row has a prompt of one token or a text.
     """
     documents = []
     for parsed in read(path, ReadOptions(prompts=True)):
@@ -107,7 +107,7 @@ def read_prompts(path: str, tokenizer: Any, *, whole: bool) -> list[Document]:
         found = [human.document for human in tokenize(rows, tokenizer, parsed.source)]
         documents += [document for document in found if document.start > 0 or not document.prompted]
     if not documents:
-        raise ReferenceError(f"{path}: holds no prompt and no text")
+        raise HumanReferenceError(f"{path}: holds no prompt and no text")
     return documents
 
 

@@ -17,7 +17,7 @@ from dft_plugin.documents import Document
 from dft_plugin.human_windows import cut_windows, sampling_record, token_frequency
 from dft_plugin.matched import make_statistics, match_all
 from dft_plugin.objective import Matched
-from dft_plugin.reference import Reference, ReferenceError, read_documents
+from dft_plugin.reference import HumanReferenceError, Reference, read_documents
 from dft_plugin.reference.domain import Domain
 from dft_plugin.reference.finish import human_side
 from dft_plugin.reference.human_side import HumanSide, of_windows
@@ -74,7 +74,7 @@ def human_reference(
         end_of_text: ids that end a generated text.
 
     Raises:
-        ReferenceError: when it cannot be read or is too short.
+        HumanReferenceError: when it cannot be read or is too short.
     """
     name, shipped = config.reference, plugins.references()
     check_holds_text(config)
@@ -128,12 +128,12 @@ def check_holds_text(config: DFTConfig) -> None:
     The training set's would be there in every case, and is what a reference of other text is given to replace.
 
     Raises:
-        ReferenceError: naming the statistics and the mend.
+        HumanReferenceError: naming the statistics and the mend.
     """
     under_model = [entry.name for entry in config.statistics if plugins.statistic(entry.name).needs_model]
     if under_model and not counted_here(config.reference):
         named = ", ".join(under_model)
-        raise ReferenceError(
+        raise HumanReferenceError(
             f"statistics: {named}: measured on human text that the model reads, and reference {config.reference} holds "
             f"counts, not texts: give the corpus itself as `reference`, or leave {named} out of `statistics`"
         )
@@ -159,11 +159,11 @@ def check_path(reference: str) -> str:
     """The path of a reference that is neither `train`, nor a built file, nor a domain.
 
     Raises:
-        ReferenceError: when there is no such file, naming what a reference can be.
+        HumanReferenceError: when there is no such file, naming what a reference can be.
     """
     if not Path(reference).exists():
         known = ["train", *plugins.references()]
-        raise ReferenceError(
+        raise HumanReferenceError(
             f'reference "{reference}": there is no such file.{plugins.nearest(reference, known)} A reference is '
             f"{', '.join(known)}, a corpus (.txt, .jsonl, .json, .parquet, a folder of these) or a .safetensors file "
             "of `dft reference build`"
@@ -175,7 +175,7 @@ def not_held(name: str, projected: Projection, config: DFTConfig, statistics: Se
     """statistic -> why a domain does not hold it, of those on by default.
 
     Raises:
-        ReferenceError: when the configuration itself lists one of them.
+        HumanReferenceError: when the configuration itself lists one of them.
     """
     left_out = {
         statistic.name: projected.left_out[statistic.name]
@@ -184,7 +184,7 @@ def not_held(name: str, projected: Projection, config: DFTConfig, statistics: Se
     }
     if left_out and "statistics" in config.model_fields_set:
         statistic, reason = next(iter(left_out.items()))
-        raise ReferenceError(
+        raise HumanReferenceError(
             f"reference {name} holds no {statistic} ({reason}); of this block it holds "
             f"{', '.join(projected.totals) or 'nothing'}: leave {statistic} out of `statistics`, or build a reference "
             "of texts with `dft reference build`"

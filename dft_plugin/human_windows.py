@@ -39,7 +39,7 @@ def cut_windows(config: DFTConfig, documents: Sequence[Document], *, from_start:
     """Human windows, none overlapping another as far as the text reaches.
 
     Raises:
-        ReferenceError: when there is too little text, saying how much is needed.
+        HumanReferenceError: when there is too little text, saying how much is needed.
     """
     sampler = window_sampler(config, documents, from_start=from_start)
     available = sampler.pieces()

@@ -91,13 +91,13 @@ def build(
 def merge(files: tuple[str, ...], output: Path, overwrite: bool) -> None:
     """Merge references into what one build over all their corpora gives, byte for byte."""
     from dft_plugin.reference.build import check_output
-    from dft_plugin.reference.errors import ReferenceError
+    from dft_plugin.reference.errors import HumanReferenceError
     from dft_plugin.reference.finish import merged
     from dft_plugin.reference.named import mergeable
 
     check_output(output, overwrite)
     if twice := [file for file in files if files.count(file) > 1]:
-        raise ReferenceError(f"{twice[0]} is given {len(twice)} times: name each reference once")
+        raise HumanReferenceError(f"{twice[0]} is given {len(twice)} times: name each reference once")
     reference = merged({file: mergeable(file) for file in files})
     reference.save(output)
     click.echo(f"{output}: {reference.windows:,} windows of {reference.metadata['documents']:,} documents")
@@ -158,13 +158,13 @@ def audit(name: str, background: str | None, tokenizer: str | None, strict: bool
     """Say what a model matched to NAME would learn: a reference file, a shipped domain or a corpus."""
     from dft_plugin.reference.audit import audit as audited
     from dft_plugin.reference.build import describe_corpus
-    from dft_plugin.reference.errors import ReferenceError
+    from dft_plugin.reference.errors import HumanReferenceError
     from dft_plugin.reference.named import described, is_reference, nearest_domain
     from dft_plugin.reference.progress import progress_bar
 
     if is_reference(name):
         if tokenizer is not None:
-            raise ReferenceError(
+            raise HumanReferenceError(
                 f"--tokenizer is for a corpus; {name} is a reference already, counted before: leave --tokenizer out"
             )
         description = described(name)

@@ -28,7 +28,7 @@ def compare_files(
     """Results side by side, texts among them measured against the human texts first.
 
     Raises:
-        TextsError, ResultError, ReferenceError: when a file cannot be used.
+        TextsError, ResultError, HumanReferenceError: when a file cannot be used.
     """
     names = unique_names([name_of(other) for other in others])
     results = {name: Result.load(path) for name, path in zip(names, others, strict=True) if is_result(path)}

@@ -80,7 +80,7 @@ def read_prompts(path: str | Path, words: int, column: str | None = None) -> tup
         column: of the texts, where there are none of these columns.
 
     Raises:
-        ReferenceError: when it cannot be read.
+        HumanReferenceError: when it cannot be read.
         TextsError: when it holds no prompt.
     """
     rows, bad = _rows(path, column)
@@ -96,12 +96,12 @@ def read_prompts(path: str | Path, words: int, column: str | None = None) -> tup
 def _rows(path: str | Path, column: str | None) -> tuple[list[Row], list[str]]:
     """The rows, and what is wrong with those that cannot be read."""
     from dft_plugin.reference.corpus import read
-    from dft_plugin.reference.errors import ReferenceError
+    from dft_plugin.reference.errors import HumanReferenceError
     from dft_plugin.reference.rows import ReadOptions
 
     try:
         parsed = list(read(path, ReadOptions(prompts=True, max_bad=1.0)))
-    except ReferenceError:
+    except HumanReferenceError:
         if column is None:
             raise
         parsed = list(read(path, ReadOptions(text_column=column, max_bad=1.0)))

@@ -24,7 +24,7 @@ from dft_plugin.evaluation.texts import (
     read_texts_or_column,
 )
 from dft_plugin.plugins import nearest, references
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 
 if TYPE_CHECKING:
     from dft_plugin.reference.description import Description
@@ -129,7 +129,7 @@ def human_side(reference: str, column: str | None = None) -> Texts | Description
         column: of the texts, where there are none of the default columns.
 
     Raises:
-        ReferenceError, TextsError: when it is neither.
+        HumanReferenceError, TextsError: when it is neither.
     """
     from dft_plugin.reference.named import described, is_reference
 
@@ -137,7 +137,7 @@ def human_side(reference: str, column: str | None = None) -> Texts | Description
         return described(reference)
     try:
         return drawn(read_texts_or_column(reference, column), None)
-    except (TextsError, ReferenceError) as error:
+    except (TextsError, HumanReferenceError) as error:
         hint = "" if Path(reference).exists() else nearest(reference, references())
         raise type(error)(f"{error}.{hint}" if hint else str(error)) from error
 

@@ -62,7 +62,7 @@ def read_texts(path: str | Path, column: str | None = None) -> Texts:
             `messages`.
 
     Raises:
-        ReferenceError: when the file or the column is not there, or it cannot be read to its end.
+        HumanReferenceError: when the file or the column is not there, or it cannot be read to its end.
         TextsError: when there is no text in it.
     """
     # The one place that knows how corpora are read.
@@ -93,11 +93,11 @@ def unreadable(path: str | Path, bad: Sequence[str]) -> list[str]:
 
 def read_texts_or_column(path: str | Path, column: str | None) -> Texts:
     """As `read_texts` without a column; from that column, if one is given, where there are none of the default ones."""
-    from dft_plugin.reference.errors import ReferenceError
+    from dft_plugin.reference.errors import HumanReferenceError
 
     try:
         return read_texts(path)
-    except ReferenceError:
+    except HumanReferenceError:
         if column is None:
             raise
         return read_texts(path, column)

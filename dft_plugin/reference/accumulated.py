@@ -14,7 +14,7 @@ from torch import Tensor
 from dft_plugin.prefixed import under
 from dft_plugin.reference.container import Kind, narrow, read, write
 from dft_plugin.reference.count import Count
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 from dft_plugin.reference.window_sample import Drawn, Rows, WindowSample
 from dft_plugin.reference.word_counts import WordCounts
 from dft_plugin.statistics.base import Statistic
@@ -73,7 +73,7 @@ class Reference:
         """Reads a file that `save` wrote.
 
         Raises:
-            ReferenceError: when it is missing, empty, truncated, altered, or not ours.
+            HumanReferenceError: when it is missing, empty, truncated, altered, or not ours.
         """
         tensors, metadata = read(path, KIND)
         laws: dict[str, dict[str, Tensor]] = {}
@@ -90,35 +90,35 @@ class Reference:
         """Whether the file can serve these statistics on this tokenizer with these windows.
 
         Raises:
-            ReferenceError: saying what differs and the mend.
+            HumanReferenceError: saying what differs and the mend.
         """
         if self.metadata["tokenizer"] != vocabulary.fingerprint:
-            raise ReferenceError(
+            raise HumanReferenceError(
                 f"reference {path} was built with another tokenizer ({self.metadata['tokenizer'][:12]}, this model's "
                 f"is {vocabulary.fingerprint[:12]}): build it again with `dft reference build --tokenizer` and this "
                 "model or, where the run adds tokens, the tokenizer in its output directory"
             )
         if self.vocabulary.size != vocabulary.size:
-            raise ReferenceError(
+            raise HumanReferenceError(
                 f"reference {path} was built for a head of {self.vocabulary.size} rows, this model's has "
                 f"{vocabulary.size}: build it again with `dft reference build --vocabulary-size {vocabulary.size}`"
             )
         for key, value in sampling.items():
             built = self.metadata["sampling"].get(key)
             if built != value:
-                raise ReferenceError(
+                raise HumanReferenceError(
                     f"reference {path} was built with windows of {key} {built}, the run has rollout.{key} {value}: "
                     f"set rollout.{key}: {built}, or build it again with {value}"
                 )
         for statistic in statistics:
             record = self.metadata["statistics"].get(statistic.name)
             if record is None:
-                raise ReferenceError(
+                raise HumanReferenceError(
                     f"reference {path} holds no {statistic.name}; it holds "
                     f"{', '.join(self.metadata['statistics'])}: build it again with that statistic"
                 )
             if record != describe(statistic):
-                raise ReferenceError(
+                raise HumanReferenceError(
                     f"reference {path} holds {statistic.name} with {record}, the run asks for "
                     f"{describe(statistic)}: use the same options, or build it again"
                 )
@@ -192,4 +192,4 @@ def _names(arrays: Mapping[str, Any]) -> list[str]:
     return list(under("total/", arrays))
 
 
-__all__ = ["Reference", "ReferenceError"]
+__all__ = ["HumanReferenceError", "Reference"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 from dft_plugin.reference.rows import BadLine, Parsed
 
 LEAST_JUDGED = 1000
@@ -34,7 +34,7 @@ class BadLines:
         """Counts rows.
 
         Raises:
-            ReferenceError: naming the first bad lines, once at least `LEAST_JUDGED` rows were seen and the
+            HumanReferenceError: naming the first bad lines, once at least `LEAST_JUDGED` rows were seen and the
                 share of bad ones exceeds `max_bad`.
         """
         self.good += good
@@ -48,13 +48,13 @@ class BadLines:
         """Judges what was seen, however little, at a corpus' end.
 
         Raises:
-            ReferenceError: when the share of bad rows exceeds `max_bad`.
+            HumanReferenceError: when the share of bad rows exceeds `max_bad`.
         """
         seen = self.good + self.bad + self.empty
         if self.bad > self.max_bad * seen:
             first, *others = map(str, self.kept)
             more = f"; {'; '.join(others)}" if others else ""
-            raise ReferenceError(
+            raise HumanReferenceError(
                 f"{first} ({self.bad:,} of {seen:,} rows are bad, more than a share of {self.max_bad:g}{more}): mend "
                 "or delete these rows; `dft reference build` leaves out more with --max-bad"
             )

@@ -19,7 +19,7 @@ from dft_plugin.reference.build_state import State
 from dft_plugin.reference.corpus import Source, chunks, sources
 from dft_plugin.reference.count import Cutting
 from dft_plugin.reference.description import Description, describe
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 from dft_plugin.reference.finish import finished
 from dft_plugin.reference.mapping import Counted, Job, entries_of, worker
 from dft_plugin.reference.progress import Progress
@@ -86,8 +86,8 @@ def build_file(
         The reference, and the bad lines that were skipped.
 
     Raises:
-        ReferenceError: when a corpus cannot serve, the output exists or has another suffix, or the tokenizer cannot
-            be loaded or has more ids than `vocabulary_size`.
+        HumanReferenceError: when a corpus cannot serve, the output exists or has another suffix, or the tokenizer
+            cannot be loaded or has more ids than `vocabulary_size`.
         ValueError: when the tokenizer lacks what a statistic needs.
     """
     check_output(request.output, request.overwrite)
@@ -108,7 +108,7 @@ def build_file(
         raise
     state.lines.finish()
     if not state.count.documents:
-        raise ReferenceError(f"{', '.join(request.corpora)}: no text in it")
+        raise HumanReferenceError(f"{', '.join(request.corpora)}: no text in it")
     letters = script_of_tokens(token_texts(worker(job).tokenizer)[: vocabulary.size])
     record = {
         "tokenizer_name": Path(request.tokenizer).name,
@@ -128,10 +128,10 @@ def describe_corpus(corpus: str, tokenizer: str | None, progress: Callable[[Prog
     """What the reference of a corpus would say, without keeping it.
 
     Raises:
-        ReferenceError: as `build_file`, and without a tokenizer.
+        HumanReferenceError: as `build_file`, and without a tokenizer.
     """
     if tokenizer is None:
-        raise ReferenceError(
+        raise HumanReferenceError(
             f"{corpus} is no reference file but a corpus, and its statistics are counted in a model's tokens: add "
             "--tokenizer, or build a reference of it first with `dft reference build`"
         )
@@ -145,28 +145,30 @@ def check_output(output: Path, overwrite: bool) -> None:
     """Whether a reference can be written there.
 
     Raises:
-        ReferenceError: when not, with the mend.
+        HumanReferenceError: when not, with the mend.
     """
     if output.suffix != ".safetensors":
-        raise ReferenceError(f"{output}: a reference file ends in .safetensors, by which `reference:` knows it")
+        raise HumanReferenceError(f"{output}: a reference file ends in .safetensors, by which `reference:` knows it")
     if output.exists() and not overwrite:
-        raise ReferenceError(f"{output} exists: give another name, or --overwrite")
+        raise HumanReferenceError(f"{output} exists: give another name, or --overwrite")
     if not output.parent.is_dir():
-        raise ReferenceError(f"{output}: there is no folder {output.parent}")
+        raise HumanReferenceError(f"{output}: there is no folder {output.parent}")
 
 
 def _check_resume(request: Request) -> None:
     if request.resume and request.engine != "local":
-        raise ReferenceError("--resume goes on with a build on this machine: leave out --engine")
+        raise HumanReferenceError("--resume goes on with a build on this machine: leave out --engine")
     if request.resume and not request.notes.is_file():
-        raise ReferenceError(f"{request.output}: no interrupted build of it ({request.notes.name}): leave out --resume")
+        raise HumanReferenceError(
+            f"{request.output}: no interrupted build of it ({request.notes.name}): leave out --resume"
+        )
 
 
 def make_job(request: Request) -> Job:
     """What workers need.
 
     Raises:
-        ReferenceError: when no statistic can be counted without a model.
+        HumanReferenceError: when no statistic can be counted without a model.
     """
     from dft_plugin import plugins
 
@@ -174,17 +176,17 @@ def make_job(request: Request) -> Job:
     # Statistics measured under the model have no human side without one, and a run refuses them beside a built file.
     entries = [entry for entry in config.statistics if not plugins.statistic(entry.name).needs_model]
     if not config.statistics:
-        raise ReferenceError("statistics is empty: there is nothing to build; name what to count")
+        raise HumanReferenceError("statistics is empty: there is nothing to build; name what to count")
     if not entries:
-        raise ReferenceError("every statistic is measured under the model: there is nothing to build")
+        raise HumanReferenceError("every statistic is measured under the model: there is nothing to build")
     for entry in entries:
         if entry.own_options.get("weighting", "none") != "none":
-            raise ReferenceError(
+            raise HumanReferenceError(
                 f"statistics: {entry.name}: a weighting by frequency needs the frequencies before the first count: "
                 "give the corpus itself as `reference:`, or leave `weighting` out"
             )
         if plugins.statistic(entry.name).needs_text:
-            raise ReferenceError(
+            raise HumanReferenceError(
                 f"statistics: {entry.name}: it looks things up in human text, which a reference does not keep: give "
                 f"the corpus itself as `reference:`, or leave {entry.name} out"
             )

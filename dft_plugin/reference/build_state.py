@@ -16,7 +16,7 @@ from dft_plugin.reference.bad_lines import BadLines
 from dft_plugin.reference.container import Kind, read, write
 from dft_plugin.reference.corpus import Source
 from dft_plugin.reference.count import Count
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 from dft_plugin.reference.mapping import Counted, Job, Worker, worker
 from dft_plugin.reference.progress import Progress
 from dft_plugin.reference.rows import BadLine, Chunk
@@ -69,7 +69,7 @@ class State:
         """Takes in a chunk's count.
 
         Raises:
-            ReferenceError: when too many lines are bad.
+            HumanReferenceError: when too many lines are bad.
         """
         count, lines = self.count + counted.count, copy(self.lines)
         lines.count(counted.good, counted.bad, counted.empty)
@@ -107,7 +107,7 @@ class State:
     def _restore(self) -> None:
         tensors, metadata = read(self.notes, INTERRUPTED)
         if metadata["signature"] != self.signature:
-            raise ReferenceError(
+            raise HumanReferenceError(
                 f"{self.notes} is of a build with other corpora, options or tokenizer, or a corpus file has changed "
                 "since: use the same ones, or delete it and build from the start"
             )

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 
 WHOLE = (torch.int8, torch.int16, torch.int32, torch.int64)
 
@@ -56,38 +56,40 @@ def read(path: str | Path, kind: Kind) -> tuple[dict[str, Tensor], dict[str, Any
     """Tensors and metadata that `write` wrote.
 
     Raises:
-        ReferenceError: when the file is missing, empty, truncated, altered, or of another kind.
+        HumanReferenceError: when the file is missing, empty, truncated, altered, or of another kind.
     """
     from safetensors import SafetensorError, safe_open
 
     if not Path(path).is_file():
-        raise ReferenceError(f"reference {path}: there is no such file")
+        raise HumanReferenceError(f"reference {path}: there is no such file")
     if Path(path).stat().st_size == 0:
-        raise ReferenceError(f"reference {path} is empty (0 bytes): {kind.remake}")
+        raise HumanReferenceError(f"reference {path} is empty (0 bytes): {kind.remake}")
     try:
         with safe_open(str(path), framework="pt") as file:
             record = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, OverflowError) as error:
-        raise ReferenceError(
+        raise HumanReferenceError(
             f"reference {path} is truncated or no safetensors file ({error}): {kind.remake}"
         ) from error
     if record.get("format") != kind.name:
-        raise ReferenceError(
+        raise HumanReferenceError(
             f"reference {path} is a safetensors file but no {kind.name} (model weights?): give a text corpus, or a "
             "file that `dft reference build` wrote"
         )
     if record.get("format_version") != str(kind.version):
-        raise ReferenceError(
+        raise HumanReferenceError(
             f"reference {path} has format version {record.get('format_version')}, this is dft-plugin with version "
             f"{kind.version}: {kind.remake}"
         )
     try:
         metadata = json.loads(record.get("content", ""))
     except (ValueError, RecursionError) as error:
-        raise ReferenceError(f"reference {path} was altered after it was built ({error}): {kind.remake}") from error
+        raise HumanReferenceError(
+            f"reference {path} was altered after it was built ({error}): {kind.remake}"
+        ) from error
     if record.get("digest") != _digest(tensors, metadata):
-        raise ReferenceError(f"reference {path} was altered after it was built (digest differs): {kind.remake}")
+        raise HumanReferenceError(f"reference {path} was altered after it was built (digest differs): {kind.remake}")
     return tensors, metadata
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dft_plugin.reference import readers
 from dft_plugin.reference.bad_lines import BadLines
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 from dft_plugin.reference.rows import Chunk, Parsed, ReadOptions, Row, parse
 
 logger = logging.getLogger("dft_plugin")
@@ -44,14 +44,14 @@ def sources(corpora: Sequence[str | Path], options: ReadOptions) -> list[Source]
     files that are left out are logged.
 
     Raises:
-        ReferenceError: for a missing, empty or unknown file, for a folder or glob without corpus files, and for a
+        HumanReferenceError: for a missing, empty or unknown file, for a folder or glob without corpus files, and for a
             split where nothing has one.
     """
     found: dict[Path, Source] = {}
     for source in chain.from_iterable(_expand(str(corpus), options) for corpus in corpora):
         found.setdefault(Path(source.name).resolve(), source)
     if options.split is not None and not any(source.kind in ("dataset", "saved") for source in found.values()):
-        raise ReferenceError(
+        raise HumanReferenceError(
             f'a split ("{options.split}") is asked for, and {", ".join(map(str, corpora))} has none: files have no '
             "splits, only Hugging Face data sets; leave --split out"
         )
@@ -72,7 +72,7 @@ def _expand(given: str, options: ReadOptions) -> list[Source]:
     if any(sign in given for sign in "*?["):
         return _corpus_files(map(Path, glob.glob(given, recursive=True)), f"{given}: the pattern")
     if given.lower().endswith(SUFFIXES) or not re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", given):
-        raise ReferenceError(f"{given}: there is no such file or folder")
+        raise HumanReferenceError(f"{given}: there is no such file or folder")
     return [Source(given, "dataset")]
 
 
@@ -80,7 +80,7 @@ def _corpus_files(paths: Iterable[Path], whose: str) -> list[Source]:
     there = [path for path in sorted(paths) if path.is_file()]
     files = [_file(path) for path in there if _kind(path) is not None]
     if not files:
-        raise ReferenceError(f"{whose} has no corpus file; these end in {', '.join(SUFFIXES)}")
+        raise HumanReferenceError(f"{whose} has no corpus file; these end in {', '.join(SUFFIXES)}")
     if others := [path for path in there if _kind(path) is None]:
         kinds = sorted({"".join(path.suffixes[-2:]) or path.name for path in others})
         logger.warning(
@@ -101,9 +101,9 @@ def _kind(path: Path) -> str | None:
 def _file(path: Path) -> Source:
     kind = _kind(path)
     if kind is None:
-        raise ReferenceError(f"{path}: unknown kind of corpus; there are {', '.join(SUFFIXES)}")
+        raise HumanReferenceError(f"{path}: unknown kind of corpus; there are {', '.join(SUFFIXES)}")
     if path.stat().st_size == 0:
-        raise ReferenceError(f"{path} is empty (0 bytes): fetch or write it again, or leave it out")
+        raise HumanReferenceError(f"{path} is empty (0 bytes): fetch or write it again, or leave it out")
     return Source(str(path), kind)
 
 
@@ -114,7 +114,7 @@ def chunks(given: Sequence[Source], options: ReadOptions, size: int = readers.CH
     `readers.DOCUMENT` bytes is cut into several documents, at blank lines if there are any.
 
     Raises:
-        ReferenceError: when a source cannot be read to its end, naming it.
+        HumanReferenceError: when a source cannot be read to its end, naming it.
     """
     for source in given:
         if source.kind in ("dataset", "saved"):
@@ -134,7 +134,7 @@ def read(corpora: str | Path | Sequence[str | Path], options: ReadOptions | None
     """The rows of each chunk of a corpus, parsed in this process.
 
     Raises:
-        ReferenceError: as `sources`, `chunks`, `parse` and `BadLines`.
+        HumanReferenceError: as `sources`, `chunks`, `parse` and `BadLines`.
     """
     options = options or ReadOptions()
     lines = BadLines(options.max_bad)

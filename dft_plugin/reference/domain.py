@@ -140,7 +140,7 @@ class Domain:
         """Reads a file that `save` wrote.
 
         Raises:
-            ReferenceError: when it is missing, empty, truncated, altered, or of another kind.
+            HumanReferenceError: when it is missing, empty, truncated, altered, or of another kind.
         """
         tensors, metadata = read(path, KIND)
 

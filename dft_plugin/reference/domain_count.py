@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dft_plugin.reference.domain import Domain, Openings, Phrases, PieceCounts
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 from dft_plugin.reference.letters import LetterChain
 from dft_plugin.reference.marks import KINDS, MarkedText
 from dft_plugin.reference.pieces import PERSONAL, chunks, closes_sentence, core, cut, fragments, without_mark
@@ -41,11 +41,11 @@ def count_domain(
         most_phrases: how many phrases of 2, 3 and 4 pieces are stored, the most frequent.
 
     Raises:
-        ReferenceError: when no text is left.
+        HumanReferenceError: when no text is left.
     """
     flat = _flatten([list(chunks(text)) for text in texts])
     if not len(flat.pieces):
-        raise ReferenceError("no document has any text: there is nothing to count")
+        raise HumanReferenceError("no document has any text: there is nothing to count")
     spread = _documents_by_core(flat)
 
     def known(text: str) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 
 from dft_plugin.reference.corpus import Source, chunks
 from dft_plugin.reference.count import Limits
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 from dft_plugin.reference.mapping import Counted, Job, worker
 from dft_plugin.reference.rows import Chunk
 
@@ -31,7 +31,7 @@ def local(job: Job, given: Iterable[Chunk], workers: int, known: Known) -> Gener
     At most 2 chunks per worker are under way, so memory does not grow with the corpus.
 
     Raises:
-        ReferenceError: as the reading, and when a worker dies.
+        HumanReferenceError: as the reading, and when a worker dies.
     """
     if workers == 1:
         for chunk in given:
@@ -57,7 +57,7 @@ def local(job: Job, given: Iterable[Chunk], workers: int, known: Known) -> Gener
         _kill(pool)
         raise
     except BrokenProcessPool as error:
-        raise ReferenceError(
+        raise HumanReferenceError(
             f"a worker died, probably for lack of memory ({error}): use fewer --workers than {workers}; --resume goes "
             "on where the build stopped"
         ) from error
@@ -114,13 +114,13 @@ def ray(job: Job, given: Iterable[Source], workers: int) -> Generator[Counted]:
     Connects to the cluster that RAY_ADDRESS names, else starts one on this machine.
 
     Raises:
-        ReferenceError: when Ray is not installed; as the reading.
+        HumanReferenceError: when Ray is not installed; as the reading.
     """
     try:
         import ray as cluster
         import ray.data
     except ImportError as error:
-        raise ReferenceError(
+        raise HumanReferenceError(
             "--engine ray needs Ray Data: pip install 'dft-plugin[ray]', or leave --engine out"
         ) from error
     started = not cluster.is_initialized()
@@ -132,7 +132,7 @@ def ray(job: Job, given: Iterable[Source], workers: int) -> Generator[Counted]:
         counted = ray.data.from_items(items, override_num_blocks=len(items)).map(_count_source, concurrency=workers)
         for row in counted.iter_rows():
             result = pickle.loads(row["counted"])
-            if isinstance(result, ReferenceError):
+            if isinstance(result, HumanReferenceError):
                 raise result
             yield result
     finally:
@@ -158,6 +158,6 @@ def _count_source(row: dict[str, Any]) -> dict[str, Any]:
         result: Any = Counted(worker(job).counter.count([]), 0, [], 0)
         for chunk in chunks([source], job.options):
             result = result + worker(job).map(chunk, result.count.limits)
-    except ReferenceError as error:  # Ray would wrap it in a traceback of its own
+    except HumanReferenceError as error:  # Ray would wrap it in a traceback of its own
         result = error
     return {"counted": pickle.dumps(result)}

@@ -1,5 +1,5 @@
 """What goes wrong with references."""
 
 
-class ReferenceError(ValueError):
+class HumanReferenceError(ValueError):
     """A reference that cannot be used; the message says why and how to mend it."""

@@ -18,7 +18,7 @@ from dft_plugin.matched import make_statistics, match_all
 from dft_plugin.objective import Matched
 from dft_plugin.reference.accumulated import Reference, describe, numbers_of
 from dft_plugin.reference.count import Count, counted
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 from dft_plugin.reference.human_side import HumanSide, check_enough, of_totals
 from dft_plugin.reference.scripts import as_shares, notes
 from dft_plugin.reference.window_sample import Drawn, WindowSample, repeated
@@ -42,7 +42,7 @@ def finished(
         record: what else the file says: tokenizer_name, sampling, from_start, seed, corpus, letters (by script).
 
     Raises:
-        ReferenceError: when there is too little text.
+        HumanReferenceError: when there is too little text.
     """
     length = record["sampling"]["max_new_tokens"]
     check_enough("the corpus", int(count.tokens.sum()), count.windows, length, one_each=record["from_start"])
@@ -91,22 +91,22 @@ def merged(references: Mapping[str, Reference]) -> Reference:
         references: by the name to use in messages.
 
     Raises:
-        ReferenceError: when there are fewer than two, they were built differently, or two hold the same text.
+        HumanReferenceError: when there are fewer than two, they were built differently, or two hold the same text.
     """
     if len(references) < 2:
-        raise ReferenceError("merging takes two references or more")
+        raise HumanReferenceError("merging takes two references or more")
     (name, first), *others = references.items()
     content = {first.metadata["content"]: name}
     for other_name, other in others:
         for key in SAME:
             if other.metadata[key] != first.metadata[key]:
-                raise ReferenceError(
+                raise HumanReferenceError(
                     f"{name} and {other_name} were built differently: {key} is {_short(first.metadata[key])} and "
                     f"{_short(other.metadata[key])}; build them again with the same tokenizer and options"
                 )
         twice = content.setdefault(other.metadata["content"], other_name)
         if twice != other_name:
-            raise ReferenceError(f"{twice} and {other_name} hold the same text: leave one out")
+            raise HumanReferenceError(f"{twice} and {other_name} hold the same text: leave one out")
     entries = [DFTStatisticConfig.model_validate(entry) for entry in first.metadata["entries"]]
     record = {key: first.metadata[key] for key in ("tokenizer_name", "sampling", "from_start", "seed")}
     record["corpus"] = sorted({corpus for each in references.values() for corpus in each.metadata["corpus"]})

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dft_plugin.accumulation import Accumulation
 from dft_plugin.objective import Matched
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 
 MOST_GROUPS = 64
 LEAST_SAMPLE = 16
@@ -125,13 +125,13 @@ def curves(points: Mapping[str, Mapping[str, Sequence[Point]]], windows: float) 
     A component in which human samples do not differ at all carries no information and is left out.
 
     Raises:
-        ReferenceError: when nothing of a statistic can be measured on the human text.
+        HumanReferenceError: when nothing of a statistic can be measured on the human text.
     """
     fitted = {}
     for name, components in points.items():
         fitted[name] = {component: _line(found, windows) for component, found in components.items() if _differ(found)}
         if not fitted[name]:
-            raise ReferenceError(
+            raise HumanReferenceError(
                 f"the human text shows nothing of {name} (no event of its kind in {int(windows)} windows): leave it "
                 "out of `statistics`, give other text, or raise rollout.max_new_tokens"
             )

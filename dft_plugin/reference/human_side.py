@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dft_plugin.accumulation import Accumulation
 from dft_plugin.objective import Matched
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 from dft_plugin.reference.human_floor import Curves, Grouped, Point, curves, grouped_rows, measured
 from dft_plugin.reference.window_sample import SAMPLE, Rows
 from dft_plugin.statistic_check import check_statistics
@@ -72,15 +72,15 @@ def check_enough(name: str, tokens: int, windows: int, length: int, *, one_each:
         one_each: whether every document is one window, however long it is.
 
     Raises:
-        ReferenceError: naming the text, and how many tokens, or documents, are needed.
+        HumanReferenceError: naming the text, and how many tokens, or documents, are needed.
     """
     if windows < LEAST_WINDOWS:
         if one_each:
-            raise ReferenceError(
+            raise HumanReferenceError(
                 f"{name} has {windows} texts with something to count; at least {LEAST_WINDOWS} are needed, for each "
                 "counts once, after its prompt or from its start, however long it is: give more texts"
             )
-        raise ReferenceError(
+        raise HumanReferenceError(
             f"{name} has {tokens:,} tokens of human text, {windows} windows of {length}; at least {LEAST_WINDOWS} "
             f"windows are needed, about {LEAST_WINDOWS * length:,} tokens: give more text, or lower "
             "rollout.max_new_tokens"
@@ -91,11 +91,11 @@ def of_windows(accumulation: Accumulation, windows: Sequence[Window]) -> HumanSi
     """Counts windows for statistics none of which is measured under a model.
 
     Raises:
-        ReferenceError: when there are too few.
+        HumanReferenceError: when there are too few.
     """
     if len(windows) < LEAST_WINDOWS:
         length = max((len(window.tokens) - window.first for window in windows), default=0)
-        raise ReferenceError(
+        raise HumanReferenceError(
             f"the reference has {len(windows)} windows of up to {length} tokens; at least {LEAST_WINDOWS} are "
             f"needed, about {LEAST_WINDOWS * max(length, 1):,} tokens of human text that differ: give more text, or "
             "lower rollout.max_new_tokens"

@@ -13,7 +13,7 @@ from dft_plugin.reference.accumulated import Reference
 from dft_plugin.reference.container import format_of
 from dft_plugin.reference.description import Description, describe
 from dft_plugin.reference.domain import Domain
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 
 COMMON_WORDS = 1000
 
@@ -22,19 +22,19 @@ def load(name: str) -> Reference | Domain:
     """A shipped domain, or a file that `dft reference build` or `examples/build_domains` wrote.
 
     Raises:
-        ReferenceError: when it is neither, naming what there is.
+        HumanReferenceError: when it is neither, naming what there is.
     """
     shipped = plugins.references()
     if name in shipped:
         return Domain.load(shipped[name])
     if not Path(name).is_file():
-        raise ReferenceError(
+        raise HumanReferenceError(
             f'reference "{name}": there is no such file, and no such domain.{plugins.nearest(name, shipped)} There are '
             f"{', '.join(shipped)}; `dft reference build` makes others"
         )
     kind = format_of(name)
     if kind is None and not name.endswith(".safetensors"):
-        raise ReferenceError(
+        raise HumanReferenceError(
             f'reference "{name}" is no file that `dft reference build` wrote; of a corpus it makes one: '
             f"dft reference build {name} --tokenizer MODEL -o human.safetensors"
         )
@@ -45,11 +45,11 @@ def mergeable(name: str) -> Reference:
     """A built reference.
 
     Raises:
-        ReferenceError: when it is not there, or a domain, whose counts are of pieces of text, not of tokens.
+        HumanReferenceError: when it is not there, or a domain, whose counts are of pieces of text, not of tokens.
     """
     found = load(name)
     if isinstance(found, Domain):
-        raise ReferenceError(
+        raise HumanReferenceError(
             f'reference "{name}" is a domain: it is of no tokenizer, and cannot be merged with a built reference; '
             "build one of texts with `dft reference build`"
         )

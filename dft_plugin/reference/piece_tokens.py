@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 from dft_plugin.reference.pieces import AFTER_BREAK, BLANK_LINE, END, GLUED, LINE_BREAK, START, core, written
 from dft_plugin.written import Integers
 
@@ -42,10 +42,10 @@ def piece_tokens(tokenizer: Any, names: Sequence[str], end_of_text: int | None) 
         end_of_text: the id that follows a text's last piece, as in training; None for none.
 
     Raises:
-        ReferenceError: when the tokenizer cannot say which characters a token stands for.
+        HumanReferenceError: when the tokenizer cannot say which characters a token stands for.
     """
     if not getattr(tokenizer, "is_fast", False):
-        raise ReferenceError(
+        raise HumanReferenceError(
             f"a domain needs a fast tokenizer, and {type(tokenizer).__name__} is none: load it with use_fast=True, "
             "or build a reference of a corpus with `dft reference build`"
         )

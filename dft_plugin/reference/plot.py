@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dft_plugin.reference.description import LENGTHS, MARKS, ZIPF_RANKS, Description
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,12 +25,12 @@ def plot(description: Description, path: str | Path) -> None:
     """Draws four panels into a file whose suffix says its kind (.png, .pdf, .svg).
 
     Raises:
-        ReferenceError: when matplotlib is not there, or does not know that suffix.
+        HumanReferenceError: when matplotlib is not there, or does not know that suffix.
     """
     try:
         import matplotlib
     except ImportError as error:
-        raise ReferenceError("plots need matplotlib: pip install 'dft-plugin[report]'") from error
+        raise HumanReferenceError("plots need matplotlib: pip install 'dft-plugin[report]'") from error
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -38,7 +38,7 @@ def plot(description: Description, path: str | Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     known = FigureCanvasAgg.get_supported_filetypes()
     if path.suffix.lstrip(".").lower() not in known:
-        raise ReferenceError(f"{path}: a plot ends in .png, .pdf or .svg")
+        raise HumanReferenceError(f"{path}: a plot ends in .png, .pdf or .svg")
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(12, 8.5), layout="constrained")
         panels = figure.subplots(2, 2)

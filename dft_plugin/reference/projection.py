@@ -70,7 +70,7 @@ def project(
         sampling: `max_new_tokens` and `context_tokens` of the run's windows.
 
     Raises:
-        ReferenceError: when the tokenizer is not a fast one.
+        HumanReferenceError: when the tokenizer is not a fast one.
     """
     tokens = TokenizedDomain(domain, tokenizer, vocabulary, sampling["context_tokens"], sampling["max_new_tokens"])
     totals: dict[str, Tensor] = {}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dft_plugin import plugins
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 from dft_plugin.reference.rows import Chunk, ReadOptions, Unreadable, columns, missing_columns
 
 CHUNK = 8 << 20
@@ -30,7 +30,7 @@ def lines(source: str, size: int) -> Iterator[Chunk]:
         if not newline:
             rest += block
             if len(rest) > LONGEST_LINE:
-                raise ReferenceError(
+                raise HumanReferenceError(
                     f"{source}, line {first}: longer than {LONGEST_LINE >> 20} MB. Is it JSON lines, one object "
                     "a line? A list of objects is a .json file"
                 )
@@ -55,12 +55,12 @@ def json_list(source: str) -> Iterator[Any]:
     try:
         content = json.loads(b"".join(_blocks(source, CHUNK)).decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise ReferenceError(
+        raise HumanReferenceError(
             f"{source}: cannot be read to its end as one JSON list ({error}); if it holds one object a line, name it "
             ".jsonl"
         ) from error
     if not isinstance(content, list):
-        raise ReferenceError(f"{source}: expected a JSON list of rows, found {type(content).__name__}")
+        raise HumanReferenceError(f"{source}: expected a JSON list of rows, found {type(content).__name__}")
     yield from content
 
 
@@ -75,11 +75,11 @@ def parquet_rows(source: str, options: ReadOptions) -> Iterator[Any]:
             there = file.schema_arrow.names
             wanted = columns(there, options)
             if not wanted:
-                raise ReferenceError(f"{source}: {missing_columns(there, options)}")
+                raise HumanReferenceError(f"{source}: {missing_columns(there, options)}")
             for batch in file.iter_batches(batch_size=BATCH, columns=wanted):
                 yield from _batch_rows(batch)
     except (pyarrow.ArrowException, OSError) as error:
-        raise ReferenceError(f"{source}: cannot be read to its end ({error}): fetch or write it again") from error
+        raise HumanReferenceError(f"{source}: cannot be read to its end ({error}): fetch or write it again") from error
 
 
 def dataset_rows(name: str, saved: bool, options: ReadOptions) -> Iterator[Any]:
@@ -89,16 +89,16 @@ def dataset_rows(name: str, saved: bool, options: ReadOptions) -> Iterator[Any]:
         there = data.column_names or ()  # unknown for some streams: then `parse` says what is missing
         wanted = columns(there, options)
         if there and not wanted:
-            raise ReferenceError(f"{name}: {missing_columns(there, options)}")
+            raise HumanReferenceError(f"{name}: {missing_columns(there, options)}")
         yield from data.select_columns(wanted) if wanted else data
-    except ReferenceError:
+    except HumanReferenceError:
         raise
     except Exception as error:  # the hub's, the network's, a reader's: datasets has no class for them all
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         what = "cannot be read to its end as a data set"
         if not Path(name).exists():
             what = "there is no such file or folder, and no Hugging Face data set can be read by that name"
-        raise ReferenceError(f"{name}: {what} ({reason})") from error
+        raise HumanReferenceError(f"{name}: {what} ({reason})") from error
 
 
 def in_chunks(source: str, rows: Iterable[Any], size: int) -> Iterator[Chunk]:
@@ -119,7 +119,7 @@ def _blocks(source: str, size: int) -> Iterator[bytes]:
             while block := stream.read(size):
                 yield block
     except OSError as error:
-        raise ReferenceError(f"{source}: cannot be read to its end ({error}): fetch or write it again") from error
+        raise HumanReferenceError(f"{source}: cannot be read to its end ({error}): fetch or write it again") from error
 
 
 def _pieces(source: str) -> Iterator[bytes]:
@@ -174,7 +174,7 @@ def _saved(folder: str, options: ReadOptions) -> Any:
         return data
     split = options.split or (next(iter(data)) if len(data) == 1 else "train")
     if split not in data:
-        raise ReferenceError(
+        raise HumanReferenceError(
             f'{folder}: no split "{split}"; there are {", ".join(data)}.{plugins.nearest(split, data)}'
         )
     return data[split]

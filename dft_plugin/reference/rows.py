@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from dft_plugin import plugins
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 
 FORMATS = (("text",), ("prompt", "completion"), ("messages",), ("conversations",))
 """The columns that make a row; of several, the first whose values are not null counts."""
@@ -146,7 +146,7 @@ def parse(chunk: Chunk, options: ReadOptions) -> Parsed:
     has them, the source is taken to have none.
 
     Raises:
-        ReferenceError: when the source's first chunk shows none of the columns, naming those that are there.
+        HumanReferenceError: when the source's first chunk shows none of the columns, naming those that are there.
     """
     rows: list[Row] = []
     bad: list[BadLine] = []
@@ -165,7 +165,7 @@ def parse(chunk: Chunk, options: ReadOptions) -> Parsed:
         else:
             rows.append(row)
     if lacking and chunk.first == 1 and not rows:
-        raise ReferenceError(f"{chunk.source}: {lacking}")
+        raise HumanReferenceError(f"{chunk.source}: {lacking}")
     return Parsed(chunk.source, rows, bad, empty)
 
 

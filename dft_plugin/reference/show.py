@@ -191,17 +191,17 @@ def list_references(shipped: Mapping[str, Path], folders: Sequence[str | Path] =
         folders: searched for .safetensors references, not what is below them.
 
     Raises:
-        ReferenceError: when a folder is not there, or holds none.
+        HumanReferenceError: when a folder is not there, or holds none.
     """
-    from dft_plugin.reference.errors import ReferenceError
+    from dft_plugin.reference.errors import HumanReferenceError
 
     files = dict(shipped)
     for folder in map(Path, folders):
         if not folder.is_dir():
-            raise ReferenceError(f"{folder}: there is no such folder")
+            raise HumanReferenceError(f"{folder}: there is no such folder")
         found = {str(path): path for path in sorted(folder.glob("*.safetensors")) if _kind(path) is not None}
         if not found:
-            raise ReferenceError(f"{folder}: no reference in it; `dft reference build` writes them")
+            raise HumanReferenceError(f"{folder}: no reference in it; `dft reference build` writes them")
         files |= found
     columns = ("name", "tokenizer", "documents", "words", "size")
     return table(None, columns, [_listed(name, path) for name, path in files.items()], left=2)
@@ -218,11 +218,11 @@ def _kind(path: Path) -> object:
 def _listed(name: str, path: Path) -> tuple[str, ...]:
     from dft_plugin.reference import accumulated, domain
     from dft_plugin.reference.container import read
-    from dft_plugin.reference.errors import ReferenceError
+    from dft_plugin.reference.errors import HumanReferenceError
 
     size = f"{path.stat().st_size / 1e6:.1f} MB"
     try:
         _, known = read(path, accumulated.KIND if _kind(path) is accumulated.KIND else domain.KIND)
-    except ReferenceError as error:
+    except HumanReferenceError as error:
         return name, str(error), "", "", size
     return name, known.get("tokenizer_name", "any"), f"{known['documents']:,}", f"{known['words']:,}", size

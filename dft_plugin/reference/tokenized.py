@@ -11,7 +11,7 @@ from typing import Any
 
 from dft_plugin.documents import Document, cut_at_ends
 from dft_plugin.reference.corpus import read
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 from dft_plugin.reference.readers import grouped
 from dft_plugin.reference.rows import Row
 from dft_plugin.shared_beginning import shared_beginning
@@ -43,7 +43,7 @@ def tokenize(
         end_of_text: ids that end a generated text, at which these end too; by default the tokenizer's alone.
 
     Raises:
-        ReferenceError: when the tokenizer has no chat template for a chat, or its template refuses one.
+        HumanReferenceError: when the tokenizer has no chat template for a chat, or its template refuses one.
     """
     end = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
     made: list[HumanText] = []
@@ -104,7 +104,7 @@ def _chats(batch: Sequence[Row], tokenizer: Any, source: str) -> dict[int, Docum
             before = _templated(tokenizer, asked, add_generation_prompt=True)
             tokens = _templated(tokenizer, row.messages) if answered else before
         except Exception as error:  # templates are programs: they raise what they like
-            raise ReferenceError(
+            raise HumanReferenceError(
                 f"{source}, line {row.line}: the tokenizer's chat template does not take this chat ({error})"
             ) from error
         start = len(before)
@@ -147,7 +147,7 @@ def read_documents(
     """Tokenizes a whole corpus: plain text, `prompt` and `completion`, and chats (see `tokenize`).
 
     Raises:
-        ReferenceError: as `read` and `tokenize`, and when the corpus holds no text.
+        HumanReferenceError: as `read` and `tokenize`, and when the corpus holds no text.
     """
     documents = [
         human.document
@@ -156,5 +156,5 @@ def read_documents(
     ]
     if not documents:
         named = corpora if isinstance(corpora, str | Path) else ", ".join(map(str, corpora))
-        raise ReferenceError(f"{named}: holds no text")
+        raise HumanReferenceError(f"{named}: holds no text")
     return documents

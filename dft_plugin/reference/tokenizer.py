@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from dft_plugin.ends_of_text import end_of_text_ids
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 
 
 def rows_of_head(name: str) -> int | None:
@@ -42,7 +42,7 @@ def load_tokenizer(name: str) -> Any:
     """A tokenizer from a folder, the cache or the hub.
 
     Raises:
-        ReferenceError: when it cannot be loaded.
+        HumanReferenceError: when it cannot be loaded.
     """
     from transformers import AutoTokenizer
 
@@ -52,18 +52,18 @@ def load_tokenizer(name: str) -> Any:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         if not isinstance(error, OSError | ValueError):
             reason = f"{type(error).__name__}: {reason}; is its tokenizer.json whole?"
-        raise ReferenceError(f"the tokenizer of {name} could not be loaded: {reason}") from error
+        raise HumanReferenceError(f"the tokenizer of {name} could not be loaded: {reason}") from error
 
 
 def check_rows(tokenizer: Any, rows: int) -> None:
     """Whether the rows that `--vocabulary-size` gives an lm_head serve every token.
 
     Raises:
-        ReferenceError: when there are fewer, naming both.
+        HumanReferenceError: when there are fewer, naming both.
     """
     ids = max(tokenizer.get_vocab().values(), default=-1) + 1
     if rows < ids:
-        raise ReferenceError(
+        raise HumanReferenceError(
             f"--vocabulary-size is {rows:,} and the tokenizer has {ids:,} ids: give the rows of the model's lm_head, "
             "which are as many or more"
         )

@@ -14,7 +14,7 @@ from dft_plugin.contexts import read_prompts
 from dft_plugin.human_reference import check_holds_text, check_path, counted_from_anywhere, counted_here, not_held
 from dft_plugin.human_windows import cut_windows, sampling_record
 from dft_plugin.matched import make_statistic
-from dft_plugin.reference import Reference, ReferenceError, read_documents
+from dft_plugin.reference import HumanReferenceError, Reference, read_documents
 from dft_plugin.reference.corpus import read_rows
 from dft_plugin.reference.domain import Domain
 from dft_plugin.reference.projection import project
@@ -55,7 +55,7 @@ def check_files(config: Mapping[str, Any], parsed: DFTConfig, findings: Findings
         findings.notes.extend([told] if told else [])
         if parsed.reference != "train":
             findings.checked.append(f"the reference ({parsed.reference})")
-    except ReferenceError as error:
+    except HumanReferenceError as error:
         findings.problems.append(str(error))
     for prompts in parsed.rollout.kinds:
         if prompts == "train":
@@ -66,7 +66,7 @@ def check_files(config: Mapping[str, Any], parsed: DFTConfig, findings: Findings
             else:
                 read_prompts(prompts, tokenizer, whole=False)
             findings.checked.append(f"the prompts ({prompts})")
-        except ReferenceError as error:
+        except HumanReferenceError as error:
             nearest = plugins.nearest(prompts, ["train"])
             findings.problems.append(f"rollout.prompts: {error}.{nearest} Give `train` or a file of prompts or texts")
     try:
@@ -109,7 +109,7 @@ def check_reference(
         What a run would say of the reference, if anything.
 
     Raises:
-        ReferenceError: when it cannot serve the run.
+        HumanReferenceError: when it cannot serve the run.
     """
     if parsed.reference == "train":
         return None
@@ -139,4 +139,4 @@ def check_reference(
 def _check_rows(path: str, options: ReadOptions | None = None) -> None:
     """Without a tokenizer a corpus is read and thrown away."""
     if sum(1 for _ in read_rows(path, options)) == 0:
-        raise ReferenceError(f"{path}: holds no text")
+        raise HumanReferenceError(f"{path}: holds no text")

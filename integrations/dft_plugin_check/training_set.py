@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dft_plugin.reference.corpus import read_rows
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 from dft_plugin.reference.rows import Row
 from dft_plugin.trainer_arguments import answers_run_together
 from dft_plugin.whole_chats import TOLD
@@ -62,7 +62,7 @@ def _first_rows(config: Mapping[str, Any]) -> list[Row | None]:
 def _first_row(path: Path) -> Row | None:
     try:
         return next(read_rows(str(path)), None)
-    except (ReferenceError, OSError):  # another layout than a reference's: its columns are the host's to judge
+    except (HumanReferenceError, OSError):  # another layout than a reference's: its columns are the host's to judge
         return None
 
 

@@ -65,7 +65,7 @@ def train(arguments: Sequence[str]) -> None:
     Raises:
         ConfigError: as `read_block`.
         UnsupportedRunError: when the run is one in which the term is not exact, or has other options than the file's.
-        ReferenceError: when the human reference cannot be used.
+        HumanReferenceError: when the human reference cannot be used.
         DistributionTermError: when the term did not act.
     """
     arguments = _apart(arguments)
@@ -165,9 +165,9 @@ def main() -> None:
     from dft_plugin.callback import DistributionTermError
     from dft_plugin.host import UnsupportedRunError
     from dft_plugin.language_model import UnsupportedModelError
-    from dft_plugin.reference import ReferenceError
+    from dft_plugin.reference import HumanReferenceError
 
-    known = (ConfigError, UnsupportedRunError, UnsupportedModelError, ReferenceError, DistributionTermError)
+    known = (ConfigError, UnsupportedRunError, UnsupportedModelError, HumanReferenceError, DistributionTermError)
     try:
         train(sys.argv[1:])
     except known as error:

@@ -21,7 +21,7 @@ from dft_plugin.config import parse
 from dft_plugin.host import UnsupportedRunError
 from dft_plugin.language_model import UnsupportedModelError
 from dft_plugin.progress import MOST_SKIPPED_IN_A_ROW, DistributionTermError, Progress
-from dft_plugin.reference import ReferenceError
+from dft_plugin.reference import HumanReferenceError
 from dft_plugin.rollout import RolloutEngine
 from dft_plugin.statistics.base import NoOptions, Statistic
 from dft_plugin.supported_runs import _other_trainer, check_supported
@@ -37,7 +37,7 @@ def refused(callbacks: Any, rows: Any = ROWS, model: Any = None, **options: Any)
     """The message of the error before the first step."""
     stepped: list[int] = []
     first = At(0, lambda state, kwargs: stepped.append(1))
-    with pytest.raises((UnsupportedRunError, ReferenceError, ValueError)) as caught:
+    with pytest.raises((UnsupportedRunError, HumanReferenceError, ValueError)) as caught:
         train(model or tiny.model("llama"), rows, *callbacks, first, max_steps=3, **options)
     assert not stepped
     return str(caught.value)
@@ -199,7 +199,7 @@ def test_more_text_than_the_model_has_positions(
         (record,) = caplog.records
         assert re.search(said, record.getMessage())
         return
-    with pytest.raises(ReferenceError, match=rf"{said}.*of more than 20 tokens"):
+    with pytest.raises(HumanReferenceError, match=rf"{said}.*of more than 20 tokens"):
         train(model, ROWS, callback, max_length=36)
 
 

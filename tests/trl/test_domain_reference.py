@@ -9,7 +9,7 @@ import pytest
 
 from dft_plugin import DFTCallback, plugins
 from dft_plugin.config import parse
-from dft_plugin.reference import ReferenceError
+from dft_plugin.reference import HumanReferenceError
 from dft_plugin.reference.build import Request, build_file
 from dft_plugin.statistic_config import DEFAULT_STATISTICS
 from tests import tiny
@@ -34,7 +34,9 @@ def test_a_domain_is_matched() -> None:
 
 def test_what_a_domain_does_not_hold_is_refused_where_asked_for() -> None:
     callback = DFTCallback(**options(statistics=["token_frequency", "text_length"]))
-    with pytest.raises(ReferenceError, match=r"reference fiction holds no text_length .* it holds token_frequency"):
+    with pytest.raises(
+        HumanReferenceError, match=r"reference fiction holds no text_length .* it holds token_frequency"
+    ):
         train(tiny.model(), ROWS, callback, max_steps=1)
 
 
@@ -50,13 +52,15 @@ def test_what_the_model_reads_is_refused_where_there_is_no_text(built: bool, tmp
         config = parse(options(statistics=["token_frequency", "entropy"], reference="train"))
         build_file(Request([str(tmp_path / "human.txt")], Path(reference), str(tmp_path / "model"), config))
     callback = DFTCallback(**options(statistics=["token_frequency", "entropy"], reference=reference))
-    with pytest.raises(ReferenceError, match=r"entropy: measured on human text.*give the corpus itself as `reference`"):
+    with pytest.raises(
+        HumanReferenceError, match=r"entropy: measured on human text.*give the corpus itself as `reference`"
+    ):
         train(tiny.model(), ROWS, callback, max_steps=1)
 
 
 def test_a_mistyped_domain() -> None:
     callback = DFTCallback(**options(reference="fictoin"))
-    with pytest.raises(ReferenceError, match=r'"fictoin": there is no such file. Did you mean "fiction"\?'):
+    with pytest.raises(HumanReferenceError, match=r'"fictoin": there is no such file. Did you mean "fiction"\?'):
         train(tiny.model(), ROWS, callback, max_steps=1)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dft_plugin import DFTCallback
-from dft_plugin.reference import ReferenceError
+from dft_plugin.reference import HumanReferenceError
 from tests import tiny
 from tests.training import term_options, train
 
@@ -52,5 +52,5 @@ def test_other_statistics_are_counted_as_without_it() -> None:
 
 def test_a_domain_has_no_text_to_look_up_in() -> None:
     callback = DFTCallback(**options(reference="fiction"))
-    with pytest.raises((ReferenceError, ValueError), match="use `train` or a corpus as `reference`"):
+    with pytest.raises((HumanReferenceError, ValueError), match="use `train` or a corpus as `reference`"):
         train(tiny.model(), ROWS, callback, max_steps=1)

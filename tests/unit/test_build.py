@@ -24,7 +24,7 @@ from dft_plugin.cli import commands
 from dft_plugin.config import parse
 from dft_plugin.document_windows import spans
 from dft_plugin.documents import Document
-from dft_plugin.reference import Reference, ReferenceError, mapping
+from dft_plugin.reference import HumanReferenceError, Reference, mapping
 from dft_plugin.reference import build as building
 from dft_plugin.reference.bad_lines import BadLines
 from dft_plugin.reference.build import Request, build_file
@@ -141,15 +141,15 @@ def test_merging_what_does_not_fit(folder: Path, tmp_path: Path) -> None:
     build(folder, ["a.jsonl"], tmp_path / "a.safetensors")
     build(folder, ["c.jsonl"], tmp_path / "c.safetensors", config=parse({**CONFIG, "seed": 1}))
     a, c = Reference.load(tmp_path / "a.safetensors"), Reference.load(tmp_path / "c.safetensors")
-    with pytest.raises(ReferenceError, match="a and c were built differently: seed is 0 and 1"):
+    with pytest.raises(HumanReferenceError, match="a and c were built differently: seed is 0 and 1"):
         merged({"a": a, "c": c})
     for key, other in (("from_start", True), ("statistics", {**c.metadata["statistics"], "novelty": {}})):
         changed = replace(c, metadata={**c.metadata, "seed": 0, key: other})
-        with pytest.raises(ReferenceError, match=f"built differently: {key} is"):
+        with pytest.raises(HumanReferenceError, match=f"built differently: {key} is"):
             merged({"a": a, "c": changed})
-    with pytest.raises(ReferenceError, match="a and b hold the same text"):
+    with pytest.raises(HumanReferenceError, match="a and b hold the same text"):
         merged({"a": a, "b": a})
-    with pytest.raises(ReferenceError, match="two references or more"):
+    with pytest.raises(HumanReferenceError, match="two references or more"):
         merged({"a": a})
 
 
@@ -197,7 +197,7 @@ def test_an_interrupted_build_goes_on(
 
 def test_going_on_with_something_else(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "x.safetensors"
-    with pytest.raises(ReferenceError, match="no interrupted build"):
+    with pytest.raises(HumanReferenceError, match="no interrupted build"):
         build(folder, ["a.jsonl"], output, resume=True)
 
     def interrupt(done: Progress) -> None:
@@ -205,10 +205,10 @@ def test_going_on_with_something_else(folder: Path, tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         build_file(request(folder, ["a.jsonl"], output), interrupt)
-    with pytest.raises(ReferenceError, match="other corpora, options or tokenizer"):
+    with pytest.raises(HumanReferenceError, match="other corpora, options or tokenizer"):
         build(folder, ["c.jsonl"], output, resume=True)
     Path(f"{output}.resume").write_bytes(b"half a file")
-    with pytest.raises(ReferenceError, match="delete it and start again"):
+    with pytest.raises(HumanReferenceError, match="delete it and start again"):
         build(folder, ["a.jsonl"], output, resume=True)
 
 
@@ -234,7 +234,7 @@ def test_going_on_with_what_was_replaced_under_the_same_name(folder: Path, tmp_p
         tokenizer.chat_template = "{{ messages[-1]['content'] }}"
     tokenizer.save_pretrained(model)
     mapping.worker.cache_clear()  # as another process would find it
-    with pytest.raises(ReferenceError, match="other corpora, options or tokenizer, or a corpus file has changed"):
+    with pytest.raises(HumanReferenceError, match="other corpora, options or tokenizer, or a corpus file has changed"):
         build_file(replace(asked, resume=True))
 
 
@@ -287,7 +287,7 @@ def test_bad_lines_are_counted_up_to_a_limit(folder: Path, tmp_path: Path) -> No
     lines[70] = b"\xff\xfe not a text"
     (tmp_path / "bad.jsonl").write_bytes(b"\n".join(lines))
     output = tmp_path / "x.safetensors"
-    with pytest.raises(ReferenceError, match=r"bad\.jsonl, line 8: not valid JSON.*--max-bad"):
+    with pytest.raises(HumanReferenceError, match=r"bad\.jsonl, line 8: not valid JSON.*--max-bad"):
         build(tmp_path, ["bad.jsonl"], output, tokenizer=str(folder / "model"))
     assert list(tmp_path.iterdir()) == [tmp_path / "bad.jsonl"]
     asked = Request(
@@ -301,13 +301,13 @@ def test_bad_lines_are_counted_up_to_a_limit(folder: Path, tmp_path: Path) -> No
 def test_weights_by_frequency_need_the_frequencies_first(folder: Path, tmp_path: Path) -> None:
     entry = {"name": "ngram_frequency", "weighting": "inverse_root_frequency"}
     config = parse({**CONFIG, "statistics": ["token_frequency", entry]})
-    with pytest.raises(ReferenceError, match="give the corpus itself as `reference:`"):
+    with pytest.raises(HumanReferenceError, match="give the corpus itself as `reference:`"):
         build(folder, ["a.jsonl"], tmp_path / "x.safetensors", config=config)
 
 
 def test_what_looks_up_in_human_text_is_not_built(folder: Path, tmp_path: Path) -> None:
     config = parse({**CONFIG, "statistics": ["token_frequency", "ngram_rarity"]})
-    with pytest.raises(ReferenceError, match="give the corpus itself as `reference:`, or leave ngram_rarity out"):
+    with pytest.raises(HumanReferenceError, match="give the corpus itself as `reference:`, or leave ngram_rarity out"):
         build(folder, ["a.jsonl"], tmp_path / "x.safetensors", config=config)
 
 
@@ -328,11 +328,11 @@ def test_what_a_run_would_refuse_is_not_built(folder: Path, tmp_path: Path) -> N
 def test_too_little_text(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "one.jsonl").write_text(json.dumps({"text": "One short text."}))
     asked = Request([str(tmp_path / "one.jsonl")], tmp_path / "x.safetensors", str(folder / "model"), parse(CONFIG))
-    with pytest.raises(ReferenceError, match=r"1 windows of 24; at least 32 windows"):
+    with pytest.raises(HumanReferenceError, match=r"1 windows of 24; at least 32 windows"):
         build_file(asked)
     (tmp_path / "none.jsonl").write_text("\n\n")
     asked = Request([str(tmp_path / "none.jsonl")], tmp_path / "x.safetensors", str(folder / "model"), parse(CONFIG))
-    with pytest.raises(ReferenceError, match=r"none\.jsonl: no text in it"):
+    with pytest.raises(HumanReferenceError, match=r"none\.jsonl: no text in it"):
         build_file(asked)
 
 
@@ -346,13 +346,13 @@ def test_answers_of_one_word_have_no_phrases(folder: Path, tmp_path: Path) -> No
 def test_a_tokenizer_that_is_broken(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "model", tmp_path / "model")
     (tmp_path / "model" / "tokenizer.json").write_text('{"version": "1.0"}')
-    with pytest.raises(ReferenceError, match=r"the tokenizer of .*model could not be loaded: "):
+    with pytest.raises(HumanReferenceError, match=r"the tokenizer of .*model could not be loaded: "):
         build(folder, ["a.jsonl"], tmp_path / "x.safetensors", tokenizer=str(tmp_path / "model"))
 
 
 def test_fewer_rows_than_tokens(folder: Path, tmp_path: Path) -> None:
     ids = len(tiny.tokenizer())
-    with pytest.raises(ReferenceError, match=rf"--vocabulary-size is 100 and the tokenizer has {ids:,} ids"):
+    with pytest.raises(HumanReferenceError, match=rf"--vocabulary-size is 100 and the tokenizer has {ids:,} ids"):
         build(folder, ["a.jsonl"], tmp_path / "x.safetensors", vocabulary_size=100)
 
 

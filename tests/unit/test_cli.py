@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from dft_plugin import plugins, schema
 from dft_plugin.cli import commands
 from dft_plugin.config import DFTConfig, parse
-from dft_plugin.reference import Reference, ReferenceError
+from dft_plugin.reference import HumanReferenceError, Reference
 from dft_plugin.rollout_config import DFTRolloutConfig
 from dft_plugin.statistic_config import DEFAULT_STATISTICS
 from dft_plugin.vocabulary import Vocabulary
@@ -173,7 +173,7 @@ def test_reference_build(folder: Path) -> None:
     assert len(reference.totals["token_frequency"]) == reference.metadata["vocabulary_size"] == tiny.VOCABULARY + 8
     assert reference.metadata["sampling"] == {"max_new_tokens": 16, "context_tokens": 32}
     narrow = Vocabulary.from_tokenizer(tiny.tokenizer())
-    with pytest.raises(ReferenceError, match=f"{tiny.VOCABULARY + 8} rows, this model's has {tiny.VOCABULARY}"):
+    with pytest.raises(HumanReferenceError, match=f"{tiny.VOCABULARY + 8} rows, this model's has {tiny.VOCABULARY}"):
         reference.check("human.safetensors", [], narrow, {})
     again = dft(*arguments, "-o", str(output))
     assert again.exit_code == 1

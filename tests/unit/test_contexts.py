@@ -15,7 +15,7 @@ from dft_plugin.assembly import Setting, assemble
 from dft_plugin.config import parse
 from dft_plugin.contexts import context_windows
 from dft_plugin.documents import Document
-from dft_plugin.reference import ReferenceError, read_documents
+from dft_plugin.reference import HumanReferenceError, read_documents
 from dft_plugin.sharing import Processes
 from dft_plugin.texts import Window
 from tests import tiny
@@ -101,17 +101,17 @@ def test_both_in_one_file(tmp_path: Path) -> None:
 def test_a_file_without_prompts(tmp_path: Path) -> None:
     tools = [{"messages": [*chat("Why?"), {"role": "tool", "content": "42"}]}]
     for rows in ([{"prompt": " "}], tools):
-        with pytest.raises(ReferenceError, match="holds no prompt and no text"):
+        with pytest.raises(HumanReferenceError, match="holds no prompt and no text"):
             contexts(write(tmp_path, rows), prompted=True)
     empty = [{"prompt": "", "completion": "Once upon a time."}] * 40
-    with pytest.raises(ReferenceError, match="holds no prompt and no text"):
+    with pytest.raises(HumanReferenceError, match="holds no prompt and no text"):
         contexts(write(tmp_path, empty), prompted=True)
-    with pytest.raises(ReferenceError, match='need a column "prompt", "messages", "conversations" or "text"'):
+    with pytest.raises(HumanReferenceError, match='need a column "prompt", "messages", "conversations" or "text"'):
         contexts(write(tmp_path, [{"question": "Why?"}]), prompted=True)
 
 
 def test_a_prompt_alone_is_no_human_text(tmp_path: Path) -> None:
-    with pytest.raises(ReferenceError, match='rows need a column "text"'):
+    with pytest.raises(HumanReferenceError, match='rows need a column "text"'):
         read_documents(write(tmp_path, [{"prompt": prompt} for prompt in PROMPTS]), tiny.tokenizer())
 
 

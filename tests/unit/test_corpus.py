@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from dft_plugin.reference import ReferenceError, read_documents
+from dft_plugin.reference import HumanReferenceError, read_documents
 from dft_plugin.reference import readers as kinds
 from dft_plugin.reference.bad_lines import BadLines
 from dft_plugin.reference.corpus import chunks, parse, read, read_rows, sources
@@ -76,7 +76,7 @@ def test_every_kind_gives_the_same_rows(tmp_path: Path, name: str, size: int) ->
 
 def test_a_suffix_that_lies(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl.zst").write_bytes(bz2.compress(LINES))
-    with pytest.raises(ReferenceError, match=r"a\.jsonl\.zst: cannot be read to its end"):
+    with pytest.raises(HumanReferenceError, match=r"a\.jsonl\.zst: cannot be read to its end"):
         texts_of(tmp_path / "a.jsonl.zst")
 
 
@@ -123,7 +123,7 @@ def test_bad_text_names_its_line(tmp_path: Path) -> None:
         (f"{long}Z".encode() + b"\xff", 250_001),
     ]:
         (tmp_path / "a.txt").write_bytes(content)
-        with pytest.raises(ReferenceError, match=rf"a\.txt, line {line}: the text (is not UTF-8|holds a NUL)"):
+        with pytest.raises(HumanReferenceError, match=rf"a\.txt, line {line}: the text (is not UTF-8|holds a NUL)"):
             texts_of(tmp_path / "a.txt")
 
 
@@ -192,7 +192,7 @@ def test_a_column_that_no_row_has(tmp_path: Path, kind: str) -> None:
             'no column "bodi"; there are "body", "prompt". Did you mean "body"',
         ),
     ]:
-        with pytest.raises(ReferenceError, match=said):
+        with pytest.raises(HumanReferenceError, match=said):
             texts_of(path, options)
 
 
@@ -244,7 +244,9 @@ def test_bad_lines_are_skipped_and_named(tmp_path: Path, bad: bytes) -> None:
     (line,) = parsed.bad
     assert (line.source, line.line) == (str(path), 301)
     assert BAD[bad] in line.reason
-    with pytest.raises(ReferenceError, match=r"a\.jsonl, line 301: .* \(1 of 602 rows are bad.*build` .* --max-bad"):
+    with pytest.raises(
+        HumanReferenceError, match=r"a\.jsonl, line 301: .* \(1 of 602 rows are bad.*build` .* --max-bad"
+    ):
         list(read_rows(path))
 
 
@@ -270,11 +272,13 @@ def parsed_rows(good: int, bad: int, first: int = 1) -> Parsed:
 def test_bad_lines_are_judged_late_and_by_their_share() -> None:
     lines = BadLines(0.01)
     lines.add(parsed_rows(500, 300))  # too few to judge
-    with pytest.raises(ReferenceError, match=r"line 7: wrong \(300 of 1,000 rows are bad, more than a share of 0.01"):
+    with pytest.raises(
+        HumanReferenceError, match=r"line 7: wrong \(300 of 1,000 rows are bad, more than a share of 0.01"
+    ):
         lines.add(parsed_rows(200, 0))
     lines = BadLines(0.01)
     lines.add(parsed_rows(9, 1))
-    with pytest.raises(ReferenceError, match=r"1 of 10 rows"):
+    with pytest.raises(HumanReferenceError, match=r"1 of 10 rows"):
         lines.finish()
     lines = BadLines(0.01)
     for _ in range(20):
@@ -310,7 +314,7 @@ def test_what_cannot_be_read(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "object.json").write_text('{"text": "x"}')
     (tmp_path / "lines.json").write_bytes(LINES)
     (tmp_path / "latin.json").write_bytes(b'[{"text": "\xe9"}]')
-    with pytest.raises(ReferenceError, match=said):
+    with pytest.raises(HumanReferenceError, match=said):
         texts_of(tmp_path / name)
 
 
@@ -320,7 +324,7 @@ def test_truncated(tmp_path: Path, name: str, share: float) -> None:
     WRITERS[name](tmp_path / name)
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[: max(3, int(len(content) * share))])
-    with pytest.raises(ReferenceError, match=rf"{name}: cannot be read to its end"):
+    with pytest.raises(HumanReferenceError, match=rf"{name}: cannot be read to its end"):
         texts_of(tmp_path / name)
 
 
@@ -354,7 +358,7 @@ def test_a_folder_is_a_data_set_if_a_split_is_asked_for(tmp_path: Path) -> None:
     assert texts_of(tmp_path, ReadOptions(split="test")) == TEXTS[200:]
     assert texts_of(tmp_path, ReadOptions(split="train")) == TEXTS[:200]
     assert texts_of(tmp_path) == TEXTS[200:] + TEXTS[:200]  # both files, by name
-    with pytest.raises(ReferenceError, match=r"cannot be read to its end as a data set.*tests"):
+    with pytest.raises(HumanReferenceError, match=r"cannot be read to its end as a data set.*tests"):
         texts_of(tmp_path, ReadOptions(split="tests"))
 
 
@@ -363,13 +367,15 @@ def test_saved_splits(tmp_path: Path) -> None:
     datasets.DatasetDict(made).save_to_disk(tmp_path / "saved")
     assert texts_of(tmp_path / "saved") == TEXTS[:200]
     assert texts_of(tmp_path / "saved", ReadOptions(split="test")) == TEXTS[:9]
-    with pytest.raises(ReferenceError, match=r'no split "tset"; there are train, test\. Did you mean "test"'):
+    with pytest.raises(HumanReferenceError, match=r'no split "tset"; there are train, test\. Did you mean "test"'):
         texts_of(tmp_path / "saved", ReadOptions(split="tset"))
 
 
 def test_a_data_set_that_is_not_there() -> None:
     """No network in the tests: the name is asked for on the hub, and the answer named."""
-    with pytest.raises(ReferenceError, match=r"nobody/nothing: there is no such file or folder, and no Hugging Face"):
+    with pytest.raises(
+        HumanReferenceError, match=r"nobody/nothing: there is no such file or folder, and no Hugging Face"
+    ):
         texts_of("nobody/nothing")
 
 
@@ -410,7 +416,7 @@ def test_a_line_of_five_megabytes(tmp_path: Path) -> None:
 def test_a_line_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kinds, "LONGEST_LINE", 6 << 20)
     (tmp_path / "a.jsonl").write_text('{"text": "Before."}\n' + "x" * (13 << 20))
-    with pytest.raises(ReferenceError, match=r"a\.jsonl, line 2: longer than 6 MB"):
+    with pytest.raises(HumanReferenceError, match=r"a\.jsonl, line 2: longer than 6 MB"):
         texts_of(tmp_path / "a.jsonl")
 
 
@@ -473,14 +479,14 @@ def test_a_tokenizer_without_end_of_text_or_chat_template() -> None:
     tokenizer.chat_template = None
     (human,) = tokenize([Row(1, "Plain.")], tokenizer)
     assert list(human.document.tokens) == tokenizer("Plain.")["input_ids"]
-    with pytest.raises(ReferenceError, match=r"a\.jsonl, line 8: .*chat template"):
+    with pytest.raises(HumanReferenceError, match=r"a\.jsonl, line 8: .*chat template"):
         tokenize([Row(8, "x", messages=tuple(MESSAGES))], tokenizer, "a.jsonl")
 
 
 def test_a_template_that_refuses_a_chat() -> None:
     tokenizer = tiny.tokenizer()
     tokenizer.chat_template = "{{ raise_exception('the first turn must be the system\\'s') }}"
-    with pytest.raises(ReferenceError, match=r"line 3: .*the first turn must be the system's"):
+    with pytest.raises(HumanReferenceError, match=r"line 3: .*the first turn must be the system's"):
         tokenize([Row(3, "x", messages=tuple(MESSAGES))], tokenizer)
 
 
@@ -492,7 +498,7 @@ def test_read_documents(tmp_path: Path) -> None:
     assert [tokenizer.decode(document.tokens) for document in one] == [text + tiny.END for text in TEXTS]
     assert both == [*one, *read_documents(tmp_path / "b.txt", tokenizer)]
     (tmp_path / "blank.jsonl").write_text('\n{"text": " "}\n\n')
-    with pytest.raises(ReferenceError, match=r"blank\.jsonl: holds no text"):
+    with pytest.raises(HumanReferenceError, match=r"blank\.jsonl: holds no text"):
         read_documents(tmp_path / "blank.jsonl", tokenizer)
 
 
@@ -517,5 +523,5 @@ def test_compression_by_a_suffix_in_capitals(tmp_path: Path) -> None:
 
 def test_files_have_no_split(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Of a file.", encoding="utf-8")
-    with pytest.raises(ReferenceError, match=r'a split \("test"\) is asked for, and .*a\.txt has none'):
+    with pytest.raises(HumanReferenceError, match=r'a split \("test"\) is asked for, and .*a\.txt has none'):
         texts_of(tmp_path / "a.txt", ReadOptions(split="test"))

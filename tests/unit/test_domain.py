@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from dft_plugin.reference.domain import KIND, Domain, binned, shipped
 from dft_plugin.reference.domain_count import count_domain, length_classes
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 from dft_plugin.reference.letters import LetterChain
 from dft_plugin.reference.marks import CONTEXTS, CUTS, WIDTHS, WINDOWS, MarkedText
 from dft_plugin.reference.packing import pack_integers, pack_names, unpack_integers, unpack_names
@@ -307,26 +307,26 @@ def test_files_that_cannot_be_used_say_so(tmp_path: Path):
     path = tmp_path / "topics.safetensors"
     domain().save(path)
     content = path.read_bytes()
-    with pytest.raises(ReferenceError, match="no such file"):
+    with pytest.raises(HumanReferenceError, match="no such file"):
         Domain.load(tmp_path / "none.safetensors")
     path.write_bytes(b"")
-    with pytest.raises(ReferenceError, match="empty"):
+    with pytest.raises(HumanReferenceError, match="empty"):
         Domain.load(path)
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ReferenceError, match="truncated"):
+    with pytest.raises(HumanReferenceError, match="truncated"):
         Domain.load(path)
     changed = bytearray(content)
     changed[-10] ^= 1
     path.write_bytes(changed)
-    with pytest.raises(ReferenceError, match="altered"):
+    with pytest.raises(HumanReferenceError, match="altered"):
         Domain.load(path)
     save_file({"weight": torch.zeros(3)}, path)
-    with pytest.raises(ReferenceError, match=f"no {KIND.name}"):
+    with pytest.raises(HumanReferenceError, match=f"no {KIND.name}"):
         Domain.load(path)
 
 
 def test_no_text_is_an_error():
-    with pytest.raises(ReferenceError, match="nothing to count"):
+    with pytest.raises(HumanReferenceError, match="nothing to count"):
         count_domain(["", " \n"], {})
 
 

@@ -20,7 +20,7 @@ from dft_plugin.documents import Document
 from dft_plugin.human_windows import cut_windows
 from dft_plugin.law import observed_law
 from dft_plugin.objective import Matched
-from dft_plugin.reference import ReferenceError
+from dft_plugin.reference import HumanReferenceError
 from dft_plugin.reference.human_floor import Curves, FloorCurve, Point, curves
 from dft_plugin.reference.human_side import LEAST_WINDOWS, of_rows, of_windows
 from dft_plugin.reference.window_sample import SAMPLE
@@ -81,7 +81,7 @@ def accumulated(accumulation: Accumulation, given: Sequence[Window]) -> Tensor:
 def test_too_few_windows(count: int) -> None:
     accumulation = Accumulation(statistics(["token_frequency"]), len(TOKENS))
     given = [Window((3,) * 41, 0, 1, True)] * count
-    with pytest.raises(ReferenceError, match=f"{count} windows") as caught:
+    with pytest.raises(HumanReferenceError, match=f"{count} windows") as caught:
         of_windows(accumulation, given)
     assert f"about {LEAST_WINDOWS * (40 if count else 1):,} tokens" in str(caught.value)
 
@@ -103,7 +103,7 @@ def test_totals_and_sampled_windows(count: int) -> None:
 def test_the_run_says_how_many_tokens_are_needed() -> None:
     config = parse({"rollout": {"max_new_tokens": 50}})
     short = [Document(tuple([3] * 120), 0, 120, False)]
-    with pytest.raises(ReferenceError, match=r"my text has 120 tokens.*2 windows of 50.*about 1,600 tokens"):
+    with pytest.raises(HumanReferenceError, match=r"my text has 120 tokens.*2 windows of 50.*about 1,600 tokens"):
         cut_windows(config, short, from_start=False, name="my text")
 
 
@@ -206,7 +206,7 @@ def test_a_statistic_of_which_human_text_shows_nothing() -> None:
     accumulation = Accumulation(statistics(["sentence_length"]), len(TOKENS))
     given = [Window((3,) * 12, 0, 1, True)] * 64  # one long sentence, never ended
     side = of_windows(accumulation, given)
-    with pytest.raises(ReferenceError, match="human text shows nothing of sentence_length"):
+    with pytest.raises(HumanReferenceError, match="human text shows nothing of sentence_length"):
         side.floors(accumulation, match(accumulation.statistics))
 
 

@@ -22,7 +22,7 @@ from dft_plugin.document_windows import WindowSampler
 from dft_plugin.documents import Document
 from dft_plugin.reference.domain import Domain, shipped
 from dft_plugin.reference.domain_count import count_domain
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 from dft_plugin.reference.piece_tokens import piece_tokens
 from dft_plugin.reference.pieces import chunks, fragments
 from dft_plugin.reference.projection import Projection, project
@@ -247,7 +247,7 @@ def test_a_slow_tokenizer_is_refused():
     class Slow:
         is_fast = False
 
-    with pytest.raises(ReferenceError, match="fast tokenizer, and Slow is none"):
+    with pytest.raises(HumanReferenceError, match="fast tokenizer, and Slow is none"):
         piece_tokens(Slow(), [" a\x04"], None)
 
 

@@ -22,7 +22,7 @@ from dft_plugin.documents import Document
 from dft_plugin.ends_of_text import end_of_text_ids
 from dft_plugin.human_reference import warn_of_other_texts
 from dft_plugin.matched import make_statistics
-from dft_plugin.reference import Reference, ReferenceError
+from dft_plugin.reference import HumanReferenceError, Reference
 from dft_plugin.reference.accumulated import describe
 from dft_plugin.reference.count import Counter, Cutting
 from dft_plugin.reference.finish import finished
@@ -120,16 +120,16 @@ def saved(tmp_path: Path) -> Path:
 
 
 def test_missing(tmp_path: Path) -> None:
-    with pytest.raises(ReferenceError, match="no such file"):
+    with pytest.raises(HumanReferenceError, match="no such file"):
         Reference.load(tmp_path / "nowhere.safetensors")
-    with pytest.raises(ReferenceError, match="no such file"):
+    with pytest.raises(HumanReferenceError, match="no such file"):
         Reference.load(tmp_path)  # a folder
 
 
 def test_empty(tmp_path: Path) -> None:
     path = tmp_path / "human.safetensors"
     path.write_bytes(b"")
-    with pytest.raises(ReferenceError, match=r"0 bytes.*dft reference build"):
+    with pytest.raises(HumanReferenceError, match=r"0 bytes.*dft reference build"):
         Reference.load(path)
 
 
@@ -137,14 +137,14 @@ def test_empty(tmp_path: Path) -> None:
 def test_truncated(tmp_path: Path, kept: int) -> None:
     path = saved(tmp_path)
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(ReferenceError, match="truncated"):
+    with pytest.raises(HumanReferenceError, match="truncated"):
         Reference.load(path)
 
 
 def test_no_safetensors_file(tmp_path: Path) -> None:
     path = tmp_path / "human.safetensors"
     path.write_text("It is a text, not a reference.\n" * 20)
-    with pytest.raises(ReferenceError, match="no safetensors file"):
+    with pytest.raises(HumanReferenceError, match="no safetensors file"):
         Reference.load(path)
 
 
@@ -159,7 +159,7 @@ def test_altered(tmp_path: Path, what: str) -> None:
     else:
         record["content"] = record["content"].replace('"seed": 0', '"seed": 1')
     save_file(tensors, path, metadata=record)
-    with pytest.raises(ReferenceError, match="altered"):
+    with pytest.raises(HumanReferenceError, match="altered"):
         Reference.load(path)
 
 
@@ -170,17 +170,17 @@ def test_every_byte_is_under_guard(tmp_path: Path) -> None:
     begin = 8 + int.from_bytes(content[:8], "little")
     for at in range(begin, len(content), (len(content) - begin) // 20):
         path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
-        with pytest.raises(ReferenceError, match="altered"):
+        with pytest.raises(HumanReferenceError, match="altered"):
             Reference.load(path)
 
 
 def test_somebody_elses_safetensors(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save_file({"lm_head.weight": torch.zeros(4, 4)}, path)
-    with pytest.raises(ReferenceError, match="no dft-plugin reference"):
+    with pytest.raises(HumanReferenceError, match="no dft-plugin reference"):
         Reference.load(path)
     save_file({"lm_head.weight": torch.zeros(4, 4)}, path, metadata={"format": "pt"})  # transformers writes this
-    with pytest.raises(ReferenceError, match="no dft-plugin reference"):
+    with pytest.raises(HumanReferenceError, match="no dft-plugin reference"):
         Reference.load(path)
 
 
@@ -189,7 +189,7 @@ def test_of_another_format_version(tmp_path: Path) -> None:
     with safe_open(path, framework="pt") as file:
         record = file.metadata()
     save_file(load_file(path), path, metadata={**record, "format_version": "99"})
-    with pytest.raises(ReferenceError, match="format version 99"):
+    with pytest.raises(HumanReferenceError, match="format version 99"):
         Reference.load(path)
 
 
@@ -208,12 +208,12 @@ def test_a_fitting_file_is_taken(tmp_path: Path) -> None:
 
 
 def test_for_a_head_of_another_size() -> None:
-    with pytest.raises(ReferenceError, match=r"320 rows, this model's has 328.*--vocabulary-size 328"):
+    with pytest.raises(HumanReferenceError, match=r"320 rows, this model's has 328.*--vocabulary-size 328"):
         check(statistics(), size=328)
 
 
 def test_of_another_tokenizer() -> None:
-    with pytest.raises(ReferenceError, match=r"another tokenizer.*dft reference build"):
+    with pytest.raises(HumanReferenceError, match=r"another tokenizer.*dft reference build"):
         check(statistics(), fingerprint="something else")
 
 
@@ -246,24 +246,24 @@ def test_ends_of_text_of_a_model_without_a_generation_config(tmp_path: Path) -> 
 @pytest.mark.parametrize("key", ["max_new_tokens", "context_tokens"])
 def test_of_other_windows(key: str) -> None:
     sampling = {**SAMPLING, key: 77}
-    with pytest.raises(ReferenceError, match=f"rollout.{key} 77"):
+    with pytest.raises(HumanReferenceError, match=f"rollout.{key} 77"):
         check(statistics(), sampling=sampling)
 
 
 def test_without_a_statistic() -> None:
-    with pytest.raises(ReferenceError, match=r"holds no novelty; it holds token_frequency, ngram_frequency"):
+    with pytest.raises(HumanReferenceError, match=r"holds no novelty; it holds token_frequency, ngram_frequency"):
         check(statistics(), made_reference(names=NAMES[: NAMES.index("novelty")]))
 
 
 def test_of_other_options() -> None:
-    with pytest.raises(ReferenceError, match=r"sentence_length.*'longest': 8.*'longest': 9"):
+    with pytest.raises(HumanReferenceError, match=r"sentence_length.*'longest': 8.*'longest': 9"):
         check(statistics(sentence_length={"longest": 9}))
 
 
 def test_of_an_older_statistic(monkeypatch: pytest.MonkeyPatch) -> None:
     reference = made_reference()
     monkeypatch.setattr(plugins.statistic("novelty"), "version", 99)
-    with pytest.raises(ReferenceError, match="novelty"):
+    with pytest.raises(HumanReferenceError, match="novelty"):
         check(statistics(), reference)
 
 

@@ -1,4 +1,4 @@
-"""Whatever bytes a corpus or a reference file holds, reading ends in content or in a ReferenceError.
+"""Whatever bytes a corpus or a reference file holds, reading ends in content or in a HumanReferenceError.
 
 The same examples in every run; `FUZZ_EXAMPLES=20000 pytest tests/unit/test_reference_fuzz.py` looks for new ones.
 What was found is kept in tests/unit/cases and tried first: rows/ holds corpora, reference/ holds edits as JSON.
@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from dft_plugin.reference import Reference, ReferenceError
+from dft_plugin.reference import HumanReferenceError, Reference
 from dft_plugin.reference import readers as kinds
 from dft_plugin.reference.corpus import chunks, parse, sources
 from dft_plugin.reference.rows import Parsed, ReadOptions
@@ -107,10 +107,10 @@ corpora = st.lists(line, max_size=12).map(b"\n".join) | st.binary(max_size=400)
 
 
 def read_corpus(path: Path, size: int) -> list[Parsed] | None:
-    """What is read; None for a ReferenceError. Any other exception fails the test."""
+    """What is read; None for a HumanReferenceError. Any other exception fails the test."""
     try:
         return [parse(chunk, OPTIONS) for chunk in chunks(sources([path], OPTIONS), OPTIONS, size)]
-    except ReferenceError as error:
+    except HumanReferenceError as error:
         assert path.name in str(error)  # noqa: PT017
         return None
 
@@ -213,12 +213,12 @@ def valid(folder: Path) -> bytes:
 
 
 def check_reference(content: bytes, valid: bytes, folder: Path) -> None:
-    """The very content of the valid file, or a ReferenceError."""
+    """The very content of the valid file, or a HumanReferenceError."""
     path = folder / "edited.safetensors"
     path.write_bytes(content)
     try:
         loaded = Reference.load(path)
-    except ReferenceError as error:
+    except HumanReferenceError as error:
         assert str(path) in str(error)  # noqa: PT017
         return
     loaded.save(folder / "again.safetensors")

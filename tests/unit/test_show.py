@@ -16,7 +16,7 @@ from dft_plugin.cli import commands
 from dft_plugin.reference.accumulated import Reference
 from dft_plugin.reference.description import Description, IntervalLaw, describe
 from dft_plugin.reference.domain_count import count_domain
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 from dft_plugin.reference.named import described as described_by_name
 from dft_plugin.reference.named import load, mergeable
 from dft_plugin.reference.plot import _rhythm, plot
@@ -144,9 +144,11 @@ def test_the_axis_of_words_has_few_ticks(ornate: Description, longest: int) -> N
 
 def test_a_corpus_is_no_reference_and_a_domain_cannot_be_merged(tmp_path: Path) -> None:
     (tmp_path / "human.jsonl").write_text('{"text": "Once upon a time."}\n')
-    with pytest.raises(ReferenceError, match=r"is no file that.*dft reference build .*human.jsonl --tokenizer MODEL"):
+    with pytest.raises(
+        HumanReferenceError, match=r"is no file that.*dft reference build .*human.jsonl --tokenizer MODEL"
+    ):
         load(str(tmp_path / "human.jsonl"))
-    with pytest.raises(ReferenceError, match=r"\"fiction\" is a domain: .* cannot be merged"):
+    with pytest.raises(HumanReferenceError, match=r"\"fiction\" is a domain: .* cannot be merged"):
         mergeable("fiction")
     twice = ["reference", "merge", "a.safetensors", "a.safetensors", "-o", str(tmp_path / "m.safetensors")]
     assert "a.safetensors is given 2 times" in CliRunner().invoke(commands, twice).output
@@ -158,7 +160,7 @@ def test_a_domain_says_once_what_it_was_built_with() -> None:
 
 def test_a_plot_of_an_unknown_kind_is_refused(ornate: Description, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    with pytest.raises(ReferenceError, match=r"a plot ends in \.png"):
+    with pytest.raises(HumanReferenceError, match=r"a plot ends in \.png"):
         plot(ornate, tmp_path / "plot.xlsx")
 
 
@@ -166,7 +168,7 @@ def test_without_matplotlib_the_mend_is_named(
     ornate: Description, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ReferenceError, match=r"pip install 'dft-plugin\[report\]'"):
+    with pytest.raises(HumanReferenceError, match=r"pip install 'dft-plugin\[report\]'"):
         plot(ornate, tmp_path / "plot.png")
 
 
@@ -181,9 +183,9 @@ def test_references_are_listed(built: tuple[Path, Reference], tmp_path: Path) ->
     built_line = next(line for line in lines if "built.safetensors" in line)
     assert built_line.split()[1:4] == ["model", "60", f"{reference.metadata['words']:,}"]
     assert built_line.endswith("MB ") or built_line.rstrip().endswith("MB")
-    with pytest.raises(ReferenceError, match="no such folder"):
+    with pytest.raises(HumanReferenceError, match="no such folder"):
         list_references({}, [tmp_path / "nowhere"])
-    with pytest.raises(ReferenceError, match="no reference in it"):
+    with pytest.raises(HumanReferenceError, match="no reference in it"):
         list_references({}, [tmp_path.parent])
 
 

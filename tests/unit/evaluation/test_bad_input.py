@@ -14,7 +14,7 @@ from dft_plugin.evaluation.measuring import Options
 from dft_plugin.evaluation.result import Result
 from dft_plugin.evaluation.run import Request, human_side, run
 from dft_plugin.evaluation.texts import Text, Texts, TextsError, digest, name_of, read_texts
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 from tests.unit.evaluation.samples import made_up
 
 OPTIONS = Options(resamples=10, words=100)
@@ -51,14 +51,14 @@ def of(*texts: str) -> Result:
 def test_files_without_texts(tmp_path: Path, name: str, content: str | None, message: str) -> None:
     if content is not None:
         (tmp_path / name).write_text(content)
-    with pytest.raises((TextsError, ReferenceError), match=message) as caught:
+    with pytest.raises((TextsError, HumanReferenceError), match=message) as caught:
         read_texts(tmp_path / name)
     assert name in str(caught.value)
 
 
 def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
     path = written(tmp_path / "x.jsonl", [{"story": "Once.", "id": 1}])
-    with pytest.raises(ReferenceError, match=r'"stori".*"story", "id".*Did you mean "story"'):
+    with pytest.raises(HumanReferenceError, match=r'"stori".*"story", "id".*Did you mean "story"'):
         read_texts(path, "stori")
     assert read_texts(path, "story").texts == [Text("Once.")]
 
@@ -203,7 +203,7 @@ def test_the_text_column_is_used_for_human_texts_without_the_usual_ones(tmp_path
         text.text
         for text in human_side(usual, "story").texts  # type: ignore[union-attr]
     )
-    with pytest.raises(ReferenceError, match='"story"'):
+    with pytest.raises(HumanReferenceError, match='"story"'):
         human_side(path)
     compare_files(path, [path], "story", OPTIONS)
 

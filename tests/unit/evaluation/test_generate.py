@@ -18,7 +18,7 @@ from dft_plugin.evaluation.models import Loaded, load
 from dft_plugin.evaluation.prompts import Prompt, continuations, cut_after, read_prompts
 from dft_plugin.evaluation.result import Sampling
 from dft_plugin.evaluation.texts import Text, Texts, TextsError
-from dft_plugin.reference.errors import ReferenceError
+from dft_plugin.reference.errors import HumanReferenceError
 from tests import tiny
 
 PROMPTS = [Prompt(text[:40]) for text in tiny.paragraphs()[:5]]
@@ -174,7 +174,7 @@ def test_prompts_of_every_kind_in_one_file_are_read(tmp_path: Path) -> None:
     ]  # fmt: skip
     path.write_text(json.dumps({"story": "one two three four"}) + "\n")
     assert read_prompts(path, 3, "story") == ([Prompt("one two three")], [])
-    with pytest.raises(ReferenceError, match='"story"'):
+    with pytest.raises(HumanReferenceError, match='"story"'):
         read_prompts(path, 3)
 
 
