@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,11 @@ from dft_plugin.rollout import seed_of
 from dft_plugin.texts import Window
 
 logger = logging.getLogger("dft_plugin")
+
+ALIKE = 2
+"""Tokens at a prompt's end by which it is seen that a template wrote it."""
+MOST = 0.9
+"""Which share of the training set's prompts, and of a file's, tells."""
 
 
 def context_windows(
@@ -52,11 +58,26 @@ def context_windows(
         for document in documents
         if document.prompted
     ]
+    if prompted and asked:
+        _warn_of_other_ends(prompts, tokenizer, asked, [entry for entry in trained_on if entry.prompted])
     if not plain:
         return asked
     generator = torch.Generator().manual_seed(seed_of(config.seed, 0))
     sampler = window_sampler(config, plain, from_start=False)
     return asked + sampler.sample(min(config.reference_windows, max(1, sampler.pieces())), generator)
+
+
+def _warn_of_other_ends(prompts: str, tokenizer: Any, asked: Sequence[Window], trained_on: Sequence[Document]) -> None:
+    """Says so where training prompts end alike, as a chat template's do, and those of a file do not."""
+    ends = Counter(entry.tokens[: entry.start][-ALIKE:] for entry in trained_on)
+    (usual, times), *_ = ends.most_common(1)
+    others = [window.tokens[: window.first][-ALIKE:] for window in asked]
+    if times > MOST * len(trained_on) and others.count(usual) < (1 - MOST) * len(others):
+        logger.warning(
+            "dft: the training set's prompts end with %r, those of %s do not (%r): write them alike, chats as "
+            "`messages`, if the deployed model will be asked so",
+            *(tokenizer.decode(list(usual)), prompts, tokenizer.decode(list(others[0]))),
+        )
 
 
 def check_room(model: nn.Module, windows: Sequence[Window], max_new_tokens: int) -> None:

@@ -62,11 +62,12 @@ def split_row(
         # Padding repeats position 0 in some collators: such texts of one untrained token fall out below.
     documents = []
     for start, stop in zip(starts, [*starts[1:], len(input_ids)], strict=True):
-        documents += _spans(tuple(input_ids[start:stop]), list(labels[start:stop]), set(end_of_text))
+        packed = positions is not None
+        documents += _spans(tuple(input_ids[start:stop]), list(labels[start:stop]), set(end_of_text), packed)
     return documents
 
 
-def _spans(tokens: tuple[int, ...], labels: list[int], end_of_text: set[int]) -> list[Document]:
+def _spans(tokens: tuple[int, ...], labels: list[int], end_of_text: set[int], packed: bool) -> list[Document]:
     trained = [label != IGNORED for label in labels]
     documents: list[Document] = []
     left, start, stop, prompted = 0, 0, 0, False  # of the latest document, in the row
@@ -80,7 +81,9 @@ def _spans(tokens: tuple[int, ...], labels: list[int], end_of_text: set[int]) ->
             index += 1
         # Where the padding token ends texts too, no end is trained on: another text follows.
         follows = bool(documents) and set(gap) <= end_of_text
-        answers = not follows and (len(gap) > 1 or (prompted and tokens[stop - 1] in end_of_text))
+        # One untrained token is no prompt where a packed text begins, whose first label is masked, nor inside a text.
+        is_prompt = len(gap) > 1 or (len(gap) == 1 and not (documents or packed or set(gap) <= end_of_text))
+        answers = not follows and (is_prompt or (prompted and tokens[stop - 1] in end_of_text))
         if (follows or answers) and set(tokens[begins:index]) <= end_of_text:
             continue  # no text: a prompt's end, trained on as every end may be (Axolotl's `train_on_eos: all`)
         if follows:
@@ -88,7 +91,6 @@ def _spans(tokens: tuple[int, ...], labels: list[int], end_of_text: set[int]) ->
         elif answers:
             left, start, prompted = 0, begins, True
         elif documents:
-            # One untrained token is no prompt, as before a packed text, whose first label is masked.
             documents.pop()
         stop = index
         documents.append(Document(tokens[left:stop], start - left, stop - left, prompted))

@@ -98,6 +98,21 @@ def test_both_in_one_file(tmp_path: Path) -> None:
     assert len(seen) > 10
 
 
+def test_prompts_without_what_a_template_ends_the_training_sets_with(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Raw strings beside chats, say: the deployed model is hardly asked so."""
+    tokenizer = tiny.tokenizer()
+    for end, told in (("", False), (" Answer:", True)):
+        before = [tokenizer(prompt + end)["input_ids"] for prompt in PROMPTS]
+        training = [Document((*tokens, 5, 6), len(tokens), len(tokens) + 2, True) for tokens in before]
+        caplog.clear()
+        for given in (PROMPTS, [prompt + " Answer:" for prompt in PROMPTS]):
+            path = write(tmp_path, [{"prompt": prompt} for prompt in given])
+            context_windows(parse(term_options()), path, tokenizer, training, prompted=True)
+        assert ["those of" in record.message for record in caplog.records] == [True] * told
+
+
 def test_a_file_without_prompts(tmp_path: Path) -> None:
     tools = [{"messages": [*chat("Why?"), {"role": "tool", "content": "42"}]}]
     for rows in ([{"prompt": " "}], tools):

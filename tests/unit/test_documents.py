@@ -96,6 +96,13 @@ def test_prompt_and_completion() -> None:
     assert found == [Document((1, 2, 3, 4, 5), 3, 5, True)]
 
 
+def test_a_prompt_of_one_token() -> None:
+    """Or an empty one after a BOS; where texts are packed the first label of each is masked, prompt or not."""
+    labels = [IGNORED, 2, 3]
+    assert split_row([1, 2, 3], labels, None, [9]) == [Document((1, 2, 3), 1, 3, True)]
+    assert split_row([1, 2, 3], labels, [0, 1, 2], [9]) == [Document((1, 2, 3), 0, 3, False)]
+
+
 def test_each_turn_of_a_chat_is_a_document_with_all_before_it_as_prompt() -> None:
     labels = [IGNORED, IGNORED, 3, 4, IGNORED, IGNORED, 7]
     assert split_row([1, 2, 3, 4, 5, 6, 7], labels, None) == [
