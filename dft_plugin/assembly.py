@@ -24,8 +24,9 @@ from dft_plugin.gathering import of_all_processes
 from dft_plugin.human_reference import Matching, human_reference
 from dft_plugin.human_under_model import HumanUnderModel
 from dft_plugin.human_windows import pieces
-from dft_plugin.language_model import check_head, head_of
+from dft_plugin.language_model import head_of
 from dft_plugin.live_model import LiveModel
+from dft_plugin.model_check import check_model
 from dft_plugin.objective import Objective
 from dft_plugin.reference import HumanReferenceError
 from dft_plugin.reference.human_floor import Curves
@@ -94,7 +95,7 @@ def assemble(config: DFTConfig, setting: Setting, drift: Drift | None = None) ->
     if len(first.tokens) > 0:
         # Both sides in mixed precision: accelerate wraps the model's own forward pass in it.
         with setting.autocast():
-            check_head(setting.model, torch.tensor([first.tokens[:64]], device=device))
+            check_model(setting.model, torch.tensor([first.tokens[:64]], device=device))
     reference, scored = human_reference(config, setting.tokenizer, trained_on, prompted, end_of_text)
     vocabulary = replace(
         vocabulary,

@@ -23,8 +23,9 @@ from dft_plugin.config import DFTConfig, parse
 from dft_plugin.ends_of_text import end_of_text_ids
 from dft_plugin.gathering import Gathering, can_be_read_once
 from dft_plugin.guards import Guards
-from dft_plugin.language_model import DecoderHook, check_head
+from dft_plugin.language_model import DecoderHook
 from dft_plugin.metrics import Metrics
+from dft_plugin.model_check import check_model
 from dft_plugin.progress import DistributionTermError, Progress
 from dft_plugin.rollout import describe, forked_rng, seed_of
 from dft_plugin.run_report import RunReport
@@ -152,7 +153,7 @@ class DFTCallback(TrainerCallback, ExportableState):
             )
         device = next(self.setting.model.parameters()).device
         with self.setting.autocast():
-            check_head(self.setting.model, torch.arange(ANY_TOKENS, device=device)[None])
+            check_model(self.setting.model, torch.arange(ANY_TOKENS, device=device)[None])
         self._restore(state)
         self._say(announcement.calibration_alone(self.calibration.temperature))
 

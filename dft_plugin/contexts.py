@@ -95,7 +95,7 @@ def check_room(model: nn.Module, windows: Sequence[Window], max_new_tokens: int)
         HumanReferenceError: when it does not fit in a table.
     """
     config = text_config(model)
-    positions = getattr(config, "max_position_embeddings", None)
+    positions = getattr(config, "max_position_embeddings", None) or getattr(config, "max_seq_len", None)  # MPT's
     longest = max((window.first for window in windows), default=0)
     if positions is None or longest + max_new_tokens <= positions:
         return

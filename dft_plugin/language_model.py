@@ -28,7 +28,7 @@ def base_model(model: nn.Module) -> Any:
         for name, config in wrapper.peft_config.items():
             if getattr(config, "is_prompt_learning", False):
                 raise UnsupportedModelError(
-                    f'adapter "{name}" is of type {config.peft_type}, which puts virtual tokens before the '
+                    f'adapter "{name}" is of type {_kind(config)}, which puts virtual tokens before the '
                     "input; use one that is injected into the layers, such as LORA"
                 )
             if (routed := _routed_by_peft(config)) is not None:
@@ -44,8 +44,11 @@ def _routed_by_peft(config: Any) -> str | None:
     """What kind of adapter it is, if its layers alone do not say where it acts."""
     if getattr(config, "alora_invocation_tokens", None) is not None:
         return "aLoRA (alora_invocation_tokens)"
-    kind = str(getattr(config.peft_type, "value", config.peft_type))
-    return f"of type {kind}" if kind in ("XLORA", "POLY") else None
+    return f"of type {_kind(config)}" if _kind(config) in ("XLORA", "POLY", "SHADOW") else None
+
+
+def _kind(config: Any) -> str:
+    return str(getattr(config.peft_type, "value", config.peft_type))
 
 
 def text_config(model: nn.Module) -> Any:
@@ -63,6 +66,8 @@ def decoder_of(model: nn.Module) -> nn.Module:
     base = base_model(model)
     head_layer_of(model)
     decoder = base.get_decoder() if hasattr(base, "get_decoder") else None
+    if isinstance(decoder, nn.Linear):  # the name of ModernBertDecoder's head
+        decoder = base.base_model
     if decoder is None or decoder is base:
         raise UnsupportedModelError(
             f"{type(base).__name__} gives no decoder (get_decoder); supported are LLaMA, Mistral, Qwen and "
@@ -198,14 +203,16 @@ class DecoderHook:
 def has_dropout(model: nn.Module) -> bool:
     """Whether any part of the model drops something out when it trains."""
     return any(
-        (isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0) or _own_rates(module)
+        (isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0)
+        or _own_rates(module)
+        or (hasattr(module, "gradient_checkpointing") and hasattr(module, "config") and _own_rates(module.config))
         for module in model.modules()
     )
 
 
-def _own_rates(module: nn.Module) -> dict[str, float]:
-    """How much a module drops out by itself, by attribute: attention's kernels and OPT's layers are given a number."""
-    given = vars(module).items()
+def _own_rates(holder: Any) -> dict[str, float]:
+    """How much is dropped out by a number, by attribute: attention's kernels', OPT's layers', Falcon's config's."""
+    given = vars(holder).items()
     return {name: value for name, value in given if "drop" in name and isinstance(value, float) and value > 0}
 
 
@@ -216,51 +223,21 @@ def deterministic(model: nn.Module, *, recompute: bool) -> Iterator[None]:
     Args:
         model: the model.
         recompute: keep gradient checkpointing at work: it asks the layer itself whether it is training,
-            while dropout asks its own module, or is a number of the layer's, which is 0 meanwhile.
+            while dropout asks its own module, or is a number of the layer's or its config's, which is 0 meanwhile.
     """
     modes = {module: module.training for module in model.modules()}
     model.eval()
     recomputed = [module for module in modes if recompute and getattr(module, "gradient_checkpointing", False)]
-    rates = [(module, _own_rates(module)) for module in recomputed]
-    for module, own in rates:
+    configs = {id(module.config): module.config for module in recomputed if hasattr(module, "config")}
+    rates = [(holder, _own_rates(holder)) for holder in (*recomputed, *configs.values())]
+    for module in recomputed:
         module.training = True
-        vars(module).update(dict.fromkeys(own, 0.0))
+    for holder, own in rates:
+        vars(holder).update(dict.fromkeys(own, 0.0))
     try:
         yield
     finally:
-        for module, own in rates:
-            vars(module).update(own)
+        for holder, own in rates:
+            vars(holder).update(own)
         for module, training in modes.items():
             module.training = training
-
-
-@torch.no_grad()
-def check_head(model: nn.Module, tokens: Tensor) -> None:
-    """Compares the model's own logits with decoder and head, once, before training.
-
-    Args:
-        model: the causal language model.
-        tokens: (1, T) long, any text.
-
-    Raises:
-        UnsupportedModelError: when they differ by more than the dtype's rounding: the model family does
-            something to its logits that `Head` does not know.
-    """
-    base = base_model(model)
-    with deterministic(model, recompute=False):
-        theirs = getattr(base(input_ids=tokens, use_cache=False), "logits", None)
-        if theirs is None:
-            return
-        hidden = decoder_of(model)(input_ids=tokens, use_cache=False).last_hidden_state
-        head = head_of(model)
-        linear = torch.nn.functional.linear(hidden.to(head.weight.dtype), head.weight, head.bias)
-        ours = head.finish(linear)
-    theirs = theirs.to(ours.dtype)
-    spread = float(theirs.std().clamp(min=1e-6))
-    worst = float((theirs - ours).abs().max()) / spread
-    if not worst < (1e-2 if theirs.dtype == torch.float32 and linear.dtype == torch.float32 else 0.2):
-        raise UnsupportedModelError(
-            f"{type(base).__name__} computes logits that decoder and head do not give (off by {worst:.2g} "
-            "standard deviations): what it does between them, or to its logits (a layer, scaling, soft-capping), is "
-            "not supported"
-        )

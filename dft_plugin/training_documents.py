@@ -10,8 +10,12 @@ from typing import Any
 from torch import Tensor
 
 from dft_plugin.documents import IGNORED, Document, split_row
+from dft_plugin.host import UnsupportedRunError
 
 logger = logging.getLogger("dft_plugin")
+
+NO_TEXT = ("pixel_", "image", "video", "audio", "input_features", "input_values")
+"""Beginnings of the names of what processors give a model beside text."""
 
 
 class UsedUpError(ValueError):
@@ -19,7 +23,12 @@ class UsedUpError(ValueError):
 
 
 def from_batch(batch: Any, end_of_text: Collection[int] = ()) -> list[Document]:
-    """Documents of a collated training batch with `input_ids` and `labels` (and `position_ids`), as `split_row`."""
+    """Documents of a collated training batch with `input_ids` and `labels` (and `position_ids`), as `split_row`.
+
+    Raises:
+        UnsupportedRunError: for a batch with images, video or sound.
+    """
+    _check_text_only(batch)
     input_ids, labels = batch["input_ids"], batch.get("labels")
     mask, positions = batch.get("attention_mask"), batch.get("position_ids")
     if labels is None:
@@ -36,6 +45,14 @@ def from_batch(batch: Any, end_of_text: Collection[int] = ()) -> list[Document]:
             row_positions = None if positions is None else positions[row][:stop].tolist()
             documents += split_row(tokens[:stop].tolist(), row_labels[:stop].tolist(), row_positions, end_of_text)
     return documents
+
+
+def _check_text_only(batch: Any) -> None:
+    if given := [name for name in batch if name.startswith(NO_TEXT) and batch[name] is not None]:
+        raise UnsupportedRunError(
+            f"a training batch holds {', '.join(given)}: rollouts would go on without it, and the model learn to "
+            "describe what it does not see; train on text alone, or without Distribution Fine-Tuning"
+        )
 
 
 def from_dataloader(

@@ -229,7 +229,10 @@ class Vocabulary:
             end_of_text = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
         ends = list(dict.fromkeys(end_of_text))
         if strays := [i for i in ends if not 0 <= i < size]:
-            raise ValueError(f"end_of_text ids {strays} are outside the vocabulary of {size} entries")
+            raise ValueError(
+                f"end_of_text ids {strays} are outside the vocabulary of {size} entries: give the model rows for them "
+                "(model.resize_token_embeddings(len(tokenizer)))"
+            )
         return cls.of([*texts[:size], *[b""] * (size - len(texts))], ends, _fingerprint(tokenizer))
 
     @classmethod

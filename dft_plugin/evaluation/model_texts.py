@@ -87,7 +87,8 @@ def _perplexities(
 
     from dft_plugin.evaluation import perplexity
     from dft_plugin.evaluation.identity import vocabulary_name
-    from dft_plugin.language_model import UnsupportedModelError, check_head
+    from dft_plugin.language_model import UnsupportedModelError
+    from dft_plugin.model_check import check_model
 
     if not people:
         return {}, []
@@ -95,7 +96,7 @@ def _perplexities(
     windows = perplexity.human_windows(people[: perplexity.TEXTS], loaded.tokenizer, longest)
     try:
         for window in windows[:1]:
-            check_head(loaded.model, torch.tensor([window.tokens], device=next(loaded.model.parameters()).device))
+            check_model(loaded.model, torch.tensor([window.tokens], device=next(loaded.model.parameters()).device))
         with tqdm(total=len(windows), desc="perplexity", unit="text", leave=False) as bar:
             rows = perplexity.surprisals(loaded, windows, job.sampler, lambda done: bar.update(done - bar.n) and None)
     except UnsupportedModelError as error:

@@ -183,8 +183,16 @@ def test_too_small_a_data_set_says_how_many_tokens_are_needed() -> None:
     assert "at least 32 windows are needed, about 512 tokens" in message
 
 
+NO_TABLE = {"max_position_embeddings": None}
+
+
 @pytest.mark.parametrize(
-    ("family", "positions"), [("gpt2", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 36}), ("llama", {})]
+    ("family", "positions"),
+    [
+        ("gpt2", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 36}),
+        ("mpt", {"d_model": 32, "n_layers": 2, "n_heads": 4, "max_seq_len": 36, "attention": "eager", **NO_TABLE}),
+        ("llama", {}),
+    ],
 )
 def test_more_text_than_the_model_has_positions(
     family: str, positions: dict[str, Any], caplog: pytest.LogCaptureFixture

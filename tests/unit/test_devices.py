@@ -18,7 +18,7 @@ from dft_plugin.checkpoints import decode, encode
 from dft_plugin.config import DFTConfig
 from dft_plugin.documents import Document
 from dft_plugin.drift import Drift
-from dft_plugin.language_model import check_head
+from dft_plugin.model_check import check_model
 from dft_plugin.sharing import Processes
 from dft_plugin.starting_model import starting_model
 from dft_plugin.statistic_config import DEFAULT_STATISTICS
@@ -76,7 +76,7 @@ def test_nothing_of_one_device_meets_the_other(name: str) -> None:
     with second_device(model):
         term = assemble(config, Setting(model, tokenizer, None, Processes(), nullcontext, documents))
         assert term.device == DEVICE
-        check_head(model, torch.tensor([tokenized[0]], device=DEVICE))
+        check_model(model, torch.tensor([tokenized[0]], device=DEVICE))
         term.drift = Drift(0.1, model, starting_model(model, resumed=False))
         for step in range(2):
             evaluation = term.evaluate(term.rollout(step), step)

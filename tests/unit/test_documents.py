@@ -17,6 +17,7 @@ from dft_plugin.documents import (
     cut_at_ends,
     split_row,
 )
+from dft_plugin.host import UnsupportedRunError
 from dft_plugin.texts import Window
 from dft_plugin.training_documents import UsedUpError, from_batch, from_dataloader
 
@@ -153,6 +154,13 @@ def test_a_prompts_end_that_is_trained_on_is_no_text() -> None:
 def test_an_end_that_begins_a_row_is_no_prompt() -> None:
     """As where one token both begins and ends texts: there is none before the row's first."""
     assert split_row([9, 1, 2], [IGNORED, 1, 2], None, [9]) == [Document((9, 1, 2), 0, 3, False)]
+
+
+def test_images_beside_text_are_refused() -> None:
+    tokens = torch.tensor([[1, 2, 3]])
+    batch = {"input_ids": tokens, "labels": tokens, "pixel_values": torch.zeros(1, 3, 2, 2), "image_sizes": None}
+    with pytest.raises(UnsupportedRunError, match="a training batch holds pixel_values: rollouts would go on without"):
+        from_batch(batch)
 
 
 def test_row_without_anything_trained_on() -> None:

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+import peft
 import pytest
 import torch
 from peft import IA3Config, LoHaConfig, LoraConfig, PolyConfig, PrefixTuningConfig, TaskType, get_peft_model
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
 from dft_plugin.language_model import (
     UnsupportedModelError,
     base_model,
-    check_head,
     decoder_of,
     deterministic,
     has_dropout,
     head_of,
     hidden_rows,
 )
+from dft_plugin.model_check import check_model
 from dft_plugin.texts import Texts
 from tests import tiny
 
+SHADOW = [getattr(peft, name) for name in ("ShadowConfig",) if hasattr(peft, name)]  # not in Axolotl's release
 TOKENS = torch.tensor([[5, 60, 33, 201, 7, 99, 14, 250, 31]])
 FAMILIES: dict[str, dict[str, Any]] = {
     "llama": {},
@@ -57,7 +59,7 @@ def by_head(model: nn.Module) -> Tensor:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_families(family: str, tied: bool) -> None:
     model = tiny.model(family, tied=tied, **FAMILIES[family])
-    check_head(model, TOKENS)
+    check_model(model, TOKENS)
     torch.testing.assert_close(by_head(model), own_logits(model), rtol=1e-4, atol=1e-5)
 
 
@@ -86,7 +88,7 @@ def test_adapters(adapter: dict[str, Any]) -> None:
     if "modules_to_save" in adapter:
         with torch.no_grad():
             base_model(model).lm_head.modules_to_save["default"].weight.mul_(1.7)
-    check_head(model, TOKENS)
+    check_model(model, TOKENS)
     torch.testing.assert_close(by_head(model), own_logits(model), rtol=1e-4, atol=1e-5)
     with model.disable_adapter():
         torch.testing.assert_close(by_head(model), own_logits(model), rtol=1e-4, atol=1e-5)
@@ -102,7 +104,7 @@ def test_adapters(adapter: dict[str, Any]) -> None:
     ],
 )
 def test_adapters_on_the_head_that_are_not_read_are_refused(adapter: Any, kind: str) -> None:
-    """They begin without effect, so that `check_head` would find nothing."""
+    """They begin without effect, so that `check_model` would find nothing."""
     with pytest.raises(UnsupportedModelError, match=f"an adapter of the kind {kind}, whose part in the logits"):
         head_of(get_peft_model(tiny.model("llama"), adapter))
 
@@ -142,18 +144,30 @@ class Altered(nn.Module):
 )
 def test_altered_logits_are_refused(change: Any) -> None:
     model = tiny.model("llama")
-    check_head(model, TOKENS)
+    check_model(model, TOKENS)
     model.lm_head = Altered(model.lm_head, change)
     with pytest.raises(UnsupportedModelError, match="logits that decoder and head do not give"):
-        check_head(model, TOKENS)
+        check_model(model, TOKENS)
 
 
 def test_altered_logits_are_refused_in_bf16() -> None:
     model = tiny.model("llama").to(torch.bfloat16)
-    check_head(model, TOKENS)
+    check_model(model, TOKENS)
     model.lm_head = Altered(model.lm_head, lambda logits: 1.5 * logits)
     with pytest.raises(UnsupportedModelError, match="logits that decoder and head do not give"):
-        check_head(model, TOKENS)
+        check_model(model, TOKENS)
+
+
+def test_layers_between_decoder_and_head_are_refused() -> None:
+    model = tiny.model("modernbert-decoder", attention="eager", bos_token_id=1)
+    with pytest.raises(UnsupportedModelError, match=r"decoder and head do not give.*what it does between them"):
+        check_model(model, TOKENS)
+
+
+def test_attention_that_sees_what_follows_is_refused() -> None:
+    model = tiny.model("gemma3_text", use_bidirectional_attention=True)
+    with pytest.raises(UnsupportedModelError, match=r"Gemma3ForCausalLM is not causal here.*bidirectional"):
+        check_model(model, TOKENS)
 
 
 def test_quantized_head_is_refused() -> None:
@@ -192,6 +206,7 @@ def test_prompt_learning_is_refused() -> None:
     [
         (LoraConfig(task_type=TaskType.CAUSAL_LM, alora_invocation_tokens=[5]), "aLoRA"),
         (PolyConfig(task_type=TaskType.CAUSAL_LM, target_modules=["q_proj"]), "POLY"),
+        *((kind(task_type=TaskType.CAUSAL_LM, r=4), "SHADOW") for kind in SHADOW),
     ],
 )
 def test_adapters_that_act_only_in_a_forward_pass_of_peft_are_refused(adapter: Any, kind: str) -> None:
@@ -232,6 +247,17 @@ def test_deterministic_mode(recompute: bool, family: str, options: dict[str, Any
         assert torch.equal(first, second)
     assert [module.training for module in model.modules()] == modes
     assert not torch.equal(model(input_ids=TOKENS).logits, model(input_ids=TOKENS).logits)
+
+
+def test_dropout_by_a_number_in_the_config() -> None:
+    """As Falcon's layers have it."""
+    torch.manual_seed(0)
+    shape = {"vocab_size": 320, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("falcon", hidden_dropout=0.5, **shape)).train()
+    model.gradient_checkpointing_enable()
+    with deterministic(model, recompute=True):
+        assert torch.equal(model(input_ids=TOKENS).logits, model(input_ids=TOKENS).logits)
+    assert (has_dropout(model), model.config.hidden_dropout) == (True, 0.5)
 
 
 def test_dropout_is_found() -> None:
