@@ -199,8 +199,12 @@ class Loader:
 
 def test_rows_read_are_spread_over_the_data_set() -> None:
     rows = [{"input_ids": [index, index]} for index in range(100)]
-    assert [document.tokens[0] for document in from_dataloader(Loader(rows), limit=4)] == [0, 25, 50, 75]
-    assert len(from_dataloader(Loader(rows), limit=1000)) == 100
+    found = [[document.tokens[0] for document in from_dataloader(Loader(rows), limit=50)] for _ in range(2)]
+    assert found[0] == found[1] == sorted(set(found[0]))
+    assert len(found[0]) == 50
+    assert 15 < sum(number < 50 for number in found[0]) < 35
+    assert 15 < sum(number % 2 for number in found[0]) < 35  # of two sources that take turns both are read
+    assert [document.tokens[0] for document in from_dataloader(Loader(rows), limit=1000)] == [*range(100)]
 
 
 def test_iterable_data_set() -> None:
