@@ -100,6 +100,10 @@ def _of_stream(
         enough += windows(found)
         if enough >= limit:
             break
+    if enough >= limit or rows == limit:
+        logger.warning(
+            "dft: human text is of the stream's first %d rows: shuffle it where its beginning is unlike the rest", rows
+        )
     again = next(iter(dataset), None)
     if again is None:
         raise UsedUpError(
