@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -85,36 +85,31 @@ def human_reference(
     if name in shipped:
         return OfDomain(name, Domain.load(shipped[name]), tokenizer, own), own
     reference = Reference.load(name)
-    warn_of_other_texts(name, reference, trained_on, prompted, end_of_text)
+    for told in other_texts(name, reference, trained_on, prompted, end_of_text):
+        logger.warning("dft: %s", told)
     return OfFile(name, reference), own
 
 
-def warn_of_other_texts(
+def other_texts(
     name: str, reference: Reference, trained_on: Sequence[Document], prompted: bool, end_of_text: Collection[int]
-) -> None:
-    """Says where a built file's texts begin or end otherwise than the training set's."""
-    anywhere = counted_from_anywhere(name, reference, prompted)
-    if anywhere is not None:
-        logger.warning("dft: %s", anywhere)
+) -> Iterator[str]:
+    """What to say of a built file whose texts begin or end otherwise than the training set's."""
+    if prompted and not reference.metadata["from_start"]:
+        yield (
+            f"reference {name} was built without --from-start, and the training set has prompts: plain texts in it are "
+            "counted from anywhere, not from their beginning (completions and chats are counted as ever)"
+        )
     ends = {document.tokens[document.stop - 1] for document in trained_on} & set(end_of_text)
     counted = {token for token in reference.vocabulary.end_of_text if reference.count.tokens[token] > 0}
-    if ends and counted and not ends & counted:
-        logger.warning(
-            "dft: the texts of reference %s end with token %s, the training set's with %s: build it with a tokenizer "
-            "whose eos_token is this run's, or text_length and the frequency of these tokens ask for an end that the "
-            "model is not trained to write",
-            name, sorted(counted), sorted(ends),
-        )  # fmt: skip
-
-
-def counted_from_anywhere(name: str, reference: Reference, prompted: bool) -> str | None:
-    """What to say of a built file whose texts are not counted as answers to prompts are; None where they are."""
-    if not prompted or reference.metadata["from_start"]:
-        return None
-    return (
-        f"reference {name} was built without --from-start, and the training set has prompts: plain texts in it are "
-        "counted from anywhere, not from their beginning (completions and chats are counted as ever)"
-    )
+    longest = reference.windows * reference.metadata["sampling"]["max_new_tokens"]
+    all_cut = reference.count.tokens.sum() == longest  # no end is due in windows that are as long as a rollout can be
+    if ends and not all_cut and not ends & counted:
+        ending = f"token {sorted(counted)}" if counted else "no end of text"
+        yield (
+            f"the texts of reference {name} end with {ending}, the training set's with token {sorted(ends)}: build it "
+            "with a tokenizer whose eos_token is this run's, or text_length and the frequency of these tokens ask for "
+            "an end that the model is not trained to write"
+        )
 
 
 def counted_here(reference: str) -> bool:
