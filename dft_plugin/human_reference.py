@@ -22,6 +22,7 @@ from dft_plugin.reference.domain import Domain
 from dft_plugin.reference.finish import human_side
 from dft_plugin.reference.human_side import HumanSide, of_windows
 from dft_plugin.reference.projection import Projection, project
+from dft_plugin.repeated_windows import warn_of_repeated_windows
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.texts import Window
 from dft_plugin.vocabulary import Vocabulary
@@ -83,6 +84,7 @@ def human_reference(
         return OfWindows(windows, others), windows
     own = cut_windows(config, trained_on, from_start=False, name="the training set")
     if name in shipped:
+        warn_of_repeated_windows(config, trained_on, from_start=False, name="the training set")
         return OfDomain(name, Domain.load(shipped[name]), tokenizer, own), own
     reference = Reference.load(name)
     for told in other_texts(name, reference, trained_on, prompted, end_of_text):
@@ -142,10 +144,12 @@ def _windows(
     wanted = config.reference_windows
     more = config.model_copy(update={"reference_windows": wanted + LOOKED_UP_WINDOWS}) if looked_up else config
     if config.reference == "train":
-        windows = cut_windows(more, trained_on, from_start=False, name="the training set")
+        documents, from_start, name = trained_on, False, "the training set"
     else:
         documents = read_documents(check_path(config.reference), tokenizer, end_of_text=end_of_text)
-        windows = cut_windows(more, documents, from_start=prompted, name=f"reference {config.reference}")
+        from_start, name = prompted, f"reference {config.reference}"
+    windows = cut_windows(more, documents, from_start=from_start, name=name)
+    warn_of_repeated_windows(config, documents, from_start=from_start, name=name)
     counted = min(wanted, len(windows) // 2) if looked_up else wanted
     return windows[:counted], windows[counted:]
 
