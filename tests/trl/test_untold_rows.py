@@ -19,6 +19,7 @@ def distinct(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 CHATS, PROMPTS, PLAIN = (distinct(rows(48)) for rows in (tiny.chat_rows, tiny.prompt_rows, tiny.plain_rows))
+RENDERED = [{"text": tiny.tokenizer().apply_chat_template(row["messages"], tokenize=False)} for row in CHATS]
 WRAPPED = {"packing": True, "packing_strategy": "wrapped"}
 
 
@@ -27,6 +28,7 @@ WRAPPED = {"packing": True, "packing_strategy": "wrapped"}
     [
         (CHATS, {}, TOLD),
         (CHATS, WRAPPED, TOLD),
+        (RENDERED, {}, "give `messages` or prompt and completion"),
         (CHATS, {"assistant_only_loss": True}, ""),
         (PLAIN, WRAPPED, ""),
         (PROMPTS, WRAPPED, "set packing_strategy to bfd"),
