@@ -60,10 +60,11 @@ class WindowSampler:
 
     def pieces(self) -> int:
         """About how many windows there are before they begin to overlap."""
-        return sum(
-            1 if document.prompted else max(1, (document.stop - document.start) // self.max_new_tokens)
-            for document in self.usable()
-        )
+        return sum(map(self.pieces_of, self.usable()))
+
+    def pieces_of(self, document: Document) -> int:
+        """About how many of them are a document's."""
+        return 1 if document.prompted else max(1, (document.stop - document.start) // self.max_new_tokens)
 
     def _cut(self, document: Document, generator: torch.Generator) -> list[Window]:
         offset = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ from dft_plugin.reference.domain import Domain
 from dft_plugin.reference.finish import human_side
 from dft_plugin.reference.human_side import HumanSide, of_windows
 from dft_plugin.reference.projection import Projection, project
+from dft_plugin.repeated_windows import warn_of_repeated_windows
 from dft_plugin.statistics.base import Statistic
 from dft_plugin.texts import Window
 from dft_plugin.vocabulary import Vocabulary
@@ -83,38 +84,34 @@ def human_reference(
         return OfWindows(windows, others), windows
     own = cut_windows(config, trained_on, from_start=False, name="the training set")
     if name in shipped:
+        warn_of_repeated_windows(config, trained_on, from_start=False, name="the training set")
         return OfDomain(name, Domain.load(shipped[name]), tokenizer, own), own
     reference = Reference.load(name)
-    warn_of_other_texts(name, reference, trained_on, prompted, end_of_text)
+    for told in other_texts(name, reference, trained_on, prompted, end_of_text):
+        logger.warning("dft: %s", told)
     return OfFile(name, reference), own
 
 
-def warn_of_other_texts(
+def other_texts(
     name: str, reference: Reference, trained_on: Sequence[Document], prompted: bool, end_of_text: Collection[int]
-) -> None:
-    """Says where a built file's texts begin or end otherwise than the training set's."""
-    anywhere = counted_from_anywhere(name, reference, prompted)
-    if anywhere is not None:
-        logger.warning("dft: %s", anywhere)
+) -> Iterator[str]:
+    """What to say of a built file whose texts begin or end otherwise than the training set's."""
+    if prompted and not reference.metadata["from_start"]:
+        yield (
+            f"reference {name} was built without --from-start, and the training set has prompts: plain texts in it are "
+            "counted from anywhere, not from their beginning (completions and chats are counted as ever)"
+        )
     ends = {document.tokens[document.stop - 1] for document in trained_on} & set(end_of_text)
     counted = {token for token in reference.vocabulary.end_of_text if reference.count.tokens[token] > 0}
-    if ends and counted and not ends & counted:
-        logger.warning(
-            "dft: the texts of reference %s end with token %s, the training set's with %s: build it with a tokenizer "
-            "whose eos_token is this run's, or text_length and the frequency of these tokens ask for an end that the "
-            "model is not trained to write",
-            name, sorted(counted), sorted(ends),
-        )  # fmt: skip
-
-
-def counted_from_anywhere(name: str, reference: Reference, prompted: bool) -> str | None:
-    """What to say of a built file whose texts are not counted as answers to prompts are; None where they are."""
-    if not prompted or reference.metadata["from_start"]:
-        return None
-    return (
-        f"reference {name} was built without --from-start, and the training set has prompts: plain texts in it are "
-        "counted from anywhere, not from their beginning (completions and chats are counted as ever)"
-    )
+    longest = reference.windows * reference.metadata["sampling"]["max_new_tokens"]
+    all_cut = reference.count.tokens.sum() == longest  # no end is due in windows that are as long as a rollout can be
+    if ends and not all_cut and not ends & counted:
+        ending = f"token {sorted(counted)}" if counted else "no end of text"
+        yield (
+            f"the texts of reference {name} end with {ending}, the training set's with token {sorted(ends)}: build it "
+            "with a tokenizer whose eos_token is this run's, or text_length and the frequency of these tokens ask for "
+            "an end that the model is not trained to write"
+        )
 
 
 def counted_here(reference: str) -> bool:
@@ -147,10 +144,12 @@ def _windows(
     wanted = config.reference_windows
     more = config.model_copy(update={"reference_windows": wanted + LOOKED_UP_WINDOWS}) if looked_up else config
     if config.reference == "train":
-        windows = cut_windows(more, trained_on, from_start=False, name="the training set")
+        documents, from_start, name = trained_on, False, "the training set"
     else:
         documents = read_documents(check_path(config.reference), tokenizer, end_of_text=end_of_text)
-        windows = cut_windows(more, documents, from_start=prompted, name=f"reference {config.reference}")
+        from_start, name = prompted, f"reference {config.reference}"
+    windows = cut_windows(more, documents, from_start=from_start, name=name)
+    warn_of_repeated_windows(config, documents, from_start=from_start, name=name)
     counted = min(wanted, len(windows) // 2) if looked_up else wanted
     return windows[:counted], windows[counted:]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from typing import Any
@@ -64,7 +65,7 @@ def from_dataloader(
     """Documents of a training data set, through its own collator, so that packing, chat templates and
     completion-only masks mean what they mean to the trainer.
 
-    Map-style data sets are read at evenly spaced rows; iterable ones from a fresh iterator, until there is enough.
+    Of map-style data sets random rows are read, iterable ones from a fresh iterator until there is enough.
 
     Args:
         dataloader: the trainer's; anything with `dataset` and `collate_fn`.
@@ -83,9 +84,13 @@ def from_dataloader(
 
     if is_stream(dataset):
         return _of_stream(dataset, limit, read, windows)
-    count = len(dataset)
-    rows = (dataset[number * count // min(count, limit)] for number in range(min(count, limit)))
-    return [document for row in rows for document in read(row)]
+    return [document for number in _row_numbers(len(dataset), limit) for document in read(dataset[number])]
+
+
+def _row_numbers(count: int, limit: int) -> list[int]:
+    """All, or as many as the limit at random, the same each time: equal distances may fall in step with sources that
+    take turns (`interleave_datasets`), and meet one of them alone."""
+    return sorted(random.Random(0).sample(range(count), min(count, limit)))
 
 
 def is_stream(dataset: Any) -> bool:
@@ -112,6 +117,10 @@ def _of_stream(
         enough += windows(found)
         if enough >= limit:
             break
+    if enough >= limit or rows == limit:
+        logger.warning(
+            "dft: human text is of the stream's first %d rows: shuffle it where its beginning is unlike the rest", rows
+        )
     again = next(iter(dataset), None)
     if again is None:
         raise UsedUpError(

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 # What a token contains when it carries the event. Apostrophes are no quotes: most are letters ("don't").
 PATTERNS = {
-    "sentence_end": re.compile("[.!?…。！？؟۔।॥．｡។။]"),
-    "comma": re.compile("[,،、，]"),
+    "sentence_end": re.compile("[.!?…。！？؟۔।॥．｡។။։።]"),
+    "comma": re.compile("[,،、，՝፣]"),
     "dash": re.compile(r"[—–―]|--|(?<= )-(?![^\W_])"),  # [^\W_] is str.isalnum
     "colon_semicolon": re.compile("[:;：；؛]"),
     "quote": re.compile('["“”„«»「」『』]'),

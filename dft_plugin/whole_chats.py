@@ -14,7 +14,8 @@ logger = logging.getLogger("dft_plugin")
 TOLD = (
     "chats are trained on as a whole: what users say is human text to match, as answers are, and rollouts write it; "
     "set assistant_only_loss: true (Axolotl: train_on_inputs: false, roles_to_train: [assistant]), so that answers "
-    "alone are matched"
+    "alone are matched. Where chats are written out in a `text` column, which TRL refuses that for, give `messages` or "
+    "prompt and completion"
 )
 LOOKED_AT = 64
 """Documents, at equal distances."""

@@ -132,8 +132,10 @@ def curves(points: Mapping[str, Mapping[str, Sequence[Point]]], windows: float) 
         fitted[name] = {component: _line(found, windows) for component, found in components.items() if _differ(found)}
         if not fitted[name]:
             raise HumanReferenceError(
-                f"the human text shows nothing of {name} (no event of its kind in {int(windows)} windows): leave it "
-                "out of `statistics`, give other text, or raise rollout.max_new_tokens"
+                f"the human text shows nothing of {name}: in {int(windows)} windows its samples do not differ in it. "
+                "Either no event of its kind is there (other text, too short windows, a tokenizer that splits such "
+                "marks or letters into bytes), or the texts are all alike: leave it out of `statistics`, give other "
+                "text, or raise rollout.max_new_tokens"
             )
     return fitted
 

@@ -25,7 +25,7 @@ LONGEST = 64
 
 OTHER, LETTER, IDEOGRAPH, JOINER, STOP, FULL_WIDTH_STOP, SPACE, CLOSER = range(8)
 _JOINERS = "'\u2010\u2011-"
-_STOPS = ".!?…؟۔।॥"
+_STOPS = ".!?…؟۔।॥։።"
 _FULL_WIDTH_STOPS = "。！？．｡"
 _CLOSERS = "\"'”’»)]}」』）"
 _LAST_WITH_LETTERS = 0x20000  # above it are ideographs, and selectors of their variants, which are no letters

@@ -11,7 +11,8 @@ import torch
 from dft_plugin import plugins
 from dft_plugin.config import DFTConfig
 from dft_plugin.contexts import read_prompts
-from dft_plugin.human_reference import check_holds_text, check_path, counted_from_anywhere, counted_here, not_held
+from dft_plugin.documents import Document
+from dft_plugin.human_reference import check_holds_text, check_path, counted_here, not_held, other_texts
 from dft_plugin.human_windows import cut_windows, sampling_record
 from dft_plugin.matched import make_statistic
 from dft_plugin.reference import HumanReferenceError, Reference, read_documents
@@ -24,8 +25,9 @@ from dft_plugin.statistics.base import Statistic
 from dft_plugin.vocabulary import Vocabulary
 from dft_plugin.written import Written
 from dft_plugin_check.findings import Findings
+from dft_plugin_check.host_settings import TRL
 from dft_plugin_check.tokenizer import load_tokenizer, model_name, rows_of_run, set_chat_template, tokenizer_name
-from dft_plugin_check.training_set import answers_prompts, notes_on_rows
+from dft_plugin_check.training_set import answers_prompts, first_documents, notes_on_rows
 
 
 def check_files(config: Mapping[str, Any], parsed: DFTConfig, findings: Findings) -> None:
@@ -51,8 +53,10 @@ def check_files(config: Mapping[str, Any], parsed: DFTConfig, findings: Findings
     findings.notes.extend(notes_on_rows(config, findings.host))
     try:
         prompted = answers_prompts(config, findings.host)
-        told = check_reference(parsed, tokenizer, vocabulary, statistics, rows, prompted=prompted)
-        findings.notes.extend([told] if told else [])
+        ends = () if vocabulary is None else vocabulary.end_of_text
+        first = first_documents(config, tokenizer, ends) if findings.host == TRL and tokenizer is not None else []
+        told = check_reference(parsed, tokenizer, vocabulary, statistics, rows, first, prompted=prompted)
+        findings.notes.extend(told)
         if parsed.reference != "train":
             findings.checked.append(f"the reference ({parsed.reference})")
     except HumanReferenceError as error:
@@ -95,45 +99,48 @@ def check_reference(
     vocabulary: Vocabulary | None,
     statistics: Sequence[Statistic],
     rows: int | None,
+    trained_on: Sequence[Document] = (),
     *,
     prompted: bool = False,
-) -> str | None:
+) -> list[str]:
     """Loads the reference the way a run does, as far as the tokenizer is there.
 
     Args:
         parsed, tokenizer, vocabulary, statistics: of the run.
         rows: of its lm_head; None where that is not known.
+        trained_on: documents of the training set, as far as they are known.
         prompted: whether the training texts have prompts: a document is then one window, from its beginning.
 
     Returns:
-        What a run would say of the reference, if anything.
+        What a run would say of the reference.
 
     Raises:
         HumanReferenceError: when it cannot serve the run.
     """
     if parsed.reference == "train":
-        return None
+        return []
     check_holds_text(parsed)
     if parsed.reference.endswith(".safetensors"):
         loaded = Reference.load(parsed.reference)
         if vocabulary is not None:
             sized = replace(vocabulary, size=rows or loaded.vocabulary.size)
             loaded.check(parsed.reference, statistics, sized, sampling_record(parsed))
-        return counted_from_anywhere(parsed.reference, loaded, prompted)
+        ends = () if vocabulary is None else vocabulary.end_of_text
+        return [*other_texts(parsed.reference, loaded, trained_on, prompted, ends)]
     shipped = plugins.references()
     if parsed.reference in shipped:
         domain = Domain.load(shipped[parsed.reference])
         if vocabulary is not None:
             projected = project(domain, tokenizer, vocabulary, statistics, sampling_record(parsed))
             not_held(parsed.reference, projected, parsed, statistics)
-        return None
+        return []
     path = check_path(parsed.reference)
     if tokenizer is None:
         _check_rows(path)
     else:
         documents = read_documents(path, tokenizer)
         cut_windows(parsed, documents, from_start=prompted, name=f"reference {parsed.reference}")
-    return None
+    return []
 
 
 def _check_rows(path: str, options: ReadOptions | None = None) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dft_plugin.documents import Document
 from dft_plugin.reference.corpus import read_rows
 from dft_plugin.reference.errors import HumanReferenceError
 from dft_plugin.reference.rows import Row
+from dft_plugin.reference.tokenized import tokenize
 from dft_plugin.trainer_arguments import answers_run_together
 from dft_plugin.whole_chats import TOLD
 from dft_plugin_check.host_settings import AXOLOTL, TRL
@@ -42,6 +44,15 @@ def notes_on_rows(config: Mapping[str, Any], host: str) -> Iterator[str]:
     together = answers_run_together(bool(config.get("packing")), strategy, answers)
     if together is not None:
         yield together
+
+
+def first_documents(config: Mapping[str, Any], tokenizer: Any, end_of_text: Collection[int]) -> list[Document]:
+    """Of each of TRL's data sets the first row; none where one is not here, or a chat has no template."""
+    rows = [row for row in _first_rows(config) if row is not None]
+    try:
+        return [text.document for text in tokenize(rows, tokenizer, end_of_text=end_of_text)]
+    except HumanReferenceError:
+        return []
 
 
 def _trains_on_users(entry: Any, config: Mapping[str, Any]) -> bool:

@@ -12,7 +12,14 @@ from dft_plugin.whole_chats import TOLD, warn_of_whole_chats
 from tests import tiny
 from tests.training import term_options, train
 
-CHATS, PROMPTS = tiny.chat_rows(48), tiny.prompt_rows(48)
+
+def distinct(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows that are there twice are told of as well."""
+    return [row for index, row in enumerate(rows) if row not in rows[:index]]
+
+
+CHATS, PROMPTS, PLAIN = (distinct(rows(48)) for rows in (tiny.chat_rows, tiny.prompt_rows, tiny.plain_rows))
+RENDERED = [{"text": tiny.tokenizer().apply_chat_template(row["messages"], tokenize=False)} for row in CHATS]
 WRAPPED = {"packing": True, "packing_strategy": "wrapped"}
 
 
@@ -21,8 +28,9 @@ WRAPPED = {"packing": True, "packing_strategy": "wrapped"}
     [
         (CHATS, {}, TOLD),
         (CHATS, WRAPPED, TOLD),
+        (RENDERED, {}, "give `messages` or prompt and completion"),
         (CHATS, {"assistant_only_loss": True}, ""),
-        (tiny.plain_rows(48), WRAPPED, ""),
+        (PLAIN, WRAPPED, ""),
         (PROMPTS, WRAPPED, "set packing_strategy to bfd"),
         (PROMPTS, {"packing": True}, ""),
     ],

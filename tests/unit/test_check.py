@@ -291,6 +291,17 @@ def test_a_reference_whose_texts_begin_elsewhere_is_noted(folder: Path) -> None:
         assert sum("was built without --from-start" in note for note in found.notes) == noted
 
 
+def test_a_reference_whose_texts_end_otherwise_is_noted(folder: Path) -> None:
+    block = {**SMALL, "statistics": ["token_frequency"]}
+    built = folder / "ended.safetensors"
+    build_file(Request([str(folder / "human.jsonl")], built, str(folder / "model"), DFTConfig.model_validate(block)))
+    data = {"datasets": [{"path": "json", "data_files": str(folder / "human.jsonl")}]}
+    for settings, noted in (({}, 0), ({"eos_token": tiny.PAD}, 1)):
+        found = check(trl(folder, dft={**block, "reference": str(built)}, **data, **settings))
+        assert found.problems == []
+        assert sum("end with token [0], the training set's with token [1]" in note for note in found.notes) == noted
+
+
 @pytest.mark.parametrize(
     ("settings", "noted"),
     [

@@ -17,6 +17,7 @@ from dft_plugin.accumulation import Accumulation
 from dft_plugin.config import parse
 from dft_plugin.distances import default_options
 from dft_plugin.documents import Document
+from dft_plugin.human_reference import human_reference
 from dft_plugin.human_windows import cut_windows
 from dft_plugin.law import observed_law
 from dft_plugin.objective import Matched
@@ -105,6 +106,16 @@ def test_the_run_says_how_many_tokens_are_needed() -> None:
     short = [Document(tuple([3] * 120), 0, 120, False)]
     with pytest.raises(HumanReferenceError, match=r"my text has 120 tokens.*2 windows of 50.*about 1,600 tokens"):
         cut_windows(config, short, from_start=False, name="my text")
+
+
+def test_text_that_is_there_more_than_once_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Of one long row's windows some are drawn, among which few copies meet."""
+    few = [Document((number, *range(20)), 1, 21, True) for number in range(40)]
+    long = Document(tuple(range(400_000)), 0, 400_000, False)
+    for documents, told in ((few, False), ([*few, *few[:2]], False), ([*few, *few[:5]], True), ([long, long], False)):
+        caplog.clear()
+        human_reference(parse({"reference_windows": 64}), None, documents, False, [])
+        assert ("of the human windows of the training set are there more than once" in caplog.text) == told
 
 
 # Floors.
@@ -206,7 +217,9 @@ def test_a_statistic_of_which_human_text_shows_nothing() -> None:
     accumulation = Accumulation(statistics(["sentence_length"]), len(TOKENS))
     given = [Window((3,) * 12, 0, 1, True)] * 64  # one long sentence, never ended
     side = of_windows(accumulation, given)
-    with pytest.raises(HumanReferenceError, match="human text shows nothing of sentence_length"):
+    with pytest.raises(
+        HumanReferenceError, match=r"shows nothing of sentence_length: in .* or the texts are all alike"
+    ):
         side.floors(accumulation, match(accumulation.statistics))
 
 

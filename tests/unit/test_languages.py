@@ -210,6 +210,13 @@ def test_marks_that_open_a_sentence_end_none() -> None:
         assert not classify(text.encode())[3] & {"sentence_end", "question_exclamation"}, text
 
 
+def test_full_stops_and_commas_of_other_scripts() -> None:
+    """Of Urdu, Hindi, Khmer, Burmese, Armenian and Amharic."""
+    assert [classify(mark.encode())[3] for mark in "۔।។။։።"] == [{"sentence_end"}] * 6
+    assert [classify(mark.encode())[3] for mark in "،՝፣"] == [{"comma"}] * 3
+    assert classify(" լավ է։".encode())[3] == classify(" ነው።".encode())[3] == {"sentence_end"}
+
+
 def test_hebrew_in_bytes() -> None:
     """Half of the characters that begin with 0xD7 are not assigned; of those that are, most are letters."""
     tables = [classify(bytes([byte])) for byte in "שלום עולם".encode()]

@@ -20,14 +20,14 @@ from dft_plugin import plugins
 from dft_plugin.accumulation import Accumulation
 from dft_plugin.documents import Document
 from dft_plugin.ends_of_text import end_of_text_ids
-from dft_plugin.human_reference import warn_of_other_texts
+from dft_plugin.human_reference import other_texts
 from dft_plugin.matched import make_statistics
 from dft_plugin.reference import HumanReferenceError, Reference
 from dft_plugin.reference.accumulated import describe
 from dft_plugin.reference.count import Counter, Cutting
 from dft_plugin.reference.finish import finished
 from dft_plugin.reference.rows import Row
-from dft_plugin.reference.tokenized import tokenize
+from dft_plugin.reference.tokenized import HumanText, tokenize
 from dft_plugin.reference.tokenizer import end_of_text_of
 from dft_plugin.statistic_config import DFTStatisticConfig
 from dft_plugin.statistics.base import Statistic
@@ -217,20 +217,31 @@ def test_of_another_tokenizer() -> None:
         check(statistics(), fingerprint="something else")
 
 
-def test_texts_that_begin_or_end_otherwise_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_texts_that_begin_or_end_otherwise_are_told_of() -> None:
     reference, end = made_reference(), vocabulary().end_of_text[0]
     assert reference.count.tokens[end] > 0
 
     def said(last: int, prompted: bool) -> str:
-        caplog.clear()
         trained_on = [Document((1, 2, last), 1, 3, prompted)]
-        warn_of_other_texts("human.safetensors", reference, trained_on, prompted, (7, end))
-        return caplog.text
+        return " ".join(other_texts("human.safetensors", reference, trained_on, prompted, (7, end)))
 
     assert said(end, prompted=False) == ""
     assert said(9, prompted=False) == ""  # a text that was cut off ends with nothing
     assert "human.safetensors was built without --from-start" in said(end, prompted=True)
-    assert f"end with token [{end}], the training set's with [7]" in said(7, prompted=False)
+    assert f"end with token [{end}], the training set's with token [7]" in said(7, prompted=False)
+
+
+def test_texts_without_an_end_are_told_of_unless_all_were_cut() -> None:
+    """As chats are counted whose template ends turns with another token than the base model's texts end with."""
+    texts = [row.document for row in tokenize([Row(1, tiny.paragraphs()[0])], tiny.tokenizer())]
+    end = texts[0].tokens[-1]
+    for length, told in ((24, False), (20, True)):
+        text = HumanText(Document(texts[0].tokens[: 4 + length], 4, 4 + length, True), "")
+        count = Counter(Accumulation(statistics(), vocabulary().size), Cutting(4, 24, True, seed=0)).count([text] * 40)
+        record = {"tokenizer_name": "tiny", "sampling": SAMPLING, "from_start": True, "corpus": [], "letters": {}}
+        reference = finished(count, vocabulary(), entries(["token_frequency"]), record)
+        said = [*other_texts("human.safetensors", reference, [Document((1, end), 1, 2, True)], True, (end,))]
+        assert ["end with no end of text, the training set's" in each for each in said] == [True] * told
 
 
 def test_ends_of_text_of_a_model_without_a_generation_config(tmp_path: Path) -> None:

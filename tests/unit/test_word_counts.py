@@ -112,9 +112,22 @@ def test_long_words_count_by_their_first_characters() -> None:
 
 
 def test_sentences_open_after_a_stop_and_at_the_beginning() -> None:
-    text = 'He said "Yes." Then e.g. 3.14 came! "Who?" asked he… Well. (so) ok। अब 今日は。明日。'
+    text = 'He said "Yes." Then e.g. 3.14 came! "Who?" asked he… Well. (so) ok। अब է։ Մենք ነው። ወደ 今日は。明日。'
     found = scan([text, "", "  second document: no stop"])
-    assert found.phrases(found.openings) == ["he", "then", "3", "who", "asked", "well", "so", "अब", "明", "second"]
+    assert found.phrases(found.openings) == [
+        "he",
+        "then",
+        "3",
+        "who",
+        "asked",
+        "well",
+        "so",
+        "अब",
+        "մենք",
+        "ወደ",
+        "明",
+        "second",
+    ]
 
 
 @given(st.lists(st.text("ab .", max_size=40), max_size=8))
