@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from dft_plugin import plugins
 from dft_plugin.reference.errors import HumanReferenceError
+from dft_plugin.reference.messages import messages_of
+from dft_plugin.reference.row_values import BadRow, decoded, json_value, string
 
 FORMATS = (("text",), ("prompt", "completion"), ("messages",), ("conversations",))
 """The columns that make a row; of several, the first whose values are not null counts."""
-
-ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant", "bard": "assistant"}
-"""What `from` calls a role in ShareGPT's `conversations`; other names are roles already."""
 
 
 @dataclass(frozen=True)
@@ -127,15 +125,7 @@ def missing_columns(there: Collection[str], options: ReadOptions) -> str:
     )
 
 
-class _BadRow(ValueError):
-    """Why a row cannot be used, and how many lines below its first one that shows."""
-
-    def __init__(self, reason: str, below: int = 0) -> None:
-        super().__init__(reason)
-        self.below = below
-
-
-class _MissingColumns(_BadRow):
+class _MissingColumns(BadRow):
     """The row is an object without the columns of any format."""
 
 
@@ -154,7 +144,7 @@ def parse(chunk: Chunk, options: ReadOptions) -> Parsed:
     for number, item in _items(chunk):
         try:
             row = _row(number, item, chunk.kind, options)
-        except _BadRow as error:
+        except BadRow as error:
             line = number + (error.below if chunk.kind == "text" else 0)
             bad.append(BadLine(chunk.source, line, str(error), "row" if chunk.kind == "rows" else "line"))
             if isinstance(error, _MissingColumns):
@@ -181,26 +171,17 @@ def _items(chunk: Chunk) -> Iterator[tuple[int, Any]]:
 def _row(number: int, item: Any, kind: str, options: ReadOptions) -> Row | None:
     """The row of an item; None for an empty one."""
     if kind == "text":
-        text = _string(item, "the text").replace("\r\n", "\n").replace("\r", "\n")
+        text = string(item, "the text").replace("\r\n", "\n").replace("\r", "\n")
         return Row(number, text) if text.strip() else None
     if kind == "json":
         if not item.strip():
             return None
-        item = _json(_decoded(item, "the line"))
+        item = json_value(decoded(item, "the line"))
     if isinstance(item, Unreadable):
-        raise _BadRow(item.reason)
+        raise BadRow(item.reason)
     if not isinstance(item, Mapping):
-        raise _BadRow(f"expected an object, found {type(item).__name__}")
+        raise BadRow(f"expected an object, found {type(item).__name__}")
     return _row_of_columns(number, item, options)
-
-
-def _json(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except RecursionError as error:
-        raise _BadRow("JSON nested too deep") from error
-    except ValueError as error:  # JSONDecodeError, or an integer of too many digits
-        raise _BadRow(f"not valid JSON ({error})") from error
 
 
 def _row_of_columns(number: int, row: Mapping[str, Any], options: ReadOptions) -> Row | None:
@@ -209,10 +190,10 @@ def _row_of_columns(number: int, row: Mapping[str, Any], options: ReadOptions) -
         raise _MissingColumns(missing_columns(row.keys(), options))
     filled = columns([name for name in row if row[name] is not None], options)
     if not filled:
-        raise _BadRow(f'column "{there[0]}" is null')
+        raise BadRow(f'column "{there[0]}" is null')
     name = filled[0]
     if name == options.text_column or name == "text":
-        text = _string(row[name], f'column "{name}"')
+        text = string(row[name], f'column "{name}"')
         return Row(number, text) if text.strip() else None
     if name == "prompt":
         return _prompted(number, row["prompt"], row["completion"] if "completion" in filled else None, options)
@@ -224,10 +205,10 @@ def _prompted(number: int, prompt: Any, completion: Any, options: ReadOptions) -
     if isinstance(prompt, list) and (completion is None or isinstance(completion, list)):
         found = _chat(number, [*prompt, *(completion or ())], "prompt" if completion is None else "completion", options)
         return found if found is None else replace(found, apart=completion is not None)
-    prompt = _string(prompt, 'column "prompt"')
+    prompt = string(prompt, 'column "prompt"')
     if completion is None:
         return Row(number, "", prompt=prompt) if prompt.strip() else None
-    completion = _string(completion, 'column "completion"')
+    completion = string(completion, 'column "completion"')
     if not completion.strip():
         return Row(number, "", prompt=prompt) if options.prompts and prompt.strip() else None
     return Row(number, completion, prompt=prompt)
@@ -235,9 +216,7 @@ def _prompted(number: int, prompt: Any, completion: Any, options: ReadOptions) -
 
 def _chat(number: int, turns: Any, column: str, options: ReadOptions) -> Row | None:
     """A chat counts its last turn if the assistant has it: that is what a rollout's prompt is completed with."""
-    if not isinstance(turns, Sequence) or isinstance(turns, str | bytes):
-        raise _BadRow(f'column "{column}" is {type(turns).__name__}, expected a list of messages')
-    messages = tuple(_message(turn, column) for turn in turns)
+    messages = messages_of(turns, column)
     if options.prompts and messages and messages[-1]["role"] == "assistant" and not messages[-1]["content"].strip():
         messages = messages[:-1]
     if options.prompts and messages and messages[-1]["role"] == "user":
@@ -245,38 +224,3 @@ def _chat(number: int, turns: Any, column: str, options: ReadOptions) -> Row | N
     if not messages or messages[-1]["role"] != "assistant" or not messages[-1]["content"].strip():
         return None
     return Row(number, messages[-1]["content"], messages=messages)
-
-
-def _message(turn: Any, column: str) -> Mapping[str, Any]:
-    """A message with `role` and `content`, whichever names it came with; calls of tools may have no content."""
-    if not isinstance(turn, Mapping):
-        raise _BadRow(f'column "{column}" holds {type(turn).__name__}, expected a message')
-    role, content = ("from", "value") if "from" in turn and "role" not in turn else ("role", "content")
-    if role not in turn or content not in turn:
-        raise _BadRow(f'a message of column "{column}" has no "role" and "content" (nor "from" and "value")')
-    others = {name: value for name, value in turn.items() if name not in (role, content)}
-    said = _string(turn[role], f'a role in column "{column}"')
-    text = "" if turn[content] is None else _string(turn[content], f'a content in column "{column}"')
-    return {**others, "role": ROLES.get(said, said), "content": text}
-
-
-def _decoded(raw: bytes, what: str) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        reason = f"{what} is not UTF-8 (byte 0x{raw[error.start]:02x})"
-        raise _BadRow(reason, raw.count(b"\n", 0, error.start)) from error
-
-
-def _string(value: Any, what: str) -> str:
-    """A text without what no tokenizer takes. Parquet files may hold texts as bytes."""
-    text = _decoded(value, what) if isinstance(value, bytes) else value
-    if not isinstance(text, str):
-        raise _BadRow(f"{what} is {type(value).__name__}, expected a string")
-    if "\0" in text:
-        raise _BadRow(f"{what} holds a NUL character", text.count("\n", 0, text.index("\0")))
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise _BadRow(f"{what} holds half a surrogate pair") from error
-    return text
