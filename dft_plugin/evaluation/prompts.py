@@ -74,8 +74,8 @@ def read_prompts(path: str | Path, words: int, column: str | None = None) -> tup
     """The prompts of a file, a folder or a data set, and a note on rows that cannot be read, if there are any.
 
     Args:
-        path: rows with a column `prompt`, plain or a chat; chats (`messages`), up to what the last answer answers; or
-            texts, whose first words are the prompt.
+        path: rows with a column `prompt`, plain or a chat; chats (`messages`), up to each answer, or to the user's last
+            turn; or texts, whose first words are the prompt.
         words: how many of them.
         column: of the texts, where there are none of these columns.
 

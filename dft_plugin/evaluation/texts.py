@@ -58,8 +58,8 @@ def read_texts(path: str | Path, column: str | None = None) -> Texts:
 
     Args:
         path: .txt (one text a file) and .jsonl, also .gz or .zst; .json, .parquet; all that references are built from.
-        column: the column with the text; default: `text`, or `completion` beside `prompt`, or the last turn of
-            `messages`.
+        column: the column with the text; default: `text`, or `completion` beside `prompt`, or each answer
+            of `messages`.
 
     Raises:
         HumanReferenceError: when the file or the column is not there, or it cannot be read to its end.

@@ -65,9 +65,9 @@ class Row:
 
     Attributes:
         line: its line or row in the source, from 1.
-        text: what is counted: a plain text, a completion, or the last turn of a chat; "" after a prompt alone.
+        text: what is counted: a plain text, a completion, or an answer in a chat; "" after a prompt alone.
         prompt: what comes before a completion; None for other rows.
-        messages: the turns of a chat, that of `text` included; None for other rows.
+        messages: the turns of a chat up to that of `text`, this included; None for other rows.
         apart: whether a chat's answer stands in a column of its own, `completion`.
     """
 
@@ -93,16 +93,21 @@ class BadLine:
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a chunk holds: its lines are `len(rows) + len(bad) + empty`.
+    """What a chunk holds: its lines are `good + len(bad) + empty`.
 
-    `empty` counts blank lines, blank texts, and chats that do not end with the assistant (nor, where prompts are read,
-    with the user).
+    Attributes:
+        source: of the chunk.
+        rows: of a chat one for each answer.
+        bad: lines that cannot be used.
+        empty: blank lines, blank texts, and chats without an answer (nor, where prompts are read, a user's last turn).
+        good: lines with rows.
     """
 
     source: str
     rows: list[Row]
     bad: list[BadLine]
     empty: int
+    good: int
 
 
 def columns(there: Collection[str], options: ReadOptions) -> list[str]:
@@ -140,23 +145,21 @@ def parse(chunk: Chunk, options: ReadOptions) -> Parsed:
     """
     rows: list[Row] = []
     bad: list[BadLine] = []
-    empty, lacking = 0, ""
+    good, empty, lacking = 0, 0, ""
     for number, item in _items(chunk):
         try:
-            row = _row(number, item, chunk.kind, options)
+            found = _rows(number, item, chunk.kind, options)
         except BadRow as error:
             line = number + (error.below if chunk.kind == "text" else 0)
             bad.append(BadLine(chunk.source, line, str(error), "row" if chunk.kind == "rows" else "line"))
             if isinstance(error, _MissingColumns):
                 lacking = lacking or str(error)
             continue
-        if row is None:
-            empty += 1
-        else:
-            rows.append(row)
+        rows += found
+        good, empty = good + bool(found), empty + (not found)
     if lacking and chunk.first == 1 and not rows:
         raise HumanReferenceError(f"{chunk.source}: {lacking}")
-    return Parsed(chunk.source, rows, bad, empty)
+    return Parsed(chunk.source, rows, bad, empty, good)
 
 
 def _items(chunk: Chunk) -> Iterator[tuple[int, Any]]:
@@ -168,23 +171,23 @@ def _items(chunk: Chunk) -> Iterator[tuple[int, Any]]:
         number += item.count(b"\n") if chunk.kind == "text" else 1
 
 
-def _row(number: int, item: Any, kind: str, options: ReadOptions) -> Row | None:
-    """The row of an item; None for an empty one."""
+def _rows(number: int, item: Any, kind: str, options: ReadOptions) -> list[Row]:
+    """The rows of an item: none of an empty one, of a chat one for each answer."""
     if kind == "text":
         text = string(item, "the text").replace("\r\n", "\n").replace("\r", "\n")
-        return Row(number, text) if text.strip() else None
+        return [Row(number, text)] if text.strip() else []
     if kind == "json":
         if not item.strip():
-            return None
+            return []
         item = json_value(decoded(item, "the line"))
     if isinstance(item, Unreadable):
         raise BadRow(item.reason)
     if not isinstance(item, Mapping):
         raise BadRow(f"expected an object, found {type(item).__name__}")
-    return _row_of_columns(number, item, options)
+    return _rows_of_columns(number, item, options)
 
 
-def _row_of_columns(number: int, row: Mapping[str, Any], options: ReadOptions) -> Row | None:
+def _rows_of_columns(number: int, row: Mapping[str, Any], options: ReadOptions) -> list[Row]:
     there = columns(row.keys(), options)
     if not there:
         raise _MissingColumns(missing_columns(row.keys(), options))
@@ -194,33 +197,36 @@ def _row_of_columns(number: int, row: Mapping[str, Any], options: ReadOptions) -
     name = filled[0]
     if name == options.text_column or name == "text":
         text = string(row[name], f'column "{name}"')
-        return Row(number, text) if text.strip() else None
+        return [Row(number, text)] if text.strip() else []
     if name == "prompt":
         return _prompted(number, row["prompt"], row["completion"] if "completion" in filled else None, options)
-    return _chat(number, row[name], name, options)
+    return _answers(number, messages_of(row[name], name), 0, options)
 
 
-def _prompted(number: int, prompt: Any, completion: Any, options: ReadOptions) -> Row | None:
-    """Of a prompt and what completes it: None where it stands alone."""
+def _prompted(number: int, prompt: Any, completion: Any, options: ReadOptions) -> list[Row]:
+    """Of a prompt and what completes it. A prompt's own answers are part of it, but for the last turn of one alone."""
     if isinstance(prompt, list) and (completion is None or isinstance(completion, list)):
-        found = _chat(number, [*prompt, *(completion or ())], "prompt" if completion is None else "completion", options)
-        return found if found is None else replace(found, apart=completion is not None)
+        asked = messages_of(prompt, "prompt")
+        if completion is None:
+            return _answers(number, asked, len(asked) - 1, options)
+        answers = _answers(number, (*asked, *messages_of(completion, "completion")), len(asked), options)
+        return [replace(answer, apart=True) for answer in answers]
     prompt = string(prompt, 'column "prompt"')
-    if completion is None:
-        return Row(number, "", prompt=prompt) if prompt.strip() else None
-    completion = string(completion, 'column "completion"')
-    if not completion.strip():
-        return Row(number, "", prompt=prompt) if options.prompts and prompt.strip() else None
-    return Row(number, completion, prompt=prompt)
+    text = "" if completion is None else string(completion, 'column "completion"')
+    if not text.strip():
+        return [Row(number, "", prompt=prompt)] if options.prompts and prompt.strip() else []
+    return [Row(number, text, prompt=prompt)]
 
 
-def _chat(number: int, turns: Any, column: str, options: ReadOptions) -> Row | None:
-    """A chat counts its last turn if the assistant has it: that is what a rollout's prompt is completed with."""
-    messages = messages_of(turns, column)
-    if options.prompts and messages and messages[-1]["role"] == "assistant" and not messages[-1]["content"].strip():
-        messages = messages[:-1]
-    if options.prompts and messages and messages[-1]["role"] == "user":
-        return Row(number, "", messages=messages)
-    if not messages or messages[-1]["role"] != "assistant" or not messages[-1]["content"].strip():
-        return None
-    return Row(number, messages[-1]["content"], messages=messages)
+def _answers(number: int, turns: tuple[Mapping[str, Any], ...], first: int, options: ReadOptions) -> list[Row]:
+    """The assistant's turns from `first` on, each after all before it, as where answers alone are trained on.
+
+    What stands after the last counts nothing but where prompts are read, of which a last turn of the user's is one.
+    """
+    answered = [at for at, turn in enumerate(turns) if turn["role"] == "assistant" and turn["content"].strip()]
+    found = [Row(number, turns[at]["content"], messages=turns[: at + 1]) for at in answered if at >= first]
+    if turns and turns[-1]["role"] == "assistant" and not turns[-1]["content"].strip():
+        turns = turns[:-1]
+    if options.prompts and turns and turns[-1]["role"] == "user":
+        found.append(Row(number, "", messages=turns))
+    return found

@@ -101,7 +101,7 @@ def _chats(batch: Sequence[Row], tokenizer: Any, source: str) -> dict[int, Docum
         answered = row.messages[-1]["role"] == "assistant"
         asked = row.messages[:-1] if answered else row.messages
         try:
-            before = _templated(tokenizer, asked, add_generation_prompt=True)
+            before = _before_answer(tokenizer, asked, row.messages)
             tokens = _templated(tokenizer, row.messages) if answered else before
         except Exception as error:  # templates are programs: they raise what they like
             raise HumanReferenceError(
@@ -111,9 +111,16 @@ def _chats(batch: Sequence[Row], tokenizer: Any, source: str) -> dict[int, Docum
         if tokens[:start] != before:
             shared = shared_beginning(before, tokens)
             # Less is shared where the template writes what was asked otherwise once it is answered.
-            start = shared if shared >= len(_templated(tokenizer, asked)) else start
+            start = shared if not asked or shared >= len(_templated(tokenizer, asked)) else start
         found[index] = Document(tuple(tokens), start, len(tokens), True)
     return found
+
+
+def _before_answer(tokenizer: Any, asked: Sequence[Any], messages: Sequence[Any]) -> list[int]:
+    """What a template writes before an answer; where nothing was asked, all that it writes of an empty one."""
+    if asked:
+        return _templated(tokenizer, asked, add_generation_prompt=True)
+    return _templated(tokenizer, [{**messages[0], "content": ""}])
 
 
 def _templated(tokenizer: Any, messages: Sequence[Any], **options: Any) -> list[int]:

@@ -8,6 +8,7 @@ import json
 import pickle
 import tracemalloc
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -134,36 +135,38 @@ MESSAGES = [{"role": role, "content": content} for role, content in TURNS]
 SHARED = [{"from": {"user": "human", "assistant": "gpt"}[role], "value": content} for role, content in TURNS]
 
 
+ANSWERS = [Row(1, MESSAGES[at]["content"], messages=tuple(MESSAGES[: at + 1])) for at in (1, 3)]
+
+
 @pytest.mark.parametrize("kind", ["jsonl", "json", "parquet"])
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        ({"text": "Plain."}, Row(1, "Plain.")),
-        ({"text": "Plain.", "prompt": "P", "completion": "C"}, Row(1, "Plain.")),
-        ({"text": None, "prompt": "P", "completion": "C"}, Row(1, "C", prompt="P")),
-        ({"prompt": "", "completion": " C "}, Row(1, " C ", prompt="")),
-        (
-            {"prompt": MESSAGES[:3], "completion": MESSAGES[3:]},
-            Row(1, "That is all.", messages=tuple(MESSAGES), apart=True),
-        ),
-        ({"messages": MESSAGES}, Row(1, "That is all.", messages=tuple(MESSAGES))),
-        ({"conversations": SHARED}, Row(1, "That is all.", messages=tuple(MESSAGES))),
-        ({"conversations": MESSAGES}, Row(1, "That is all.", messages=tuple(MESSAGES))),
-        ({"messages": SHARED}, Row(1, "That is all.", messages=tuple(MESSAGES))),
-        ({"text": " \n\u2003"}, None),
-        ({"prompt": "P", "completion": "  "}, None),
-        ({"messages": MESSAGES[:3]}, None),  # ends with the user: nothing to count
-        ({"messages": [{"role": "assistant", "content": None}]}, None),
+        ({"text": "Plain."}, [Row(1, "Plain.")]),
+        ({"text": "Plain.", "prompt": "P", "completion": "C"}, [Row(1, "Plain.")]),
+        ({"text": None, "prompt": "P", "completion": "C"}, [Row(1, "C", prompt="P")]),
+        ({"prompt": "", "completion": " C "}, [Row(1, " C ", prompt="")]),
+        ({"prompt": MESSAGES[:3], "completion": MESSAGES[3:]}, [replace(ANSWERS[1], apart=True)]),
+        ({"prompt": MESSAGES[:1], "completion": MESSAGES[1:]}, [replace(answer, apart=True) for answer in ANSWERS]),
+        ({"messages": MESSAGES}, ANSWERS),
+        ({"conversations": SHARED}, ANSWERS),
+        ({"conversations": MESSAGES}, ANSWERS),
+        ({"messages": SHARED}, ANSWERS),
+        ({"messages": [*MESSAGES, MESSAGES[0]]}, ANSWERS),  # what stands after the last answer counts nothing
+        ({"text": " \n\u2003"}, []),
+        ({"prompt": "P", "completion": "  "}, []),
+        ({"messages": MESSAGES[:1]}, []),
+        ({"messages": [{"role": "assistant", "content": None}]}, []),
     ],
 )
-def test_formats(tmp_path: Path, kind: str, row: dict[str, Any], expected: Row | None) -> None:
+def test_formats(tmp_path: Path, kind: str, row: dict[str, Any], expected: list[Row]) -> None:
     path = tmp_path / f"a.{kind}"
     if kind == "parquet":
         parquet_file(path, [row])
     else:
         path.write_text(json.dumps([row] if kind == "json" else row))
     (parsed,) = read(path)
-    assert parsed == Parsed(str(path), [expected] if expected else [], [], 0 if expected else 1)
+    assert parsed == Parsed(str(path), expected, [], 0 if expected else 1, 1 if expected else 0)
 
 
 def test_text_column(tmp_path: Path) -> None:
@@ -266,7 +269,7 @@ def test_bad_rows_of_parquet(tmp_path: Path) -> None:
 
 def parsed_rows(good: int, bad: int, first: int = 1) -> Parsed:
     rows = [Row(first + line, "x") for line in range(good)]
-    return Parsed("a.jsonl", rows, [BadLine("a.jsonl", 7 + line, "wrong") for line in range(bad)], 0)
+    return Parsed("a.jsonl", rows, [BadLine("a.jsonl", 7 + line, "wrong") for line in range(bad)], 0, len(rows))
 
 
 def test_bad_lines_are_judged_late_and_by_their_share() -> None:
@@ -424,7 +427,7 @@ def test_a_line_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_tokens_are_those_of_one_text_at_a_time() -> None:
-    """Plain text and completions end with the end-of-text token; a chat counts its last turn alone."""
+    """Plain text and completions end with the end-of-text token; a chat's row counts its last turn alone."""
     tokenizer = tiny.tokenizer()
     end = [tokenizer.eos_token_id]
     rows = [
@@ -450,6 +453,21 @@ def test_tokens_are_those_of_one_text_at_a_time() -> None:
             assert before == "<|user|>Hello.<|assistant|>Good day.<|end|><|user|>And?<|assistant|>"
         else:
             assert before == (row.prompt or "")
+
+
+def test_answers_of_a_chat_follow_all_before_them(tmp_path: Path) -> None:
+    """Also one that nobody asked: it begins after what the template writes before it."""
+    greeting = {"role": "assistant", "content": "Welcome."}
+    (tmp_path / "a.jsonl").write_text(json.dumps({"messages": [greeting, *MESSAGES, MESSAGES[0]]}))
+    tokenizer, asked = tiny.tokenizer(), "<|assistant|>"
+    found = []
+    for document in read_documents(tmp_path / "a.jsonl", tokenizer):
+        cut = document.tokens[: document.start], document.tokens[document.start : document.stop]
+        found.append(tuple(map(tokenizer.decode, cut)))
+    first, second = f"{asked}Welcome.{tiny.END}<|user|>Hello.{asked}", f"Good day.{tiny.END}<|user|>And?{asked}"
+    assert found == [
+        (asked, f"Welcome.{tiny.END}"), (first, f"Good day.{tiny.END}"), (first + second, f"That is all.{tiny.END}"),
+    ]  # fmt: skip
 
 
 def test_batches_of_the_tokenizer_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
