@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dft_plugin.evaluation.texts import Text, Texts, TextsError, unreadable
 from dft_plugin.evaluation.words import word_starts
-from dft_plugin.shared_beginning import shared_beginning
+from dft_plugin.token_ids import continued, opened
 
 if TYPE_CHECKING:
     from dft_plugin.reference.rows import Row
@@ -28,7 +28,7 @@ class Prompt:
         Raises:
             TextsError: when the tokenizer has no chat template for a chat, or one that refuses it, or gives no tokens.
         """
-        ids = self._ids(tokenizer, "")
+        (ids,) = opened(tokenizer, [self._written(tokenizer)], add_special_tokens=self.messages is None)
         if not ids:
             raise TextsError(f"the prompt {self.text[:60]!r} has no tokens")
         return ids[-longest:]
@@ -36,38 +36,25 @@ class Prompt:
     def continued(self, tokenizer: Any, text: str) -> tuple[list[int], int]:
         """The token ids of the prompt with what goes on with it, and where those begin that are not the prompt's own.
 
-        Both are read together: apart, some tokenizers put a space between them. A token that holds the end of the one
-        and the beginning of the other belongs to what goes on.
-
         Raises:
             TextsError: as `tokens`.
         """
-        own, both = self._ids(tokenizer, ""), self._ids(tokenizer, text)
-        return both, shared_beginning(own, both)
+        return continued(tokenizer, [self._written(tokenizer)], [text], add_special_tokens=self.messages is None)[0]
 
-    def _ids(self, tokenizer: Any, text: str) -> list[int]:
+    def _written(self, tokenizer: Any) -> str:
+        """The prompt, a chat as its template writes it with all special tokens."""
         if self.messages is None:
-            return opened(tokenizer, self.text + text)
+            return self.text
         if tokenizer.chat_template is None:
             raise TextsError(
                 "the prompts are chats, and the tokenizer has no chat template; give prompts as plain text"
             )
         try:
-            chat = tokenizer.apply_chat_template(list(self.messages), add_generation_prompt=True, tokenize=False)
+            return str(tokenizer.apply_chat_template(list(self.messages), add_generation_prompt=True, tokenize=False))
         except Exception as error:  # templates are programs: they raise what they like
             raise TextsError(
                 f"the tokenizer's chat template does not take the chat that ends {self.text[:60]!r} ({error})"
             ) from error
-        return list(tokenizer(chat + text, add_special_tokens=False)["input_ids"])
-
-
-def opened(tokenizer: Any, text: str) -> list[int]:
-    """Token ids of a text with those that the tokenizer puts before it, without an end of text put after it."""
-    ids = list(tokenizer(text)["input_ids"])
-    end = tokenizer.eos_token_id
-    if ids[-1:] == [end] and tokenizer(text, add_special_tokens=False)["input_ids"][-1:] != [end]:
-        return ids[:-1]
-    return ids
 
 
 def read_prompts(path: str | Path, words: int, column: str | None = None) -> tuple[list[Prompt], list[str]]:

@@ -18,12 +18,13 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from dft_plugin.documents import Document
 from dft_plugin.reference import HumanReferenceError, read_documents
 from dft_plugin.reference import readers as kinds
 from dft_plugin.reference.bad_lines import BadLines
 from dft_plugin.reference.corpus import chunks, parse, read, read_rows, sources
 from dft_plugin.reference.rows import BadLine, Parsed, ReadOptions, Row
-from dft_plugin.reference.tokenized import tokenize
+from dft_plugin.reference.tokenized import HumanText, tokenize
 from tests import tiny
 
 TEXTS = [f"Text {number} of the corpus. It is short, {'very ' * (number % 7)}short!" for number in range(300)]
@@ -453,6 +454,16 @@ def test_tokens_are_those_of_one_text_at_a_time() -> None:
             assert before == "<|user|>Hello.<|assistant|>Good day.<|end|><|user|>And?<|assistant|>"
         else:
             assert before == (row.prompt or "")
+
+
+def test_a_completion_is_read_together_with_its_prompt() -> None:
+    """As TRL reads a training set's: a token over the border is the completion's first."""
+    tokenizer = tiny.tokenizer()
+    (human,) = tokenize([Row(1, "e end of it", prompt="So th")], tokenizer)
+    whole = tokenizer(f"So the end of it{tiny.END}")["input_ids"]
+    assert human == HumanText(
+        Document(tuple(whole), len(tokenizer("So")["input_ids"]), len(whole), True), "e end of it"
+    )
 
 
 def test_answers_of_a_chat_follow_all_before_them(tmp_path: Path) -> None:
