@@ -47,7 +47,7 @@ def human_windows(texts: Sequence[Text], tokenizer: Any, longest: int | None) ->
 def _tokens(text: Text, tokenizer: Any) -> tuple[list[int], int]:
     """Of what came before the text and the text, and where the text's begin."""
     if text.prompt or text.messages:
-        return Prompt(text.prompt or "", text.messages).continued(tokenizer, text.text)
+        return Prompt(text.prompt or "", text.messages, text.template).continued(tokenizer, text.text)
     return opened(tokenizer, [text.text])[0], 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt as a person reads it, and the chat it is part of, if it is one."""
+    """A prompt as a person reads it, and the chat it is part of, if it is one, with what its template is told."""
 
     text: str
     messages: tuple[Mapping[str, Any], ...] | None = None
+    template: Mapping[str, Any] = field(default_factory=dict)
 
     def tokens(self, tokenizer: Any, longest: int) -> list[int]:
         """Its token ids, the last `longest` of them.
@@ -50,7 +51,8 @@ class Prompt:
                 "the prompts are chats, and the tokenizer has no chat template; give prompts as plain text"
             )
         try:
-            return str(tokenizer.apply_chat_template(list(self.messages), add_generation_prompt=True, tokenize=False))
+            options = {"add_generation_prompt": True, "tokenize": False}
+            return str(tokenizer.apply_chat_template(list(self.messages), **options, **self.template))
         except Exception as error:  # templates are programs: they raise what they like
             raise TextsError(
                 f"the tokenizer's chat template does not take the chat that ends {self.text[:60]!r} ({error})"
@@ -100,7 +102,7 @@ def _prompt(row: Row, words: int) -> Prompt | None:
         return Prompt(row.prompt)
     asked = row.messages and (row.messages[:-1] if row.text else row.messages)
     if asked:
-        return Prompt(str(asked[-1]["content"]), asked)
+        return Prompt(str(asked[-1]["content"]), asked, row.template)
     cut = cut_after(row.text, words)
     return None if cut is None else Prompt(cut[0])
 
@@ -132,4 +134,5 @@ def continuations(human: Texts, words: int) -> tuple[list[Prompt], Texts]:
     notes: Sequence[str] = human.notes
     if len(found) < len(human.texts):
         notes = [*notes, f"{len(human.texts) - len(found):,} human texts of at most {words} words were left out"]
-    return [Prompt(text.prompt or "", text.messages) for text in found], Texts(human.name, found, notes)
+    prompts = [Prompt(text.prompt or "", text.messages, text.template) for text in found]
+    return prompts, Texts(human.name, found, notes)

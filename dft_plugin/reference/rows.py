@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from dft_plugin import plugins
 from dft_plugin.reference.errors import HumanReferenceError
-from dft_plugin.reference.messages import messages_of
+from dft_plugin.reference.messages import TEMPLATE_COLUMNS, messages_of, template_options
 from dft_plugin.reference.row_values import BadRow, decoded, json_value, string
 
 FORMATS = (("text",), ("prompt", "completion"), ("messages",), ("conversations",))
@@ -69,6 +69,7 @@ class Row:
         prompt: what comes before a completion; None for other rows.
         messages: the turns of a chat up to that of `text`, this included; None for other rows.
         apart: whether a chat's answer stands in a column of its own, `completion`.
+        template: what a chat's template is told beside the messages (tools, whether to think).
     """
 
     line: int
@@ -76,6 +77,7 @@ class Row:
     prompt: str | None = None
     messages: tuple[Mapping[str, Any], ...] | None = None
     apart: bool = False
+    template: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,12 @@ def columns(there: Collection[str], options: ReadOptions) -> list[str]:
     formats = FORMATS if options.text_column is None else ((options.text_column,),)
     formats = (("prompt", "completion"), ("prompt",), *formats) if options.prompts else formats
     return [name for wanted in formats if set(wanted) <= set(there) for name in wanted]
+
+
+def columns_to_read(there: Collection[str], options: ReadOptions) -> list[str]:
+    """Those of `columns`, and what a chat's template is told beside its turns; none if no format is complete."""
+    found = columns(there, options)
+    return [*found, *(name for name in TEMPLATE_COLUMNS if found and name in there)]
 
 
 def missing_columns(there: Collection[str], options: ReadOptions) -> str:
@@ -199,8 +207,11 @@ def _rows_of_columns(number: int, row: Mapping[str, Any], options: ReadOptions) 
         text = string(row[name], f'column "{name}"')
         return [Row(number, text)] if text.strip() else []
     if name == "prompt":
-        return _prompted(number, row["prompt"], row["completion"] if "completion" in filled else None, options)
-    return _answers(number, messages_of(row[name], name), 0, options)
+        found = _prompted(number, row["prompt"], row["completion"] if "completion" in filled else None, options)
+    else:
+        found = _answers(number, messages_of(row[name], name), 0, options)
+    template = template_options(row) if any(answer.messages for answer in found) else {}
+    return [replace(answer, template=template) for answer in found] if template else found
 
 
 def _prompted(number: int, prompt: Any, completion: Any, options: ReadOptions) -> list[Row]:

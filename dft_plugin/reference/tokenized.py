@@ -103,8 +103,8 @@ def _chats(batch: Sequence[Row], tokenizer: Any, source: str) -> dict[int, Docum
         answered = row.messages[-1]["role"] == "assistant"
         asked = row.messages[:-1] if answered else row.messages
         try:
-            before = _before_answer(tokenizer, asked, row.messages)
-            tokens = _templated(tokenizer, row.messages) if answered else before
+            before = _before_answer(tokenizer, asked, row)
+            tokens = _templated(tokenizer, row.messages, row) if answered else before
         except Exception as error:  # templates are programs: they raise what they like
             raise HumanReferenceError(
                 f"{source}, line {row.line}: the tokenizer's chat template does not take this chat ({error})"
@@ -113,20 +113,21 @@ def _chats(batch: Sequence[Row], tokenizer: Any, source: str) -> dict[int, Docum
         if tokens[:start] != before:
             shared = shared_beginning(before, tokens)
             # Less is shared where the template writes what was asked otherwise once it is answered.
-            start = shared if not asked or shared >= len(_templated(tokenizer, asked)) else start
+            start = shared if not asked or shared >= len(_templated(tokenizer, asked, row)) else start
         found[index] = Document(tuple(tokens), start, len(tokens), True)
     return found
 
 
-def _before_answer(tokenizer: Any, asked: Sequence[Any], messages: Sequence[Any]) -> list[int]:
+def _before_answer(tokenizer: Any, asked: Sequence[Any], row: Row) -> list[int]:
     """What a template writes before an answer; where nothing was asked, all that it writes of an empty one."""
     if asked:
-        return _templated(tokenizer, asked, add_generation_prompt=True)
-    return _templated(tokenizer, [{**messages[0], "content": ""}])
+        return _templated(tokenizer, asked, row, add_generation_prompt=True)
+    return _templated(tokenizer, [{**turn, "content": ""} for turn in row.messages or ()], row)
 
 
-def _templated(tokenizer: Any, messages: Sequence[Any], **options: Any) -> list[int]:
-    ids = tokenizer.apply_chat_template(list(messages), tokenize=True, **options)
+def _templated(tokenizer: Any, messages: Sequence[Any], row: Row, **options: Any) -> list[int]:
+    """Some of a row's messages as its template writes them."""
+    ids = tokenizer.apply_chat_template(list(messages), tokenize=True, **options, **row.template)
     found: list[int] = ids["input_ids"] if hasattr(ids, "keys") else ids  # by transformers' version
     return found
 

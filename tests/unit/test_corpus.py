@@ -19,6 +19,9 @@ import pytest
 from pyarrow import parquet
 
 from dft_plugin.documents import Document
+from dft_plugin.evaluation.perplexity import human_windows
+from dft_plugin.evaluation.prompts import continuations, read_prompts
+from dft_plugin.evaluation.texts import read_texts
 from dft_plugin.reference import HumanReferenceError, read_documents
 from dft_plugin.reference import readers as kinds
 from dft_plugin.reference.bad_lines import BadLines
@@ -479,6 +482,30 @@ def test_answers_of_a_chat_follow_all_before_them(tmp_path: Path) -> None:
     assert found == [
         (asked, f"Welcome.{tiny.END}"), (first, f"Good day.{tiny.END}"), (first + second, f"That is all.{tiny.END}"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+@pytest.mark.parametrize("tools", [[{"name": "clock"}], '[{"name": "clock"}]'])
+def test_a_template_is_told_a_rows_tools_and_options(tmp_path: Path, kind: str, tools: Any) -> None:
+    """As TRL tells it, tools also as JSON."""
+    tokenizer, path = tiny.tokenizer(), tmp_path / f"a.{kind}"
+    told = "{% for tool in tools or [] %}{{ tool['name'] }}{% endfor %}{{ mood }}"
+    tokenizer.chat_template = told + tiny.CHAT_TEMPLATE
+    row = {"messages": MESSAGES[:2], "tools": tools, "chat_template_kwargs": {"mood": "calm"}}
+    parquet_file(path, [row]) if kind == "parquet" else path.write_text(json.dumps(row))
+    (document,) = read_documents(path, tokenizer)
+    assert tokenizer.decode(document.tokens[: document.start]) == "clockcalm<|user|>Hello.<|assistant|>"
+    (prompts, _), human = read_prompts(path, 3), read_texts(path)
+    assert prompts == continuations(human, 3)[0]
+    assert [prompt.tokens(tokenizer, 100) for prompt in prompts] == [list(document.tokens[: document.start])]
+    assert [window.first for window in human_windows(human.texts, tokenizer, 100)] == [document.start]
+
+
+def test_tools_of_another_kind_are_bad(tmp_path: Path) -> None:
+    for name, value in (("tools", 5), ("tools", "{"), ("chat_template_kwargs", "calm")):
+        (tmp_path / "a.jsonl").write_text(json.dumps({"messages": MESSAGES, name: value}))
+        with pytest.raises(HumanReferenceError, match=rf'line 1: column "{name}" '):
+            texts_of(tmp_path / "a.jsonl")
 
 
 def test_batches_of_the_tokenizer_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
