@@ -61,8 +61,9 @@ def _ended_texts(document: Document, text: str, tokenizer: Any, ends: Collection
     if len(parts) < 2:
         return [HumanText(part, text) for part in parts or [document] if part.tokens]
     written = re.split("|".join(map(re.escape, tokenizer.convert_ids_to_tokens(list(ends)))), text)
-    texts = [*filter(str.strip, written), *[""] * len(parts)]
-    return [HumanText(part, own) for part, own in zip(parts, texts, strict=False)]
+    texts = [*filter(None, written), *[""] * len(parts)]
+    begun = [part for part in parts if part.tokens[part.start + part.added] not in ends]  # others are an end alone
+    return [HumanText(part, own) for part, own in zip(begun, texts, strict=False)]
 
 
 def _plain(batch: Sequence[Row], tokenizer: Any, end: tuple[int, ...]) -> dict[int, Document]:

@@ -17,6 +17,7 @@ import datasets
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from tokenizers.processors import TemplateProcessing
 
 from dft_plugin.documents import Document
 from dft_plugin.evaluation.perplexity import human_windows
@@ -525,9 +526,21 @@ def test_a_text_that_holds_ends_of_text_is_several() -> None:
         f"\n\nA king.{tiny.END}",
     ]
     assert [human.text for human in made] == ["Once upon a time.", "\n\nA king."]
+    assert tokenize([Row(1, f"{tiny.END}{row.text}{tiny.END}")], tokenizer) == made  # an end alone is no text
     other = tokenizer.convert_tokens_to_ids(tiny.USER)
     cut = tokenize([Row(1, f"Once.{tiny.USER}Twice.")], tokenizer, end_of_text=(tokenizer.eos_token_id, other))
     assert [human.text for human in cut] == ["Once.", "Twice."]
+
+
+def test_a_begin_of_text_that_is_its_end_as_well_ends_nothing() -> None:
+    """As OPT's."""
+    tokenizer = tiny.tokenizer()
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{tiny.END} $A", special_tokens=[(tiny.END, 0)]
+    )
+    (human,) = tokenize([Row(1, "Once upon a time.")], tokenizer)
+    assert human.text == "Once upon a time."
+    assert tokenizer.decode(human.document.tokens) == f"{tiny.END}Once upon a time.{tiny.END}"
 
 
 def test_a_tokenizer_without_end_of_text_or_chat_template() -> None:
