@@ -124,8 +124,8 @@ def _until_ends(document: Document, end_of_text: Collection[int], past: int) -> 
 
 
 def _stops(document: Document, token: int) -> Iterator[int]:
-    """One past each place of a token among those that count."""
-    place = document.start
+    """One past each place of a token among those that count; a BOS ends nothing where it is an end of text as well."""
+    place = document.start + document.added
     while True:
         try:
             place = document.tokens.index(token, place, document.stop) + 1

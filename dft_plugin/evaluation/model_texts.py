@@ -48,7 +48,7 @@ def of_model(request: Request, human: Texts | Description) -> tuple[Texts, Texts
     measures, unmeasured = _perplexities(request, loaded, job, people)
     made, there = _generated(request, loaded, job, prompts)
     texts = [
-        Text(one.completion, prompt.text, prompt.messages)
+        Text(one.completion, prompt.text, prompt.messages, prompt.template)
         for one, prompt in zip(made, cycle(prompts), strict=False)
         if one.completion.strip()
     ]

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from dft_plugin.evaluation.models import Loaded
 from dft_plugin.evaluation.pool import Floats
-from dft_plugin.evaluation.prompts import Prompt, opened
+from dft_plugin.evaluation.prompts import Prompt
 from dft_plugin.evaluation.resampling import LEAST_TEXTS, interval
 from dft_plugin.evaluation.result import Measure
 from dft_plugin.evaluation.texts import Text
 from dft_plugin.language_model import decoder_of, deterministic, head_of, hidden_rows
 from dft_plugin.sampling import Sampler
 from dft_plugin.texts import Texts, Window, stack
+from dft_plugin.token_ids import opened
 
 TEXTS = 256
 """Human texts it is measured on."""
@@ -46,8 +47,8 @@ def human_windows(texts: Sequence[Text], tokenizer: Any, longest: int | None) ->
 def _tokens(text: Text, tokenizer: Any) -> tuple[list[int], int]:
     """Of what came before the text and the text, and where the text's begin."""
     if text.prompt or text.messages:
-        return Prompt(text.prompt or "", text.messages).continued(tokenizer, text.text)
-    return opened(tokenizer, text.text), 0
+        return Prompt(text.prompt or "", text.messages, text.template).continued(tokenizer, text.text)
+    return opened(tokenizer, [text.text])[0], 0
 
 
 @torch.no_grad()

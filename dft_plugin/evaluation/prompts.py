@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dft_plugin.evaluation.texts import Text, Texts, TextsError, unreadable
 from dft_plugin.evaluation.words import word_starts
-from dft_plugin.shared_beginning import shared_beginning
+from dft_plugin.token_ids import continued, opened
 
 if TYPE_CHECKING:
     from dft_plugin.reference.rows import Row
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt as a person reads it, and the chat it is part of, if it is one."""
+    """A prompt as a person reads it, and the chat it is part of, if it is one, with what its template is told."""
 
     text: str
     messages: tuple[Mapping[str, Any], ...] | None = None
+    template: Mapping[str, Any] = field(default_factory=dict)
 
     def tokens(self, tokenizer: Any, longest: int) -> list[int]:
         """Its token ids, the last `longest` of them.
@@ -28,7 +29,7 @@ class Prompt:
         Raises:
             TextsError: when the tokenizer has no chat template for a chat, or one that refuses it, or gives no tokens.
         """
-        ids = self._ids(tokenizer, "")
+        (ids,) = opened(tokenizer, [self._written(tokenizer)], add_special_tokens=self.messages is None)
         if not ids:
             raise TextsError(f"the prompt {self.text[:60]!r} has no tokens")
         return ids[-longest:]
@@ -36,46 +37,34 @@ class Prompt:
     def continued(self, tokenizer: Any, text: str) -> tuple[list[int], int]:
         """The token ids of the prompt with what goes on with it, and where those begin that are not the prompt's own.
 
-        Both are read together: apart, some tokenizers put a space between them. A token that holds the end of the one
-        and the beginning of the other belongs to what goes on.
-
         Raises:
             TextsError: as `tokens`.
         """
-        own, both = self._ids(tokenizer, ""), self._ids(tokenizer, text)
-        return both, shared_beginning(own, both)
+        return continued(tokenizer, [self._written(tokenizer)], [text], add_special_tokens=self.messages is None)[0]
 
-    def _ids(self, tokenizer: Any, text: str) -> list[int]:
+    def _written(self, tokenizer: Any) -> str:
+        """The prompt, a chat as its template writes it with all special tokens."""
         if self.messages is None:
-            return opened(tokenizer, self.text + text)
+            return self.text
         if tokenizer.chat_template is None:
             raise TextsError(
                 "the prompts are chats, and the tokenizer has no chat template; give prompts as plain text"
             )
         try:
-            chat = tokenizer.apply_chat_template(list(self.messages), add_generation_prompt=True, tokenize=False)
+            options = {"add_generation_prompt": True, "tokenize": False}
+            return str(tokenizer.apply_chat_template(list(self.messages), **options, **self.template))
         except Exception as error:  # templates are programs: they raise what they like
             raise TextsError(
                 f"the tokenizer's chat template does not take the chat that ends {self.text[:60]!r} ({error})"
             ) from error
-        return list(tokenizer(chat + text, add_special_tokens=False)["input_ids"])
-
-
-def opened(tokenizer: Any, text: str) -> list[int]:
-    """Token ids of a text with those that the tokenizer puts before it, without an end of text put after it."""
-    ids = list(tokenizer(text)["input_ids"])
-    end = tokenizer.eos_token_id
-    if ids[-1:] == [end] and tokenizer(text, add_special_tokens=False)["input_ids"][-1:] != [end]:
-        return ids[:-1]
-    return ids
 
 
 def read_prompts(path: str | Path, words: int, column: str | None = None) -> tuple[list[Prompt], list[str]]:
     """The prompts of a file, a folder or a data set, and a note on rows that cannot be read, if there are any.
 
     Args:
-        path: rows with a column `prompt`, plain or a chat; chats (`messages`), up to what the last answer answers; or
-            texts, whose first words are the prompt.
+        path: rows with a column `prompt`, plain or a chat; chats (`messages`), up to each answer, or to the user's last
+            turn; or texts, whose first words are the prompt.
         words: how many of them.
         column: of the texts, where there are none of these columns.
 
@@ -113,7 +102,7 @@ def _prompt(row: Row, words: int) -> Prompt | None:
         return Prompt(row.prompt)
     asked = row.messages and (row.messages[:-1] if row.text else row.messages)
     if asked:
-        return Prompt(str(asked[-1]["content"]), asked)
+        return Prompt(str(asked[-1]["content"]), asked, row.template)
     cut = cut_after(row.text, words)
     return None if cut is None else Prompt(cut[0])
 
@@ -145,4 +134,5 @@ def continuations(human: Texts, words: int) -> tuple[list[Prompt], Texts]:
     notes: Sequence[str] = human.notes
     if len(found) < len(human.texts):
         notes = [*notes, f"{len(human.texts) - len(found):,} human texts of at most {words} words were left out"]
-    return [Prompt(text.prompt or "", text.messages) for text in found], Texts(human.name, found, notes)
+    prompts = [Prompt(text.prompt or "", text.messages, text.template) for text in found]
+    return prompts, Texts(human.name, found, notes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,11 +29,13 @@ class Text:
         text: what is measured.
         prompt: what came before it; None if nothing did.
         messages: the turns of a chat before it; None if it is no answer in a chat.
+        template: what the chat's template is told beside them.
     """
 
     text: str
     prompt: str | None = None
     messages: tuple[Mapping[str, Any], ...] | None = None
+    template: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def asked(self) -> str | None:
@@ -58,8 +60,8 @@ def read_texts(path: str | Path, column: str | None = None) -> Texts:
 
     Args:
         path: .txt (one text a file) and .jsonl, also .gz or .zst; .json, .parquet; all that references are built from.
-        column: the column with the text; default: `text`, or `completion` beside `prompt`, or the last turn of
-            `messages`.
+        column: the column with the text; default: `text`, or `completion` beside `prompt`, or each answer
+            of `messages`.
 
     Raises:
         HumanReferenceError: when the file or the column is not there, or it cannot be read to its end.
@@ -107,7 +109,7 @@ def _text(row: Row) -> Text:
     if row.messages is None:
         return Text(row.text, row.prompt)
     before = row.messages[:-1]
-    return Text(row.text, str(before[-1]["content"]) if before else None, before)
+    return Text(row.text, str(before[-1]["content"]) if before else None, before, row.template)
 
 
 def name_of(path: str) -> str:

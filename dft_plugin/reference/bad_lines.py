@@ -28,7 +28,7 @@ class BadLines:
 
     def add(self, parsed: Parsed) -> None:
         """Counts the rows of a chunk; see `count`."""
-        self.count(len(parsed.rows), parsed.bad, parsed.empty)
+        self.count(parsed.good, parsed.bad, parsed.empty)
 
     def count(self, good: int, bad: Sequence[BadLine], empty: int) -> None:
         """Counts rows.

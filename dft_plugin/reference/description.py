@@ -33,7 +33,7 @@ MARKS = {
 """Events that are marks inside a text, as people call them."""
 ZIPF_RANKS = (10, 1000)
 LEAST_ZIPF_RANKS = 30
-WITHOUT_TEXT = "documents without text to count (empty, or chats that do not end with the assistant)"
+WITHOUT_TEXT = "documents without text to count (empty, or chats without an answer)"
 Phrases: TypeAlias = Mapping[str, tuple[int, int]]
 Find: TypeAlias = Callable[[Sequence[str], int], tuple[npt.ArrayLike, npt.ArrayLike]]
 

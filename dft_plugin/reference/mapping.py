@@ -65,7 +65,7 @@ class Worker:
         count = self.counter.count(
             texts, bad_lines=len(parsed.bad), empty_documents=parsed.empty + left_out, limits=limits
         )
-        return Counted(count, len(parsed.rows), parsed.bad, parsed.empty)
+        return Counted(count, parsed.good, parsed.bad, parsed.empty)
 
 
 @cache

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from dft_plugin import plugins
 from dft_plugin.reference.errors import HumanReferenceError
-from dft_plugin.reference.rows import Chunk, ReadOptions, Unreadable, columns, missing_columns
+from dft_plugin.reference.rows import Chunk, ReadOptions, Unreadable, columns_to_read, missing_columns
 
 CHUNK = 8 << 20
 DOCUMENT = 1 << 20
@@ -73,7 +73,7 @@ def parquet_rows(source: str, options: ReadOptions) -> Iterator[Any]:
         # Read as it is decoded: by default a whole row group, which may be the file, is fetched before.
         with parquet.ParquetFile(source, buffer_size=1 << 20, pre_buffer=False) as file:
             there = file.schema_arrow.names
-            wanted = columns(there, options)
+            wanted = columns_to_read(there, options)
             if not wanted:
                 raise HumanReferenceError(f"{source}: {missing_columns(there, options)}")
             for batch in file.iter_batches(batch_size=BATCH, columns=wanted):
@@ -87,7 +87,7 @@ def dataset_rows(name: str, saved: bool, options: ReadOptions) -> Iterator[Any]:
     try:
         data = _saved(name, options) if saved else _streamed(name, options)
         there = data.column_names or ()  # unknown for some streams: then `parse` says what is missing
-        wanted = columns(there, options)
+        wanted = columns_to_read(there, options)
         if there and not wanted:
             raise HumanReferenceError(f"{name}: {missing_columns(there, options)}")
         yield from data.select_columns(wanted) if wanted else data

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from dft_plugin import plugins
 from dft_plugin.reference.errors import HumanReferenceError
+from dft_plugin.reference.messages import TEMPLATE_COLUMNS, messages_of, template_options
+from dft_plugin.reference.row_values import BadRow, decoded, json_value, string
 
 FORMATS = (("text",), ("prompt", "completion"), ("messages",), ("conversations",))
 """The columns that make a row; of several, the first whose values are not null counts."""
-
-ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant", "bard": "assistant"}
-"""What `from` calls a role in ShareGPT's `conversations`; other names are roles already."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +65,11 @@ class Row:
 
     Attributes:
         line: its line or row in the source, from 1.
-        text: what is counted: a plain text, a completion, or the last turn of a chat; "" after a prompt alone.
+        text: what is counted: a plain text, a completion, or an answer in a chat; "" after a prompt alone.
         prompt: what comes before a completion; None for other rows.
-        messages: the turns of a chat, that of `text` included; None for other rows.
+        messages: the turns of a chat up to that of `text`, this included; None for other rows.
         apart: whether a chat's answer stands in a column of its own, `completion`.
+        template: what a chat's template is told beside the messages (tools, whether to think).
     """
 
     line: int
@@ -78,6 +77,7 @@ class Row:
     prompt: str | None = None
     messages: tuple[Mapping[str, Any], ...] | None = None
     apart: bool = False
+    template: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,16 +95,21 @@ class BadLine:
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a chunk holds: its lines are `len(rows) + len(bad) + empty`.
+    """What a chunk holds: its lines are `good + len(bad) + empty`.
 
-    `empty` counts blank lines, blank texts, and chats that do not end with the assistant (nor, where prompts are read,
-    with the user).
+    Attributes:
+        source: of the chunk.
+        rows: of a chat one for each answer.
+        bad: lines that cannot be used.
+        empty: blank lines, blank texts, and chats without an answer (nor, where prompts are read, a user's last turn).
+        good: lines with rows.
     """
 
     source: str
     rows: list[Row]
     bad: list[BadLine]
     empty: int
+    good: int
 
 
 def columns(there: Collection[str], options: ReadOptions) -> list[str]:
@@ -112,6 +117,12 @@ def columns(there: Collection[str], options: ReadOptions) -> list[str]:
     formats = FORMATS if options.text_column is None else ((options.text_column,),)
     formats = (("prompt", "completion"), ("prompt",), *formats) if options.prompts else formats
     return [name for wanted in formats if set(wanted) <= set(there) for name in wanted]
+
+
+def columns_to_read(there: Collection[str], options: ReadOptions) -> list[str]:
+    """Those of `columns`, and what a chat's template is told beside its turns; none if no format is complete."""
+    found = columns(there, options)
+    return [*found, *(name for name in TEMPLATE_COLUMNS if found and name in there)]
 
 
 def missing_columns(there: Collection[str], options: ReadOptions) -> str:
@@ -127,15 +138,7 @@ def missing_columns(there: Collection[str], options: ReadOptions) -> str:
     )
 
 
-class _BadRow(ValueError):
-    """Why a row cannot be used, and how many lines below its first one that shows."""
-
-    def __init__(self, reason: str, below: int = 0) -> None:
-        super().__init__(reason)
-        self.below = below
-
-
-class _MissingColumns(_BadRow):
+class _MissingColumns(BadRow):
     """The row is an object without the columns of any format."""
 
 
@@ -150,23 +153,21 @@ def parse(chunk: Chunk, options: ReadOptions) -> Parsed:
     """
     rows: list[Row] = []
     bad: list[BadLine] = []
-    empty, lacking = 0, ""
+    good, empty, lacking = 0, 0, ""
     for number, item in _items(chunk):
         try:
-            row = _row(number, item, chunk.kind, options)
-        except _BadRow as error:
+            found = _rows(number, item, chunk.kind, options)
+        except BadRow as error:
             line = number + (error.below if chunk.kind == "text" else 0)
             bad.append(BadLine(chunk.source, line, str(error), "row" if chunk.kind == "rows" else "line"))
             if isinstance(error, _MissingColumns):
                 lacking = lacking or str(error)
             continue
-        if row is None:
-            empty += 1
-        else:
-            rows.append(row)
+        rows += found
+        good, empty = good + bool(found), empty + (not found)
     if lacking and chunk.first == 1 and not rows:
         raise HumanReferenceError(f"{chunk.source}: {lacking}")
-    return Parsed(chunk.source, rows, bad, empty)
+    return Parsed(chunk.source, rows, bad, empty, good)
 
 
 def _items(chunk: Chunk) -> Iterator[tuple[int, Any]]:
@@ -178,105 +179,65 @@ def _items(chunk: Chunk) -> Iterator[tuple[int, Any]]:
         number += item.count(b"\n") if chunk.kind == "text" else 1
 
 
-def _row(number: int, item: Any, kind: str, options: ReadOptions) -> Row | None:
-    """The row of an item; None for an empty one."""
+def _rows(number: int, item: Any, kind: str, options: ReadOptions) -> list[Row]:
+    """The rows of an item: none of an empty one, of a chat one for each answer."""
     if kind == "text":
-        text = _string(item, "the text").replace("\r\n", "\n").replace("\r", "\n")
-        return Row(number, text) if text.strip() else None
+        text = string(item, "the text").replace("\r\n", "\n").replace("\r", "\n")
+        return [Row(number, text)] if text.strip() else []
     if kind == "json":
         if not item.strip():
-            return None
-        item = _json(_decoded(item, "the line"))
+            return []
+        item = json_value(decoded(item, "the line"))
     if isinstance(item, Unreadable):
-        raise _BadRow(item.reason)
+        raise BadRow(item.reason)
     if not isinstance(item, Mapping):
-        raise _BadRow(f"expected an object, found {type(item).__name__}")
-    return _row_of_columns(number, item, options)
+        raise BadRow(f"expected an object, found {type(item).__name__}")
+    return _rows_of_columns(number, item, options)
 
 
-def _json(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except RecursionError as error:
-        raise _BadRow("JSON nested too deep") from error
-    except ValueError as error:  # JSONDecodeError, or an integer of too many digits
-        raise _BadRow(f"not valid JSON ({error})") from error
-
-
-def _row_of_columns(number: int, row: Mapping[str, Any], options: ReadOptions) -> Row | None:
+def _rows_of_columns(number: int, row: Mapping[str, Any], options: ReadOptions) -> list[Row]:
     there = columns(row.keys(), options)
     if not there:
         raise _MissingColumns(missing_columns(row.keys(), options))
     filled = columns([name for name in row if row[name] is not None], options)
     if not filled:
-        raise _BadRow(f'column "{there[0]}" is null')
+        raise BadRow(f'column "{there[0]}" is null')
     name = filled[0]
     if name == options.text_column or name == "text":
-        text = _string(row[name], f'column "{name}"')
-        return Row(number, text) if text.strip() else None
+        text = string(row[name], f'column "{name}"')
+        return [Row(number, text)] if text.strip() else []
     if name == "prompt":
-        return _prompted(number, row["prompt"], row["completion"] if "completion" in filled else None, options)
-    return _chat(number, row[name], name, options)
+        found = _prompted(number, row["prompt"], row["completion"] if "completion" in filled else None, options)
+    else:
+        found = _answers(number, messages_of(row[name], name), 0, options)
+    template = template_options(row) if any(answer.messages for answer in found) else {}
+    return [replace(answer, template=template) for answer in found] if template else found
 
 
-def _prompted(number: int, prompt: Any, completion: Any, options: ReadOptions) -> Row | None:
-    """Of a prompt and what completes it: None where it stands alone."""
+def _prompted(number: int, prompt: Any, completion: Any, options: ReadOptions) -> list[Row]:
+    """Of a prompt and what completes it. A prompt's own answers are part of it, but for the last turn of one alone."""
     if isinstance(prompt, list) and (completion is None or isinstance(completion, list)):
-        found = _chat(number, [*prompt, *(completion or ())], "prompt" if completion is None else "completion", options)
-        return found if found is None else replace(found, apart=completion is not None)
-    prompt = _string(prompt, 'column "prompt"')
-    if completion is None:
-        return Row(number, "", prompt=prompt) if prompt.strip() else None
-    completion = _string(completion, 'column "completion"')
-    if not completion.strip():
-        return Row(number, "", prompt=prompt) if options.prompts and prompt.strip() else None
-    return Row(number, completion, prompt=prompt)
+        asked = messages_of(prompt, "prompt")
+        if completion is None:
+            return _answers(number, asked, len(asked) - 1, options)
+        answers = _answers(number, (*asked, *messages_of(completion, "completion")), len(asked), options)
+        return [replace(answer, apart=True) for answer in answers]
+    prompt = string(prompt, 'column "prompt"')
+    text = "" if completion is None else string(completion, 'column "completion"')
+    if not text.strip():
+        return [Row(number, "", prompt=prompt)] if options.prompts and prompt.strip() else []
+    return [Row(number, text, prompt=prompt)]
 
 
-def _chat(number: int, turns: Any, column: str, options: ReadOptions) -> Row | None:
-    """A chat counts its last turn if the assistant has it: that is what a rollout's prompt is completed with."""
-    if not isinstance(turns, Sequence) or isinstance(turns, str | bytes):
-        raise _BadRow(f'column "{column}" is {type(turns).__name__}, expected a list of messages')
-    messages = tuple(_message(turn, column) for turn in turns)
-    if options.prompts and messages and messages[-1]["role"] == "assistant" and not messages[-1]["content"].strip():
-        messages = messages[:-1]
-    if options.prompts and messages and messages[-1]["role"] == "user":
-        return Row(number, "", messages=messages)
-    if not messages or messages[-1]["role"] != "assistant" or not messages[-1]["content"].strip():
-        return None
-    return Row(number, messages[-1]["content"], messages=messages)
+def _answers(number: int, turns: tuple[Mapping[str, Any], ...], first: int, options: ReadOptions) -> list[Row]:
+    """The assistant's turns from `first` on, each after all before it, as where answers alone are trained on.
 
-
-def _message(turn: Any, column: str) -> Mapping[str, Any]:
-    """A message with `role` and `content`, whichever names it came with; calls of tools may have no content."""
-    if not isinstance(turn, Mapping):
-        raise _BadRow(f'column "{column}" holds {type(turn).__name__}, expected a message')
-    role, content = ("from", "value") if "from" in turn and "role" not in turn else ("role", "content")
-    if role not in turn or content not in turn:
-        raise _BadRow(f'a message of column "{column}" has no "role" and "content" (nor "from" and "value")')
-    others = {name: value for name, value in turn.items() if name not in (role, content)}
-    said = _string(turn[role], f'a role in column "{column}"')
-    text = "" if turn[content] is None else _string(turn[content], f'a content in column "{column}"')
-    return {**others, "role": ROLES.get(said, said), "content": text}
-
-
-def _decoded(raw: bytes, what: str) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        reason = f"{what} is not UTF-8 (byte 0x{raw[error.start]:02x})"
-        raise _BadRow(reason, raw.count(b"\n", 0, error.start)) from error
-
-
-def _string(value: Any, what: str) -> str:
-    """A text without what no tokenizer takes. Parquet files may hold texts as bytes."""
-    text = _decoded(value, what) if isinstance(value, bytes) else value
-    if not isinstance(text, str):
-        raise _BadRow(f"{what} is {type(value).__name__}, expected a string")
-    if "\0" in text:
-        raise _BadRow(f"{what} holds a NUL character", text.count("\n", 0, text.index("\0")))
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise _BadRow(f"{what} holds half a surrogate pair") from error
-    return text
+    What stands after the last counts nothing but where prompts are read, of which a last turn of the user's is one.
+    """
+    answered = [at for at, turn in enumerate(turns) if turn["role"] == "assistant" and turn["content"].strip()]
+    found = [Row(number, turns[at]["content"], messages=turns[: at + 1]) for at in answered if at >= first]
+    if turns and turns[-1]["role"] == "assistant" and not turns[-1]["content"].strip():
+        turns = turns[:-1]
+    if options.prompts and turns and turns[-1]["role"] == "user":
+        found.append(Row(number, "", messages=turns))
+    return found

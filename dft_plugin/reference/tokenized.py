@@ -15,6 +15,7 @@ from dft_plugin.reference.errors import HumanReferenceError
 from dft_plugin.reference.readers import grouped
 from dft_plugin.reference.rows import Row
 from dft_plugin.shared_beginning import shared_beginning
+from dft_plugin.token_ids import continued, token_ids
 
 BATCH = 1 << 20
 """Characters given to the tokenizer at once: its intermediate results take a few hundred bytes a token."""
@@ -48,7 +49,7 @@ def tokenize(
     end = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
     made: list[HumanText] = []
     for batch in grouped(rows, lambda row: len(row.text) + len(row.prompt or ""), BATCH):
-        found = _plain(batch, tokenizer, end) | _completions(batch, tokenizer, end) | _chats(batch, tokenizer, source)
+        found = _plain(batch, tokenizer, end) | _completions(batch, tokenizer) | _chats(batch, tokenizer, source)
         for index, row in enumerate(batch):
             made += _ended_texts(found[index], row.text, tokenizer, end_of_text or end)
     return made
@@ -60,30 +61,32 @@ def _ended_texts(document: Document, text: str, tokenizer: Any, ends: Collection
     if len(parts) < 2:
         return [HumanText(part, text) for part in parts or [document] if part.tokens]
     written = re.split("|".join(map(re.escape, tokenizer.convert_ids_to_tokens(list(ends)))), text)
-    texts = [*filter(str.strip, written), *[""] * len(parts)]
-    return [HumanText(part, own) for part, own in zip(parts, texts, strict=False)]
+    texts = [*filter(None, written), *[""] * len(parts)]
+    begun = [part for part in parts if part.tokens[part.start + part.added] not in ends]  # others are an end alone
+    return [HumanText(part, own) for part, own in zip(begun, texts, strict=False)]
 
 
 def _plain(batch: Sequence[Row], tokenizer: Any, end: tuple[int, ...]) -> dict[int, Document]:
     at = [index for index, row in enumerate(batch) if row.prompt is None and row.messages is None]
-    tokens = [_ended(ids, end) for ids in _ids(tokenizer, [batch[index].text for index in at])]
+    tokens = [_ended(ids, end) for ids in token_ids(tokenizer, [batch[index].text for index in at])]
     special = set(tokenizer.all_special_ids)
-    before = [*takewhile(special.__contains__, _ids(tokenizer, [""])[0])]  # what is put after a text may follow
+    before = [*takewhile(special.__contains__, token_ids(tokenizer, [""])[0])]  # what is put after a text may follow
     return {
         index: Document(ids, 0, len(ids), False, shared_beginning(before, ids))
         for index, ids in zip(at, tokens, strict=True)
     }
 
 
-def _completions(batch: Sequence[Row], tokenizer: Any, end: tuple[int, ...]) -> dict[int, Document]:
+def _completions(batch: Sequence[Row], tokenizer: Any) -> dict[int, Document]:
+    """Prompt and completion are read together, with the end of text, as TRL reads those of a training set."""
     at = [index for index, row in enumerate(batch) if row.prompt is not None]
-    before = _ids(tokenizer, [batch[index].prompt or "" for index in at])
-    after = _ids(tokenizer, [batch[index].text for index in at], add_special_tokens=False)
-    found = {}
-    for index, prompt, ids in zip(at, before, after, strict=True):
-        tokens = (*prompt, *(_ended(ids, end) if ids else ()))
-        found[index] = Document(tokens, len(prompt), len(tokens), True)
-    return found
+    end = tokenizer.eos_token or ""
+    texts = [text if not text or text.endswith(end) else text + end for text in (batch[index].text for index in at)]
+    together = continued(tokenizer, [batch[index].prompt or "" for index in at], texts)
+    return {
+        index: Document(tuple(tokens), start, len(tokens), True)
+        for index, (tokens, start) in zip(at, together, strict=True)
+    }
 
 
 def _ended(ids: Sequence[int], end: tuple[int, ...]) -> tuple[int, ...]:
@@ -101,8 +104,8 @@ def _chats(batch: Sequence[Row], tokenizer: Any, source: str) -> dict[int, Docum
         answered = row.messages[-1]["role"] == "assistant"
         asked = row.messages[:-1] if answered else row.messages
         try:
-            before = _templated(tokenizer, asked, add_generation_prompt=True)
-            tokens = _templated(tokenizer, row.messages) if answered else before
+            before = _before_answer(tokenizer, asked, row)
+            tokens = _templated(tokenizer, row.messages, row) if answered else before
         except Exception as error:  # templates are programs: they raise what they like
             raise HumanReferenceError(
                 f"{source}, line {row.line}: the tokenizer's chat template does not take this chat ({error})"
@@ -111,31 +114,22 @@ def _chats(batch: Sequence[Row], tokenizer: Any, source: str) -> dict[int, Docum
         if tokens[:start] != before:
             shared = shared_beginning(before, tokens)
             # Less is shared where the template writes what was asked otherwise once it is answered.
-            start = shared if shared >= len(_templated(tokenizer, asked)) else start
+            start = shared if not asked or shared >= len(_templated(tokenizer, asked, row)) else start
         found[index] = Document(tuple(tokens), start, len(tokens), True)
     return found
 
 
-def _templated(tokenizer: Any, messages: Sequence[Any], **options: Any) -> list[int]:
-    ids = tokenizer.apply_chat_template(list(messages), tokenize=True, **options)
+def _before_answer(tokenizer: Any, asked: Sequence[Any], row: Row) -> list[int]:
+    """What a template writes before an answer; where nothing was asked, all that it writes of an empty one."""
+    if asked:
+        return _templated(tokenizer, asked, row, add_generation_prompt=True)
+    return _templated(tokenizer, [{**turn, "content": ""} for turn in row.messages or ()], row)
+
+
+def _templated(tokenizer: Any, messages: Sequence[Any], row: Row, **options: Any) -> list[int]:
+    """Some of a row's messages as its template writes them."""
+    ids = tokenizer.apply_chat_template(list(messages), tokenize=True, **options, **row.template)
     found: list[int] = ids["input_ids"] if hasattr(ids, "keys") else ids  # by transformers' version
-    return found
-
-
-def _ids(tokenizer: Any, texts: list[str], *, add_special_tokens: bool = True) -> list[list[int]]:
-    if not texts:
-        return []
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is not None and backend.truncation is None and backend.padding is None:
-        # What the call below gives, without the offsets that nobody asked for: a fifth faster.
-        return [found.ids for found in backend.encode_batch_fast(texts, add_special_tokens=add_special_tokens)]
-    options = {
-        "add_special_tokens": add_special_tokens,
-        "return_attention_mask": False,
-        "return_token_type_ids": False,
-        "verbose": False,
-    }
-    found: list[list[int]] = tokenizer(texts, **options)["input_ids"]
     return found
 
 

@@ -369,6 +369,4 @@ def test_chats_that_end_with_the_user_are_not_called_empty(folder: Path, tmp_pat
     asked = replace(request(folder, [], tmp_path / "x.safetensors"), corpora=[str(tmp_path / "chats.jsonl")])
     reference, lines = build_file(asked)
     said = built(tmp_path / "x.safetensors", reference, lines)
-    assert (
-        "3 documents without text to count (empty, or chats that do not end with the assistant) were left out" in said
-    )
+    assert "3 documents without text to count (empty, or chats without an answer) were left out" in said

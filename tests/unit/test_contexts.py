@@ -74,6 +74,19 @@ def test_a_prompt_is_the_context(kind: str, prompted: bool, tmp_path: Path) -> N
     assert after == {answered.get(kind, "So." if kind.endswith("and completion") else "")}
 
 
+def test_a_chat_asks_what_each_answer_answers_and_what_its_user_ends_with(tmp_path: Path) -> None:
+    """As chats in the training set do; turns before a row's own completion are a part of what is asked."""
+    turns = [*chat("Who?", "I."), *chat("Why?", "So."), *chat("When?")]
+    first, second = f"{tiny.USER}Who?{tiny.ASSISTANT}", f"I.{tiny.END}{tiny.USER}Why?{tiny.ASSISTANT}"
+    third = f"So.{tiny.END}{tiny.USER}When?{tiny.ASSISTANT}"
+    _, seen = contexts(write(tmp_path, [{"messages": turns}]), prompted=True)
+    assert seen == [first, first + second, first + second + third]
+    _, seen = contexts(write(tmp_path, [{"prompt": turns}]), prompted=True)
+    assert seen == [first + second + third]
+    _, seen = contexts(write(tmp_path, [{"prompt": turns[:3], "completion": turns[3:4]}]), prompted=True)
+    assert seen == [first + second]
+
+
 def test_a_plain_text_is_a_prompt_where_the_training_set_has_prompts(tmp_path: Path) -> None:
     rows = [{"text": prompt} for prompt in PROMPTS]
     _, seen = contexts(write(tmp_path, rows), prompted=True)

@@ -8,6 +8,7 @@ import json
 import pickle
 import tracemalloc
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,18 @@ import datasets
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from tokenizers.processors import TemplateProcessing
 
+from dft_plugin.documents import Document
+from dft_plugin.evaluation.perplexity import human_windows
+from dft_plugin.evaluation.prompts import continuations, read_prompts
+from dft_plugin.evaluation.texts import read_texts
 from dft_plugin.reference import HumanReferenceError, read_documents
 from dft_plugin.reference import readers as kinds
 from dft_plugin.reference.bad_lines import BadLines
 from dft_plugin.reference.corpus import chunks, parse, read, read_rows, sources
 from dft_plugin.reference.rows import BadLine, Parsed, ReadOptions, Row
-from dft_plugin.reference.tokenized import tokenize
+from dft_plugin.reference.tokenized import HumanText, tokenize
 from tests import tiny
 
 TEXTS = [f"Text {number} of the corpus. It is short, {'very ' * (number % 7)}short!" for number in range(300)]
@@ -134,36 +140,38 @@ MESSAGES = [{"role": role, "content": content} for role, content in TURNS]
 SHARED = [{"from": {"user": "human", "assistant": "gpt"}[role], "value": content} for role, content in TURNS]
 
 
+ANSWERS = [Row(1, MESSAGES[at]["content"], messages=tuple(MESSAGES[: at + 1])) for at in (1, 3)]
+
+
 @pytest.mark.parametrize("kind", ["jsonl", "json", "parquet"])
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        ({"text": "Plain."}, Row(1, "Plain.")),
-        ({"text": "Plain.", "prompt": "P", "completion": "C"}, Row(1, "Plain.")),
-        ({"text": None, "prompt": "P", "completion": "C"}, Row(1, "C", prompt="P")),
-        ({"prompt": "", "completion": " C "}, Row(1, " C ", prompt="")),
-        (
-            {"prompt": MESSAGES[:3], "completion": MESSAGES[3:]},
-            Row(1, "That is all.", messages=tuple(MESSAGES), apart=True),
-        ),
-        ({"messages": MESSAGES}, Row(1, "That is all.", messages=tuple(MESSAGES))),
-        ({"conversations": SHARED}, Row(1, "That is all.", messages=tuple(MESSAGES))),
-        ({"conversations": MESSAGES}, Row(1, "That is all.", messages=tuple(MESSAGES))),
-        ({"messages": SHARED}, Row(1, "That is all.", messages=tuple(MESSAGES))),
-        ({"text": " \n\u2003"}, None),
-        ({"prompt": "P", "completion": "  "}, None),
-        ({"messages": MESSAGES[:3]}, None),  # ends with the user: nothing to count
-        ({"messages": [{"role": "assistant", "content": None}]}, None),
+        ({"text": "Plain."}, [Row(1, "Plain.")]),
+        ({"text": "Plain.", "prompt": "P", "completion": "C"}, [Row(1, "Plain.")]),
+        ({"text": None, "prompt": "P", "completion": "C"}, [Row(1, "C", prompt="P")]),
+        ({"prompt": "", "completion": " C "}, [Row(1, " C ", prompt="")]),
+        ({"prompt": MESSAGES[:3], "completion": MESSAGES[3:]}, [replace(ANSWERS[1], apart=True)]),
+        ({"prompt": MESSAGES[:1], "completion": MESSAGES[1:]}, [replace(answer, apart=True) for answer in ANSWERS]),
+        ({"messages": MESSAGES}, ANSWERS),
+        ({"conversations": SHARED}, ANSWERS),
+        ({"conversations": MESSAGES}, ANSWERS),
+        ({"messages": SHARED}, ANSWERS),
+        ({"messages": [*MESSAGES, MESSAGES[0]]}, ANSWERS),  # what stands after the last answer counts nothing
+        ({"text": " \n\u2003"}, []),
+        ({"prompt": "P", "completion": "  "}, []),
+        ({"messages": MESSAGES[:1]}, []),
+        ({"messages": [{"role": "assistant", "content": None}]}, []),
     ],
 )
-def test_formats(tmp_path: Path, kind: str, row: dict[str, Any], expected: Row | None) -> None:
+def test_formats(tmp_path: Path, kind: str, row: dict[str, Any], expected: list[Row]) -> None:
     path = tmp_path / f"a.{kind}"
     if kind == "parquet":
         parquet_file(path, [row])
     else:
         path.write_text(json.dumps([row] if kind == "json" else row))
     (parsed,) = read(path)
-    assert parsed == Parsed(str(path), [expected] if expected else [], [], 0 if expected else 1)
+    assert parsed == Parsed(str(path), expected, [], 0 if expected else 1, 1 if expected else 0)
 
 
 def test_text_column(tmp_path: Path) -> None:
@@ -266,7 +274,7 @@ def test_bad_rows_of_parquet(tmp_path: Path) -> None:
 
 def parsed_rows(good: int, bad: int, first: int = 1) -> Parsed:
     rows = [Row(first + line, "x") for line in range(good)]
-    return Parsed("a.jsonl", rows, [BadLine("a.jsonl", 7 + line, "wrong") for line in range(bad)], 0)
+    return Parsed("a.jsonl", rows, [BadLine("a.jsonl", 7 + line, "wrong") for line in range(bad)], 0, len(rows))
 
 
 def test_bad_lines_are_judged_late_and_by_their_share() -> None:
@@ -424,7 +432,7 @@ def test_a_line_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_tokens_are_those_of_one_text_at_a_time() -> None:
-    """Plain text and completions end with the end-of-text token; a chat counts its last turn alone."""
+    """Plain text and completions end with the end-of-text token; a chat's row counts its last turn alone."""
     tokenizer = tiny.tokenizer()
     end = [tokenizer.eos_token_id]
     rows = [
@@ -452,6 +460,55 @@ def test_tokens_are_those_of_one_text_at_a_time() -> None:
             assert before == (row.prompt or "")
 
 
+def test_a_completion_is_read_together_with_its_prompt() -> None:
+    """As TRL reads a training set's: a token over the border is the completion's first."""
+    tokenizer = tiny.tokenizer()
+    (human,) = tokenize([Row(1, "e end of it", prompt="So th")], tokenizer)
+    whole = tokenizer(f"So the end of it{tiny.END}")["input_ids"]
+    assert human == HumanText(
+        Document(tuple(whole), len(tokenizer("So")["input_ids"]), len(whole), True), "e end of it"
+    )
+
+
+def test_answers_of_a_chat_follow_all_before_them(tmp_path: Path) -> None:
+    """Also one that nobody asked: it begins after what the template writes before it."""
+    greeting = {"role": "assistant", "content": "Welcome."}
+    (tmp_path / "a.jsonl").write_text(json.dumps({"messages": [greeting, *MESSAGES, MESSAGES[0]]}))
+    tokenizer, asked = tiny.tokenizer(), "<|assistant|>"
+    found = []
+    for document in read_documents(tmp_path / "a.jsonl", tokenizer):
+        cut = document.tokens[: document.start], document.tokens[document.start : document.stop]
+        found.append(tuple(map(tokenizer.decode, cut)))
+    first, second = f"{asked}Welcome.{tiny.END}<|user|>Hello.{asked}", f"Good day.{tiny.END}<|user|>And?{asked}"
+    assert found == [
+        (asked, f"Welcome.{tiny.END}"), (first, f"Good day.{tiny.END}"), (first + second, f"That is all.{tiny.END}"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+@pytest.mark.parametrize("tools", [[{"name": "clock"}], '[{"name": "clock"}]'])
+def test_a_template_is_told_a_rows_tools_and_options(tmp_path: Path, kind: str, tools: Any) -> None:
+    """As TRL tells it, tools also as JSON."""
+    tokenizer, path = tiny.tokenizer(), tmp_path / f"a.{kind}"
+    told = "{% for tool in tools or [] %}{{ tool['name'] }}{% endfor %}{{ mood }}"
+    tokenizer.chat_template = told + tiny.CHAT_TEMPLATE
+    row = {"messages": MESSAGES[:2], "tools": tools, "chat_template_kwargs": {"mood": "calm"}}
+    parquet_file(path, [row]) if kind == "parquet" else path.write_text(json.dumps(row))
+    (document,) = read_documents(path, tokenizer)
+    assert tokenizer.decode(document.tokens[: document.start]) == "clockcalm<|user|>Hello.<|assistant|>"
+    (prompts, _), human = read_prompts(path, 3), read_texts(path)
+    assert prompts == continuations(human, 3)[0]
+    assert [prompt.tokens(tokenizer, 100) for prompt in prompts] == [list(document.tokens[: document.start])]
+    assert [window.first for window in human_windows(human.texts, tokenizer, 100)] == [document.start]
+
+
+def test_tools_of_another_kind_are_bad(tmp_path: Path) -> None:
+    for name, value in (("tools", 5), ("tools", "{"), ("chat_template_kwargs", "calm")):
+        (tmp_path / "a.jsonl").write_text(json.dumps({"messages": MESSAGES, name: value}))
+        with pytest.raises(HumanReferenceError, match=rf'line 1: column "{name}" '):
+            texts_of(tmp_path / "a.jsonl")
+
+
 def test_batches_of_the_tokenizer_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [Row(line, text) for line, text in enumerate(TEXTS, start=1)]
     whole = tokenize(rows, tiny.tokenizer())
@@ -469,9 +526,21 @@ def test_a_text_that_holds_ends_of_text_is_several() -> None:
         f"\n\nA king.{tiny.END}",
     ]
     assert [human.text for human in made] == ["Once upon a time.", "\n\nA king."]
+    assert tokenize([Row(1, f"{tiny.END}{row.text}{tiny.END}")], tokenizer) == made  # an end alone is no text
     other = tokenizer.convert_tokens_to_ids(tiny.USER)
     cut = tokenize([Row(1, f"Once.{tiny.USER}Twice.")], tokenizer, end_of_text=(tokenizer.eos_token_id, other))
     assert [human.text for human in cut] == ["Once.", "Twice."]
+
+
+def test_a_begin_of_text_that_is_its_end_as_well_ends_nothing() -> None:
+    """As OPT's."""
+    tokenizer = tiny.tokenizer()
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{tiny.END} $A", special_tokens=[(tiny.END, 0)]
+    )
+    (human,) = tokenize([Row(1, "Once upon a time.")], tokenizer)
+    assert human.text == "Once upon a time."
+    assert tokenizer.decode(human.document.tokens) == f"{tiny.END}Once upon a time.{tiny.END}"
 
 
 def test_a_tokenizer_without_end_of_text_or_chat_template() -> None:

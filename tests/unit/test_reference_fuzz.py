@@ -81,7 +81,7 @@ MESSAGES = [{"role": "user", "content": "Hello, you."}, {"role": "assistant", "c
 VALID: list[dict[str, Any]] = [
     {"text": "One text. 一個文本。"},
     {"prompt": "P", "completion": "And C."},
-    {"messages": MESSAGES},
+    {"messages": [*MESSAGES, *MESSAGES]},
     {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}]},
     {"prompt": MESSAGES[:1], "completion": MESSAGES[1:]},
     {"text": ""},
@@ -127,10 +127,11 @@ def check_rows(content: bytes, path: Path, size: int) -> None:
     if parsed is None:
         return
     lines = content.count(b"\n") + (not content.endswith(b"\n"))
-    assert sum(len(part.rows) + len(part.bad) + part.empty for part in parsed) == lines
+    assert sum(part.good + len(part.bad) + part.empty for part in parsed) == lines
     numbers = [row.line for part in parsed for row in part.rows]
     bad = [entry.line for part in parsed for entry in part.bad]
-    assert numbers == sorted(set(numbers))
+    assert numbers == sorted(numbers)
+    assert len(set(numbers)) == sum(part.good for part in parsed)
     assert bad == sorted(set(bad))
     assert not set(numbers) & set(bad)
     assert all(1 <= number <= lines for number in numbers + bad)
@@ -169,7 +170,7 @@ def test_texts(folder: Path, content: bytes, size: int) -> None:
         pieces = [piece for chunk in chunks(sources([path], OPTIONS), OPTIONS, 100) for piece in chunk.lines or ()]
     assert b"".join(pieces) == content
     assert all(len(piece) <= size for piece in pieces)
-    assert sum(len(part.rows) + len(part.bad) + part.empty for part in parsed) == len(pieces)
+    assert sum(part.good + len(part.bad) + part.empty for part in parsed) == len(pieces)
     if content == content.decode(errors="ignore").encode():
         assert all(piece == piece.decode(errors="ignore").encode() for piece in pieces)
 
@@ -324,4 +325,4 @@ def test_an_unedited_file_is_read(folder: Path, valid: bytes) -> None:
     path = folder / "a.jsonl"
     path.write_bytes(b"\n".join(LINES) + b"\n")
     (parsed,) = read_corpus(path, 1 << 20) or ()
-    assert (len(parsed.rows), parsed.bad, parsed.empty) == (6, [], 1)
+    assert (len(parsed.rows), parsed.good, parsed.bad, parsed.empty) == (7, 6, [], 1)

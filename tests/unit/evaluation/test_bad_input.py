@@ -65,8 +65,14 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path)
 
 def test_texts_prompts_and_chats_are_read(tmp_path: Path) -> None:
     turns = [{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "Yes."}]
-    path = written(tmp_path / "x.jsonl", [{"text": "Once."}, {"prompt": "A", "completion": " b."}, {"messages": turns}])
-    assert read_texts(path).texts == [Text("Once."), Text(" b.", "A"), Text("Yes.", "Hi?", (turns[0],))]
+    rows = [
+        {"text": "Once."},
+        {"prompt": "A", "completion": " b."},
+        {"messages": [*turns, turns[0], turns[1], turns[0]]},
+    ]
+    found = read_texts(written(tmp_path / "x.jsonl", rows)).texts
+    assert found[:2] == [Text("Once."), Text(" b.", "A")]
+    assert found[2:] == [Text("Yes.", "Hi?", (turns[0],)), Text("Yes.", "Hi?", (*turns, turns[0]))]
 
 
 def test_bad_rows_are_left_out_and_told_of(tmp_path: Path) -> None:

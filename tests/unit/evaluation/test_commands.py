@@ -180,13 +180,13 @@ def test_chats_that_end_alike_keep_their_turns(tmp_path: Path) -> None:
     path = tmp_path / "chats.jsonl"
     path.write_text("".join(json.dumps({"messages": chat(number)}) + "\n" for number in range(12)))
     request = Request(
-        str(path), saved_model(tmp_path / "model"), count=18, max_new_tokens=6, resamples=10, output=tmp_path / "r.json"
+        str(path), saved_model(tmp_path / "model"), count=30, max_new_tokens=6, resamples=10, output=tmp_path / "r.json"
     )
     human = human_side(str(path))
     assert isinstance(human, Texts)
     found, _, _, origin = of_model(request, human)
     turns = [text.messages for text in human.texts]
-    assert len({text.asked for text in found.texts}) == 12
+    assert len({text.asked for text in found.texts}) == 24
     assert [text.messages for text in found.texts] == (turns * 2)[: len(found.texts)]
     assert origin.measures["sampler perplexity"].basis.endswith(", temperature 1")
 

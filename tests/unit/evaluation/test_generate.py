@@ -170,7 +170,7 @@ def test_prompts_of_every_kind_in_one_file_are_read(tmp_path: Path) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     chat = Prompt("Hi?", (asked,))
     assert read_prompts(path, 3)[0] == [
-        Prompt("Tell me"), chat, chat, chat, Prompt("Why?", (asked, answer, {"role": "user", "content": "Why?"})),
+        Prompt("Tell me"), chat, chat, chat, chat, Prompt("Why?", (asked, answer, {"role": "user", "content": "Why?"})),
     ]  # fmt: skip
     path.write_text(json.dumps({"story": "one two three four"}) + "\n")
     assert read_prompts(path, 3, "story") == ([Prompt("one two three")], [])
