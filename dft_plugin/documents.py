@@ -60,10 +60,9 @@ def split_row(
         # A row may begin in the middle of a text: its first piece counts too.
         starts += [index for index, position in enumerate(positions) if position == 0 and index > 0]
         # Padding repeats position 0 in some collators: such texts of one untrained token fall out below.
-    documents = []
+    documents, ends, packed = [], set(end_of_text), positions is not None
     for start, stop in zip(starts, [*starts[1:], len(input_ids)], strict=True):
-        packed = positions is not None
-        documents += _spans(tuple(input_ids[start:stop]), list(labels[start:stop]), set(end_of_text), packed)
+        documents += _spans(tuple(input_ids[start:stop]), list(labels[start:stop]), ends, packed)
     return documents
 
 
@@ -80,9 +79,10 @@ def _spans(tokens: tuple[int, ...], labels: list[int], end_of_text: set[int], pa
         while index < len(tokens) and trained[index]:
             index += 1
         # Where the padding token ends texts too, no end is trained on: another text follows.
-        follows = bool(documents) and set(gap) <= end_of_text
+        only_ends = set(gap) <= end_of_text
+        follows = bool(documents) and only_ends
         # One untrained token is no prompt where a packed text begins, whose first label is masked, nor inside a text.
-        is_prompt = len(gap) > 1 or (len(gap) == 1 and not (documents or packed or set(gap) <= end_of_text))
+        is_prompt = len(gap) > 1 or not (documents or packed or only_ends)
         answers = not follows and (is_prompt or (prompted and tokens[stop - 1] in end_of_text))
         if (follows or answers) and set(tokens[begins:index]) <= end_of_text:
             continue  # no text: a prompt's end, trained on as every end may be (Axolotl's `train_on_eos: all`)

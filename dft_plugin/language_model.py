@@ -228,8 +228,8 @@ def deterministic(model: nn.Module, *, recompute: bool) -> Iterator[None]:
     modes = {module: module.training for module in model.modules()}
     model.eval()
     recomputed = [module for module in modes if recompute and getattr(module, "gradient_checkpointing", False)]
-    configs = {id(module.config): module.config for module in recomputed if hasattr(module, "config")}
-    rates = [(holder, _own_rates(holder)) for holder in (*recomputed, *configs.values())]
+    configs = [module.config for module in recomputed if hasattr(module, "config")]
+    rates = [(holder, _own_rates(holder)) for holder in (*recomputed, *configs)]
     for module in recomputed:
         module.training = True
     for holder, own in rates:

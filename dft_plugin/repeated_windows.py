@@ -10,12 +10,9 @@ import numpy as np
 from dft_plugin.config import DFTConfig
 from dft_plugin.documents import Document
 from dft_plugin.human_windows import window_sampler
-from dft_plugin.reference.window_sample import repeated
+from dft_plugin.reference.window_sample import REPEATED, repeated
 
 logger = logging.getLogger("dft_plugin")
-
-CONSIDERABLE = 0.1
-"""What `dft reference audit` calls a problem."""
 
 
 def warn_of_repeated_windows(config: DFTConfig, documents: Sequence[Document], *, from_start: bool, name: str) -> None:
@@ -28,7 +25,7 @@ def warn_of_repeated_windows(config: DFTConfig, documents: Sequence[Document], *
         for piece in range(sampler.pieces_of(document))
     ]
     drawn = np.random.default_rng(0).permutation(np.array(keys, dtype=np.int64))[: config.reference_windows]
-    if (share := repeated(drawn)) > CONSIDERABLE:
+    if (share := repeated(drawn)) > REPEATED[1]:  # what `dft reference audit` calls a problem
         logger.warning(
             "dft: %.0f%% of the human windows of %s are there more than once: samples of them are more alike than "
             "people's texts are, so that floors come out too small and the term too strong. Leave duplicates out, or "

@@ -10,13 +10,12 @@ from dft_plugin.reference.description import LENGTHS, MARKS, Description
 from dft_plugin.reference.diff import LEAST_DOCUMENTS, LEAST_SHARE, over_used, summary
 from dft_plugin.reference.group_words import GROUPS, PRONOUNS, STOP_WORDS
 from dft_plugin.reference.show import number, percent, table
+from dft_plugin.reference.window_sample import REPEATED
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 FINE, NOTE, PROBLEM = "fine", "note", "problem"
-REPEATED = (0.01, 0.1)
-"""Shares of windows that occur more than once from which on that is a note, a problem."""
 FORMULA_RATE, FORMULA_SHARE = 400e-6, (0.05, 0.5)
 """A phrase of four words is a formula from that many occurrences a word (the most frequent of free English text has
 a quarter of it) and share of the documents on; a problem from the second share on."""

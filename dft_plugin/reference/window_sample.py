@@ -15,6 +15,8 @@ import numpy.typing as npt
 from dft_plugin.written import Integers, Written, expand
 
 SAMPLE = 1024
+REPEATED = (0.01, 0.1)
+"""Shares of windows that occur more than once from which on that is a note, a problem."""
 
 
 @dataclass(frozen=True)
