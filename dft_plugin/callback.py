@@ -210,6 +210,8 @@ class DFTCallback(TrainerCallback, ExportableState):
             texts = self.term.rollout(state.global_step)
             rolled_out = time.perf_counter()
             evaluation = self.term.evaluate(texts, state.global_step)
+            if (problem := self.term.sampled_law.problem()) is not None:
+                self._say(f"dft: {problem}")
             if not evaluation.finite:
                 self._skip("the distance or its derivative is not finite", state.global_step)
                 return

@@ -29,6 +29,7 @@ class Metrics:
         self.add("dft/loss", float(evaluation.distances.loss.detach()))
         self.add("dft/weight", weight)
         self.add("dft/strength", evaluation.strength)
+        self.add("dft/excess_surprisal", evaluation.excess_surprisal)
         for entry in matched:
             raw = evaluation.distances.raw[entry.name]
             self.add(f"dft/distance/{entry.name}", mean_distance(raw))

@@ -65,7 +65,8 @@ class RolloutEngine:
         Args:
             model: the live model, its wrappers included.
             contexts: token ids, at least one each.
-            sampler: the deployment sampler; the texts must be drawn from exactly this law.
+            sampler: the deployment sampler; the texts must be drawn from exactly this law, as a run finds out
+                (`sampled_law`).
             max_new_tokens: longest continuation.
             end_of_text: ids that end a text; the one drawn is part of the result.
             seed: the same seed gives the same texts.

@@ -53,6 +53,11 @@ class RolloutQueue:
             self.waiting = None
         return texts
 
+    @property
+    def sampled_for_this_step(self) -> bool:
+        """Whether the texts handed out last were sampled at their own step, by the model as it is then."""
+        return self.steps == 1 or self.taken == 1
+
     def _of_all_processes(self, own: Texts) -> Texts:
         """Each process's texts in its place of one batch, which all processes then hold."""
 

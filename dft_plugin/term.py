@@ -24,6 +24,7 @@ from dft_plugin.reference.human_floor import Curves, FloorCurve, at_size
 from dft_plugin.rollout import RolloutEngine, continued, seed_of
 from dft_plugin.rollout_queue import RolloutQueue
 from dft_plugin.rollout_states import RolloutStates, by_rows
+from dft_plugin.sampled_law import SampledLaw, excess_surprisal
 from dft_plugin.sharing import Processes, share_in_turn
 from dft_plugin.texts import Texts, Window, in_pieces
 
@@ -43,6 +44,7 @@ class Evaluation:
         distances: over the window and all processes.
         floors: at the window's sample size.
         strength: how far the texts are from human, 0 to 1 (`balance.mean_strength`).
+        excess_surprisal: over all processes, in nats per token (`sampled_law`).
         finite: whether distances, derivatives and advantages are, on every process.
     """
 
@@ -53,6 +55,7 @@ class Evaluation:
     distances: Distances
     floors: Floors
     strength: float
+    excess_surprisal: float
     finite: bool
 
 
@@ -101,6 +104,7 @@ class DistributionTerm:
         self.processes = processes
         longest = max(window.first for kind in contexts for window in kind) + sampling.max_new_tokens
         self.queue = RolloutQueue(sampling.batch_size, sampling.steps_per_generation, longest, self.processes)
+        self.sampled_law = SampledLaw(self.processes)
 
     @property
     def device(self) -> torch.device:
@@ -145,7 +149,7 @@ class DistributionTerm:
             step: the optimizer step, which picks the human windows that statistics learn from.
         """
         texts = texts.to(self.device)
-        plans, hidden, own = [], [], []
+        plans, hidden, own, excess = [], [], [], []
         human, curves, rows = self.human_text.present(self.human, self.curves, self.objective.matched)
         with self.live.read():
             for piece in in_pieces(texts, self.sampling.micro_batch_size):
@@ -153,6 +157,7 @@ class DistributionTerm:
                 hidden.append(self.live.hidden(piece))
                 law = self.live.law(plans[-1], hidden[-1])
                 own.append(self.objective.accumulation.accumulate(plans[-1], law))
+                excess.append(excess_surprisal(law, piece))
             means = self.objective.leave_one_out(torch.cat(own))
             floors = at_size(curves, self.objective.sample_size(means.texts))
             derivative = self.objective.derivative(means.without, human, floors)
@@ -171,7 +176,9 @@ class DistributionTerm:
             self.human_text.remember(rows)
             self.human_text.learn(step, hidden)
         strength = mean_strength(self.objective.matched, ratios)
-        return Evaluation(texts, plans, derivative, advantage, distances, floors, strength, finite)
+        own_step = finite and self.queue.sampled_for_this_step
+        surprisal = self.sampled_law.measured(torch.cat(excess), texts.rows, own_step)
+        return Evaluation(texts, plans, derivative, advantage, distances, floors, strength, surprisal, finite)
 
     def everywhere(self, condition: bool) -> bool:
         """Whether a condition holds on every process: all of them must go the same way."""
