@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dft_plugin.automatic_weight import automatic_weight, running_norm
 from dft_plugin.config import DFTConfig
-from dft_plugin.gradients import GradientSnapshot, finite, scale_, trainable
+from dft_plugin.gradients import GradientSnapshot, finite, gradients_of, scale_, trainable
 from dft_plugin.host import UnsupportedRunError, distributed_type
 from dft_plugin.language_model import DecoderHook, decoder_of, has_dropout
 from dft_plugin.progress import DistributionTermError
@@ -73,6 +73,7 @@ class OwnBackward:
         """No gradient of the term is in `.grad`."""
         self._taken: Tensor | None = None
         self._weight = 0.0
+        self._unread = False
 
     @property
     def measuring(self) -> bool:
@@ -100,7 +101,7 @@ class OwnBackward:
             )
         for loss in term.surrogates(evaluation):
             (loss * loss_scale).backward()
-        if not term.everywhere(finite(self.parameters)):
+        if not term.everywhere(finite(gradients_of(self.parameters))):
             for parameter in self.parameters:
                 parameter.grad = None
             return None
@@ -114,7 +115,22 @@ class OwnBackward:
             weight *= automatic_weight(fraction, self.cross_entropy_norm, norm)
         scale_(self.parameters, weight)
         self._taken, self._weight = taken, weight
+        self._unread = weight > 0 and norm > 0
         return weight
+
+    def check_kept(self) -> None:
+        """Before the host's first forward pass of a step, when the term's gradient alone lies in `.grad`.
+
+        Raises:
+            DistributionTermError: where something has emptied it since.
+        """
+        if self._unread and not any(entry.grad is not None and bool(entry.grad.any()) for entry in self.parameters):
+            raise DistributionTermError(
+                "the term's gradient is gone before the step's first forward pass, so that the run would be plain SFT: "
+                "something after DFTCallback empties gradients when a step begins (zero_grad); put DFTCallback last in "
+                "`callbacks`"
+            )
+        self._unread = False
 
     def ratio(self, loss_scale: float) -> float | None:
         """The term's gradient norm in multiples of cross-entropy's, which is taken into the running mean.

@@ -22,11 +22,12 @@ from dft_plugin.checkpoints import check_same_term, decode, encode, stored
 from dft_plugin.config import DFTConfig, parse
 from dft_plugin.ends_of_text import end_of_text_ids
 from dft_plugin.gathering import Gathering, can_be_read_once
+from dft_plugin.gradients import finite
 from dft_plugin.guards import Guards
 from dft_plugin.language_model import DecoderHook
 from dft_plugin.metrics import Metrics
 from dft_plugin.model_check import check_model
-from dft_plugin.progress import DistributionTermError, Progress
+from dft_plugin.progress import DistributionTermError, Progress, told_of_memory
 from dft_plugin.rollout import describe, forked_rng, seed_of
 from dft_plugin.run_report import RunReport
 from dft_plugin.schedule import Schedule
@@ -81,8 +82,8 @@ class DFTCallback(TrainerCallback, ExportableState):
         self._forget(trainer)
         check_supported(trainer, state, self.config)
         self.schedule = Schedule.of(self.config, state.max_steps)
-        host.add_to_logs(trainer, self.metrics.drain)
-        host.before_clipping(trainer, self._on_gradients_ready)
+        host.add_to_logs(trainer, self, self.metrics.drain)
+        host.before_clipping(trainer, self, self._on_gradients_ready)
         host.during_training_steps(trainer, self, self._training_step)
         model = kwargs["model"]
         accelerator = trainer.accelerator
@@ -137,6 +138,8 @@ class DFTCallback(TrainerCallback, ExportableState):
         if self.gathering is not None:
             self.gathering.take(inputs)
         try:
+            if isinstance(self.backward, OwnBackward):
+                self.backward.check_kept()
             for hook in self._hooks:
                 hook.acting = True
             yield
@@ -198,7 +201,8 @@ class DFTCallback(TrainerCallback, ExportableState):
             if self.guard.loss_bound is not None:
                 self.metrics.add("dft/weight_factor", factor)
             weight = 1.0 if self.config.weight == "auto" else self.config.weight
-            self._match(factor * warm * weight, state, **kwargs)
+            with told_of_memory(self.config.rollout.micro_batch_size):
+                self._match(factor * warm * weight, state, **kwargs)
 
     def _match(self, weight: float, state: Any, **kwargs: Any) -> None:
         """One acting step of the distribution term."""
@@ -265,6 +269,8 @@ class DFTCallback(TrainerCallback, ExportableState):
         self.guard.evaluated(metrics or {}, state)
 
     def _skip(self, reason: str, step: int) -> None:
+        if not finite(parameter.detach() for parameter in self.setting.model.parameters()):
+            reason = "the model's own weights are not finite"
         self.progress.skip(reason, step)
         self.metrics.set("dft/skipped", float(self.progress.skipped))
 
@@ -308,7 +314,14 @@ class DFTCallback(TrainerCallback, ExportableState):
         self.progress = Progress.restored(attributes)
         if isinstance(self.backward, OwnBackward):
             self.backward.cross_entropy_norm = attributes["cross_entropy_norm"]
+        counted = self.term.counted()
         self.term.load_state_dict(decode(attributes["saved"]))
+        read_anew = self.setting.documents is not None  # of a stream it is other text
+        if not read_anew and not torch.allclose(counted, self.term.counted()):
+            self._say(
+                "dft: the human text is not the checkpoint's any more, for the reference or the data set has changed: "
+                "what the checkpoint counted is matched; to match what is there now begin a new run from its weights"
+            )
 
 
 __all__ = ["DFTCallback", "DistributionTermError"]

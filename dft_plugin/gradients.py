@@ -45,9 +45,14 @@ class GradientSnapshot:
         return float(entries.norm()) * self.stride**0.5
 
 
-def finite(parameters: Iterable[nn.Parameter]) -> bool:
-    """Whether every gradient entry is finite."""
-    sums = [parameter.grad.detach().float().sum() for parameter in parameters if parameter.grad is not None]
+def gradients_of(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
+    """Those that are there."""
+    return [parameter.grad.detach() for parameter in parameters if parameter.grad is not None]
+
+
+def finite(tensors: Iterable[Tensor]) -> bool:
+    """Whether every entry is finite."""
+    sums = [tensor.float().sum() for tensor in tensors if tensor.is_floating_point()]
     return not sums or bool(torch.isfinite(torch.stack([value.to(sums[0].device) for value in sums])).all())
 
 

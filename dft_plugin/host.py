@@ -81,12 +81,15 @@ def put_training_weights_back(optimizer: Any) -> None:
         optimizer.train()
 
 
-def add_to_logs(trainer: Any, drain: Callable[[], dict[str, Any]]) -> None:
-    """Adds what `drain` returns to each training log line and the run's last, before any reporter sees it."""
+def add_to_logs(trainer: Any, callback: Any, drain: Callable[[], dict[str, Any]]) -> None:
+    """Adds what `drain` returns to each training log line and the run's last, before any reporter sees it.
+
+    This and the hooks below do nothing once the callback is no more the trainer's.
+    """
     original = _unhooked(trainer.log)
 
     def log(logs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        if "loss" in logs or "train_loss" in logs:
+        if ("loss" in logs or "train_loss" in logs) and _calls(trainer, callback):
             logs.update(drain())
         return original(logs, *args, **kwargs)
 
@@ -94,13 +97,14 @@ def add_to_logs(trainer: Any, drain: Callable[[], dict[str, Any]]) -> None:
     trainer.log = log
 
 
-def before_clipping(trainer: Any, ready: Callable[[], None]) -> None:
+def before_clipping(trainer: Any, callback: Any, ready: Callable[[], None]) -> None:
     """Calls `ready` once per optimizer step, when all gradients are there and none is clipped."""
     accelerator = trainer.accelerator
     original = _unhooked(accelerator.clip_grad_norm_)
 
     def clip_grad_norm_(*args: Any, **kwargs: Any) -> Any:
-        ready()
+        if _calls(trainer, callback):
+            ready()
         return original(*args, **kwargs)
 
     clip_grad_norm_.dft_original = original  # type: ignore[attr-defined]

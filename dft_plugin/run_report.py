@@ -114,8 +114,12 @@ def begin(config: DFTConfig, setting: Setting, term: DistributionTerm, trainer: 
         return None
     check_room(setting.model, chosen.windows, config.rollout.max_new_tokens)
     report = RunReport(config, term, setting.tokenizer, Path(trainer.args.output_dir), chosen)
-    with forked_rng(term.device, config.seed):
-        report.before(trainer.state.global_step, resumed=began_at > 0)
+    try:
+        with forked_rng(term.device, config.seed):
+            report.before(trainer.state.global_step, resumed=began_at > 0)
+    except OSError as error:
+        logger.warning("dft: no report: what the model writes before training could not be kept: %s", error)
+        return None
     return report
 
 

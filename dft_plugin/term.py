@@ -223,6 +223,12 @@ class DistributionTerm:
         norms = states.squared_norms(self.balance, derivative, advantages, parts)
         return derivative * factors(matched, accumulation, share, norms)
 
+    def counted(self) -> Tensor:
+        """The human accumulators that are counted once, those measured under the model left out."""
+        accumulation = self.objective.accumulation
+        plain = [statistic for statistic in accumulation.statistics if not statistic.needs_model]
+        return torch.cat([self.human[accumulation.part(statistic)] for statistic in plain] or [self.human[:0]])
+
     def state_dict(self) -> Mapping[str, Tensor]:
         # The floors of what is measured under the model are those of the first acting step's.
         lines = [astuple(curve) for curves in self.curves.values() for curve in curves.values()]

@@ -25,6 +25,7 @@ from dft_plugin.reference import HumanReferenceError
 from dft_plugin.rollout import RolloutEngine
 from dft_plugin.statistics.base import NoOptions, Statistic
 from dft_plugin.supported_runs import _other_trainer, check_supported
+from dft_plugin.term import DistributionTerm
 from dft_plugin.terms import Counts, Entropy, Term
 from dft_plugin.texts import Texts
 from tests import tiny
@@ -292,13 +293,50 @@ def test_ten_skipped_in_a_row_end_the_run() -> None:
     assert callback.progress.skipped == MOST_SKIPPED_IN_A_ROW
 
 
+class Empties(TrainerCallback):
+    """After the term has left its gradient there."""
+
+    def __init__(self, set_to_none: bool) -> None:
+        self.set_to_none = set_to_none
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        model.zero_grad(set_to_none=self.set_to_none)
+
+
+@pytest.mark.parametrize("set_to_none", [False, True])
+def test_a_gradient_that_is_emptied_again(set_to_none: bool) -> None:
+    callback = DFTCallback(**term_options(weight=0.5))
+    with pytest.raises(DistributionTermError, match=r"gone before .* put DFTCallback last in `callbacks`"):
+        train(tiny.model("llama"), ROWS, callback, Empties(set_to_none), gradient_accumulation_steps=2)
+
+
+def test_no_memory_for_the_term(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of `auto_find_batch_size`, which takes every error of memory for want of a smaller training batch."""
+
+    def full(*given: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(DistributionTerm, "evaluate", full)
+    with pytest.raises(DistributionTermError, match=r"lower rollout\.micro_batch_size \(now 4\)"):
+        train(tiny.model("llama"), ROWS, DFTCallback(**term_options(weight=0.5)), auto_find_batch_size=True)
+
+
+def test_a_callback_that_was_removed_does_nothing() -> None:
+    trainer = trainer_of(tiny.model("llama"), ROWS, [callback := DFTCallback(**term_options())], max_steps=3)
+    trainer.train()
+    trainer.remove_callback(callback)
+    trainer.model.get_input_embeddings().weight.requires_grad_(False)
+    trainer.train()
+    assert not any(name.startswith("dft/") for line in trainer.state.log_history[-4:] for name in line)
+
+
 @pytest.mark.parametrize("credit", [0.0, 1.0])
 def test_a_model_gone_bad_ends_the_run_with_the_reason(credit: float) -> None:
     def spoil(state: Any, kwargs: Any) -> None:
         kwargs["model"].lm_head.weight.data.fill_(float("nan"))
 
     callback = DFTCallback(**term_options(weight=0.5, credit=credit))
-    with pytest.raises(DistributionTermError, match="not finite, 10 steps in a row"):
+    with pytest.raises(DistributionTermError, match="the model's own weights are not finite, 10 steps in a row"):
         train(tiny.model("llama"), ROWS, At(2, spoil), callback, max_steps=15)
     assert callback.progress == Progress(acted=2, skipped=10, skipped_in_a_row=10)
 

@@ -21,7 +21,7 @@ STEPS, HALFWAY = 8, 4
 TERM = term_options(weight="auto", credit=0.5, window=18, window_growth=0.75)
 
 
-def run(folder: Path, callbacks: list[Any], *, resume: bool = False, **options: Any) -> Run:
+def run(folder: Path, callbacks: list[Any], *, resume: bool = False, rows: Any = None, **options: Any) -> Run:
     settings = {
         "output_dir": str(folder),
         "max_steps": STEPS,
@@ -30,7 +30,7 @@ def run(folder: Path, callbacks: list[Any], *, resume: bool = False, **options: 
         "peft_config": LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", lora_dropout=0.1),
         **options,
     }
-    trainer = trainer_of(tiny.model("llama"), tiny.plain_rows(64), callbacks, **settings)
+    trainer = trainer_of(tiny.model("llama"), rows or tiny.plain_rows(64), callbacks, **settings)
     trainer.train(resume_from_checkpoint=str(folder / f"checkpoint-{HALFWAY}") if resume else None)
     return Run(trainer, [], trainer.state.log_history)
 
@@ -232,3 +232,12 @@ def test_training_twice_with_one_trainer() -> None:
     trainer.train()
     assert first.logs[1]["dft/gradient_ratio"] > 0
     assert len(counted) == 3
+
+
+def test_human_text_that_has_changed_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    term, said = term_options(weight=0.5), "the human text is not the checkpoint's any more"
+    run(tmp_path, [DFTCallback(**term)])
+    run(tmp_path, [DFTCallback(**term)], resume=True)
+    assert said not in capsys.readouterr().err
+    run(tmp_path, [DFTCallback(**term)], resume=True, rows=tiny.plain_rows(96)[32:])
+    assert said in capsys.readouterr().err

@@ -295,6 +295,9 @@ def test_running_norm() -> None:
     keep = CROSS_ENTROPY_MEMORY
     expected = keep**2 * norms[0] + keep * (1 - keep) * norms[1] + (1 - keep) * norms[2]
     assert running == pytest.approx(expected)
+    assert running_norm(2.0, 5.9) == pytest.approx(keep * 2 + (1 - keep) * 5.9)
+    for spike in (6.0, 100.0, 1e30):  # plain SFT clips such a step
+        assert running_norm(2.0, spike) == pytest.approx(keep * 2 + (1 - keep) * 6)
     for nothing in (0.0, math.inf, math.nan):
         assert running_norm(running, nothing) == running
         assert running_norm(None, nothing) is None
