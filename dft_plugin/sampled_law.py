@@ -59,7 +59,7 @@ class SampledLaw:
             own_step: whether they were sampled at this step: those of an earlier one, from which the model has moved
                 on, say nothing of how it is sampled.
         """
-        counts = excess.new_tensor([len(excess), tokens])
+        counts = torch.tensor([len(excess), tokens], dtype=excess.dtype, device=excess.device)
         own = torch.cat([counts, torch.stack([excess.sum(), excess.square().sum()])])
         texts, count, total, square = self.processes.reduce(own).tolist()
         if own_step:

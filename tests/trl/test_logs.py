@@ -10,7 +10,7 @@ from transformers import TrainerCallback
 
 from dft_plugin import DFTCallback
 from dft_plugin.automatic_weight import CROSS_ENTROPY_MEMORY
-from dft_plugin.gradients import finite
+from dft_plugin.gradients import finite, gradients_of
 from tests import tiny
 from tests.training import At, Stopped, combined, norm_squared, stop, term_options, train, trainer_of
 
@@ -170,8 +170,8 @@ def test_snapshot_is_exact_for_small_models_and_close_for_large(monkeypatch: pyt
 @pytest.mark.parametrize("entry", [float("inf"), -float("inf"), float("nan")])
 def test_one_entry_that_is_not_finite_is_seen(entry: float) -> None:
     parameters = [torch.nn.Parameter(torch.zeros(3)) for _ in range(3)]
-    assert finite(parameters)  # where nothing has a gradient yet
+    assert finite(gradients_of(parameters))  # where nothing has a gradient yet
     parameters[0].grad, parameters[2].grad = torch.ones(3), torch.ones(3)
-    assert finite(parameters)
+    assert finite(gradients_of(parameters))
     parameters[2].grad[1] = entry
-    assert not finite(parameters)
+    assert not finite(gradients_of(parameters))
