@@ -27,7 +27,8 @@ from dft_plugin.guards import Guards
 from dft_plugin.language_model import DecoderHook
 from dft_plugin.metrics import Metrics
 from dft_plugin.model_check import check_model
-from dft_plugin.progress import DistributionTermError, Progress, told_of_memory
+from dft_plugin.out_of_memory import told_of_memory
+from dft_plugin.progress import DistributionTermError, Progress
 from dft_plugin.rollout import describe, forked_rng, seed_of
 from dft_plugin.run_report import RunReport
 from dft_plugin.schedule import Schedule

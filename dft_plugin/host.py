@@ -84,7 +84,7 @@ def put_training_weights_back(optimizer: Any) -> None:
 def add_to_logs(trainer: Any, callback: Any, drain: Callable[[], dict[str, Any]]) -> None:
     """Adds what `drain` returns to each training log line and the run's last, before any reporter sees it.
 
-    This and the hooks below do nothing once the callback is no more the trainer's.
+    This, `before_clipping` and `during_training_steps` do nothing once the callback is no more the trainer's.
     """
     original = _unhooked(trainer.log)
 

@@ -96,6 +96,16 @@ def test_a_report_changes_nothing_of_the_run(tmp_path: Path) -> None:
     assert losses[0] == losses[1]
 
 
+def test_what_cannot_be_kept_at_the_start_costs_the_report_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "dft-before.jsonl").mkdir()
+    trainer = train(tmp_path, report=True, report_texts=32)
+    assert trainer.state.global_step == 3
+    assert "dft: no report: what the model writes before training could not be kept" in caplog.text
+    assert not (tmp_path / "dft-report.html").exists()
+
+
 def test_a_report_that_fails_leaves_the_run_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -86,8 +86,8 @@ def test_it_is_what_the_models_own_logits_say() -> None:
         assert float(found[row]) == pytest.approx(total, abs=1e-3)
 
 
-def judged(drawn: Sampler, read: Sampler, *, own_step: bool = True, processes: Processes | None = None) -> SampledLaw:
-    run = SampledLaw(processes or Processes())
+def judged(drawn: Sampler, read: Sampler, *, own_step: bool = True) -> SampledLaw:
+    run = SampledLaw(Processes())
     for seed in range(4):
         _, texts, law = rollouts(drawn, read, 32, seed)
         run.measured(excess_surprisal(law, texts), texts.rows, own_step)
